@@ -1,0 +1,97 @@
+"""Interactive figures: `explore(draw, loss_mw=slider("Loss", 100, 1000, 500, unit="MW"), ...)`."""
+
+import ipywidgets as widgets
+import plotly.graph_objects as go
+from IPython.display import Markdown, display
+
+_WIDE = {"style": {"description_width": "15em"}, "layout": {"width": "38em"}}
+
+
+def slider(label, low, high, value, *, step, unit, continuous=True):
+    """A slider that shows its unit. Whole numbers give whole steps. `continuous=False`: redraw on release (slow models)."""
+    if not low <= value <= high:
+        raise ValueError(f"{label}: value {value} must lie between {low} and {high}")
+    whole = all(isinstance(number, int) for number in (low, high, value, step))
+    kind = widgets.IntSlider if whole else widgets.FloatSlider
+    extra = {} if whole else {"readout_format": f".{max(0, len(str(step).partition('.')[2]))}f"}
+    return kind(value=value, min=low, max=high, step=step, description=f"{label} [{unit}]", continuous_update=continuous, **extra, **_WIDE)
+
+
+def choice(label, options, value):
+    """A drop-down of named options."""
+    return widgets.Dropdown(options=list(options), value=value, description=label, **_WIDE)
+
+
+def explore(draw, **controls):
+    """Show `draw(**values)` with its controls; the figure follows every move.
+
+    Parameters
+    ----------
+    draw : function
+        Takes one keyword for each control; returns a complete plotly figure, or a figure and a Markdown-free sentence.
+        Its traces never change in number or type: hide one with `x=[]`.
+    **controls : slider(...) or choice(...)
+        Any ipywidget with a value.
+    """
+    start = {name: control.value for name, control in controls.items()}
+    figure, words = _drawn(draw, start)
+    canvas = go.FigureWidget(figure)
+    readout = widgets.HTML(value=words, layout={"min_height": "2.6em"})
+    reset = widgets.Button(description="Reset", tooltip="Back to the values at the start", icon="undo")
+    held = []  # while resetting, one redraw at the end instead of one for each control
+
+    def redraw(_=None):
+        if not held:
+            figure, readout.value = _drawn(draw, {name: control.value for name, control in controls.items()})
+            _copy(figure, canvas)
+
+    def restore(_):
+        held.append(True)
+        for name, control in controls.items():
+            control.value = start[name]
+        held.clear()
+        redraw()
+
+    for control in controls.values():
+        control.observe(redraw, names="value")
+    reset.on_click(restore)
+    box = widgets.VBox([*controls.values(), reset, readout, canvas])
+    labels = ", ".join(control.description for control in controls.values())
+    display(Markdown(f"**Explore** {labels}. Run this cell, then drag a slider, or reach it with Tab and press the arrow keys."))
+    display({"application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": box.model_id}}, raw=True)
+
+
+def _drawn(draw, values):
+    """What draw returns, always as a figure and a sentence."""
+    drawn = draw(**values)
+    return drawn if isinstance(drawn, tuple) else (drawn, "")
+
+
+def _copy(new, canvas):
+    """Bring the figure on the page to the state of `new` in one message; what `new` lacks goes back to its default."""
+    kinds = [trace.type for trace in new.data], [trace.type for trace in canvas.data]
+    if kinds[0] != kinds[1]:
+        raise ValueError(f"draw returned traces {kinds[0]}, first it returned {kinds[1]}; keep them, and hide one with x=[]")
+    with canvas.batch_update():
+        for source, target in zip(new.data, canvas.data):
+            _update(target, source.to_plotly_json())
+        layout = new.layout.to_plotly_json()
+        layout.pop("template", None)
+        _update(canvas.layout, layout, keep=("template",))
+
+
+def _update(target, properties, keep=("type", "uid")):
+    present = target.to_plotly_json()
+    for name in present.keys() - properties.keys() - set(keep):
+        target[name] = None
+    for name, value in properties.items():
+        if name not in keep and not _same(value, present.get(name)):
+            target[name] = value
+
+
+def _same(a, b):
+    """Equal, also for arrays, whose == gives an array."""
+    try:
+        return bool(a == b)
+    except ValueError:
+        return len(a) == len(b) and bool((a == b).all())

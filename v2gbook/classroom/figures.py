@@ -1,0 +1,52 @@
+"""Figures of the course: one small template, axis titles with units, and a sentence for those who cannot see them."""
+
+import json
+
+import plotly.graph_objects as go
+from IPython.display import Markdown, display
+
+# Okabe and Ito's palette: told apart with every kind of colour vision; dashes repeat the difference in grey.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "solid", "dash"]
+MARKERS = ["circle", "square", "diamond", "cross", "triangle-up", "x", "star"]
+
+_AXIS = {"showline": True, "linecolor": "#555", "gridcolor": "#e5e5e5", "zeroline": False, "ticks": "outside", "automargin": True}
+TEMPLATE = go.layout.Template(
+    layout={
+        "colorway": COLOURS, "font": {"size": 14, "color": "#222"}, "paper_bgcolor": "white", "plot_bgcolor": "white",
+        "xaxis": _AXIS, "yaxis": _AXIS, "margin": {"l": 70, "r": 20, "t": 40, "b": 60}, "hovermode": "x unified",
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+    },
+    data={"scatter": [{"line": {"dash": dash, "width": 2.5}, "marker": {"symbol": symbol, "size": 8}} for dash, symbol in zip(DASHES, MARKERS)]},
+)
+
+
+def figure(x, y, *, height=380, **layout):
+    """An empty figure in the course's style.
+
+    Parameters
+    ----------
+    x, y : str
+        Axis titles with their unit in brackets, such as "time [s]".
+    height : int
+        Height in pixels; the width follows the page.
+    **layout
+        Anything plotly's layout takes, such as `yaxis_range=[49, 50]`.
+    """
+    for name, title in (("x", x), ("y", y)):
+        if not (title.endswith("]") and "[" in title):
+            raise ValueError(f"{name} = {title!r}: an axis title ends in its unit in brackets, such as 'time [s]' or 'share [-]'")
+    return go.Figure(layout={"template": TEMPLATE, "height": height, "xaxis": {"title": x}, "yaxis": {"title": y}, **layout})
+
+
+def bundle(fig, alt):
+    """The figure as the notebook stores it: plotly JSON, with the sentence as its text alternative."""
+    return {"application/vnd.plotly.v1+json": json.loads(fig.to_json()), "text/plain": alt}
+
+
+def show(fig, *, alt):
+    """Show a figure with a sentence that says what is to be seen (`alt`); the sentence stands below it too."""
+    if len(alt.split()) < 5 or not alt.rstrip().endswith("."):
+        raise ValueError(f"alt is {alt!r}; say in one whole sentence, with a full stop, what the figure shows")
+    display(bundle(fig, alt), raw=True)
+    display(Markdown(f"*{alt}*"))
