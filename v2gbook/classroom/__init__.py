@@ -2,8 +2,8 @@
 
 from . import presets
 from .explore import choice, explore, slider
-from .figures import COLOURS, figure, show
+from .figures import COLOURS, figure, say, show
 from .quiz import quiz
 from .workbook import Workbook
 
-__all__ = ["COLOURS", "Workbook", "choice", "explore", "figure", "presets", "quiz", "show", "slider"]
+__all__ = ["COLOURS", "Workbook", "choice", "explore", "figure", "presets", "quiz", "say", "show", "slider"]

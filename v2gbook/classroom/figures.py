@@ -50,3 +50,8 @@ def show(fig, *, alt):
         raise ValueError(f"alt is {alt!r}; say in one whole sentence, with a full stop, what the figure shows")
     display(bundle(fig, alt), raw=True)
     display(Markdown(f"*{alt}*"))
+
+
+def say(text):
+    """Show a sentence with computed numbers as Markdown."""
+    display(Markdown(text))
