@@ -102,7 +102,7 @@ def exercise_of(topic, solution):
     kept = [cell for cell in exercise.cells if "key" not in cell.metadata.get("tags", [])]
     for cell in kept:
         if cell.cell_type == "code":
-            cell.source = BLOCK.sub(lambda match: f"{match[1]}...\n", cell.source).replace("answer = ...\n...\n", "answer = ...\n").rstrip("\n")
+            cell.source = re.sub(r"(= \.\.\.\n)\.\.\.\n", r"\1", BLOCK.sub(lambda match: f"{match[1]}...\n", cell.source)).rstrip("\n")
             cell.outputs, cell.execution_count = [], None
         elif "solution" in cell.metadata.get("tags", []):
             cell.source = "*Your words here.*"

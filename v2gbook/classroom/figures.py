@@ -15,9 +15,9 @@ TEMPLATE = go.layout.Template(
     layout={
         "colorway": COLOURS, "font": {"size": 14, "color": "#222"}, "paper_bgcolor": "white", "plot_bgcolor": "white",
         "xaxis": _AXIS, "yaxis": _AXIS, "margin": {"l": 70, "r": 20, "t": 40, "b": 60}, "hovermode": "x unified",
-        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "traceorder": "normal"},
     },
-    data={"scatter": [{"line": {"dash": dash, "width": 2.5}, "marker": {"symbol": symbol, "size": 8}} for dash, symbol in zip(DASHES, MARKERS)]},
+    data={"scatter": [{"mode": "lines", "line": {"dash": dash, "width": 2.5}, "marker": {"symbol": symbol, "size": 8}} for dash, symbol in zip(DASHES, MARKERS)]},
 )
 
 
