@@ -17,6 +17,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
+from tidy_notebooks import execute, read, tidy, write  # noqa: E402
 from v2gbook.classroom import presets, workbook  # noqa: E402
 
 BLOCK = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[ \t]*\n?", re.DOTALL | re.MULTILINE)
@@ -35,7 +36,10 @@ def keys_of(solution, preset):
     names = {"book": book, "region": book.region}
     for cell in solution.cells:
         if cell.cell_type == "code" and {"imports", "key"} & set(cell.metadata.get("tags", [])):
-            exec(compile(cell.source, f"<{preset} {cell.id}>", "exec"), names)
+            try:
+                exec(compile(cell.source, f"<{preset} {cell.id}>", "exec"), names)
+            except Exception as error:
+                raise SystemExit(f"cell {cell.id} stopped with {type(error).__name__}: {error}; nothing was written") from None
     return book.keys
 
 
@@ -134,14 +138,13 @@ def _refuse_leaks(topic, solution, exercise):
 
 def generate(path):
     """Both files of one topic, as {path: text}; the exercise is not executed yet."""
-    solution = nbformat.read(path, as_version=4)
+    solution = read(path)
     checks = json.dumps(checks_of(path.stem, solution), separators=(",", ":"), ensure_ascii=False).replace('{"kind"', '\n{"kind"')
     return {ROOT / "v2gbook/data/checks" / f"{path.stem}.json": checks + "\n",
             ROOT / "exercises" / path.name: exercise_of(path.stem, solution)}
 
 
 def main(folder=ROOT / "solutions"):
-    from tidy_notebooks import execute, tidy, write
     for path in sorted(Path(folder).glob("*.ipynb")):
         (checks, text), (target, exercise) = generate(path).items()
         workbook._replace(checks, text)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from v2gbook.classroom import presets, workbook
 
@@ -28,13 +29,26 @@ def figure_hash(figure):
     return hashlib.blake2b(json.dumps(figure, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
+def read(path):
+    """A notebook, or a sentence that says why it cannot be read."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, nbformat.reader.NotJSONError) as error:
+        raise SystemExit(f"{path} is not a readable notebook ({str(error).splitlines()[0]}); restore it with git, nothing was changed") from None
+
+
 def execute(notebook, folder, preset=None):
-    """Run all cells in a fresh kernel, with progress kept out of the way; an error stops with the cell's traceback."""
+    """Run all cells in a fresh kernel, with progress kept out of the way; a cell's error stops with a sentence."""
     preset = preset or presets.course()["preset"]
     notebook.metadata["v2gbook"] = {"preset": preset}
     with tempfile.TemporaryDirectory() as scratch:
         env = {**os.environ, "V2GBOOK_PRESET": preset, "V2GBOOK_PROGRESS": scratch}
-        NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute(env=env)
+        client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
+        try:
+            client.execute(env=env)
+        except CellExecutionError as error:
+            cell = next(c for c in notebook.cells if any(o.output_type == "error" for o in c.get("outputs", [])))
+            raise SystemExit(f"cell {cell.id} stopped with {error.ename}: {error.evalue}; nothing was written\n\n{cell.source}") from None
     return notebook
 
 
@@ -101,14 +115,14 @@ def launch(playwright):
 
 def write(path, notebook):
     """Store a notebook byte-stably, whole or not at all."""
-    workbook._replace(path, json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    workbook._replace(path, nbformat.writes(notebook) + "\n")
 
 
 def main(names):
     paths = [path for folder in ("chapters", "solutions") for path in sorted((ROOT / folder).glob("*.ipynb"))
              if not names or any(name in str(path) for name in names)]
     for path in paths:
-        notebook = execute(nbformat.read(path, as_version=4), path.parent)
+        notebook = execute(read(path), path.parent)
         write(path, tidy(notebook, stored_pictures(path)))
         print(f"{path.relative_to(ROOT)}: {len(notebook.cells)} cells, {path.stat().st_size // 1000} kB")
 

@@ -8,6 +8,8 @@ from IPython.display import Markdown, display
 # Okabe and Ito's palette: told apart with every kind of colour vision; dashes repeat the difference in grey.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "solid", "dash"]
+LIMIT = {"color": "black", "dash": "dot", "width": 1.2}             # a threshold: fig.add_scatter(..., line=LIMIT)
+MEASURED = {"mode": "markers", "marker": {"color": "black", "symbol": "circle-open", "size": 9}}  # fig.add_scatter(..., **MEASURED)
 MARKERS = ["circle", "square", "diamond", "cross", "triangle-up", "x", "star"]
 
 _AXIS = {"showline": True, "linecolor": "#555", "gridcolor": "#e5e5e5", "zeroline": False, "ticks": "outside", "automargin": True}
@@ -21,22 +23,29 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def figure(x, y, *, height=380, **layout):
+def figure(x, y, *, below=None, height=None, **layout):
     """An empty figure in the course's style.
 
     Parameters
     ----------
     x, y : str
         Axis titles with their unit in brackets, such as "time [s]".
-    height : int
+    below : str, optional
+        Title of the vertical axis of a second panel under the first; its traces say `yaxis="y2"`.
+    height : int, optional
         Height in pixels; the width follows the page.
     **layout
         Anything plotly's layout takes, such as `yaxis_range=[49, 50]`.
     """
-    for name, title in (("x", x), ("y", y)):
+    for name, title in (("x", x), ("y", y), ("below", below or "[-]")):
         if not (title.endswith("]") and "[" in title):
             raise ValueError(f"{name} = {title!r}: an axis title ends in its unit in brackets, such as 'time [s]' or 'share [-]'")
-    return go.Figure(layout={"template": TEMPLATE, "height": height, "xaxis": {"title": x}, "yaxis": {"title": y}, **layout})
+    axes = {"xaxis": {"title": x}, "yaxis": {"title": y}}
+    if below:
+        axes = {"xaxis": {"title": x, "anchor": "y2"}, "yaxis": {"title": y, "domain": [0.52, 1]},
+                "yaxis2": {"title": below, "domain": [0, 0.46], "anchor": "x"}}
+    fig = go.Figure(layout={"template": TEMPLATE, "height": height or (540 if below else 380), **axes})
+    return fig.update_layout(**layout)
 
 
 def bundle(fig, alt):

@@ -21,6 +21,7 @@ from IPython.display import Markdown, display
 from . import presets
 
 CHECKS = Path(__file__).parents[1] / "data" / "checks"
+NOTHING = "your function returns nothing yet"
 VARIANTS = 64  # and the book's own numbers, variant 0
 
 # What a constant factor between answer and right value gives away; tried in this order, with both signs.
@@ -149,9 +150,10 @@ class Workbook:
         except Exception as error:  # a check must never stop the notebook
             words = f"the check could not read this answer: {type(error).__name__}: {error}"
         self.results[question] = (marks, of)
-        state = "not attempted" if words is None else "✓" if marks == of else "partly" if marks else "✗"
+        attempted = words is not None and words != NOTHING
+        state = "not attempted" if not attempted else "✓" if marks == of else "partly" if marks else "✗"
         display(Markdown(f"**{question}** {state} {marks:g}/{of}" + (f": {words}" if words else "")))
-        if words is not None:
+        if attempted:
             self._record()
 
     def score(self):
@@ -243,7 +245,7 @@ def _probe(function, probes):
         except Exception as error:
             return [], f"on the example ({call}) your function raised {type(error).__name__}: {error}"
         if result is None or result is Ellipsis:
-            return [], f"on the example ({call}) your function returned {result}; is the return missing?"
+            return [], NOTHING
         trouble = _unfit(result)
         if trouble:
             return [], f"on the example ({call}): {trouble}"

@@ -1,0 +1,224 @@
+"""The stored notebooks are complete, executed, small and honest; and the comparison policy of conftest.py works."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from tidy_notebooks import PLOTLY, WIDGET, execute, figure_hash, read  # noqa: E402
+
+NOTEBOOKS = sorted(path for folder in ("chapters", "solutions", "exercises") for path in (ROOT / folder).glob("*.ipynb"))
+TOPICS = sorted({path.stem for path in NOTEBOOKS})
+
+
+def lines(text):
+    return text if isinstance(text, list) else text.splitlines()
+
+
+def faults(notebook, kilobytes, kind="chapters"):
+    """What is wrong with a stored notebook, each with its cell; an empty list for a good one."""
+    found, count = [], 0
+    images = sum(len(o["data"].get("image/png") or "") for c in notebook.cells for o in c.get("outputs", []) if "data" in o) / 1000
+    if kilobytes - images > 400 or kilobytes > 1000:
+        found.append(f"{kilobytes:.0f} kB stored, {images:.0f} kB of it pictures; at most 400 without and 1000 with")
+    if "preset" not in notebook.metadata.get("v2gbook", {}):
+        found.append("the metadata does not say which preset it was stored with")
+    if len({cell.id for cell in notebook.cells}) < len(notebook.cells):
+        found.append("two cells have the same id")
+    for cell in notebook.cells:
+        here = f"cell {cell.id}"
+        if cell.cell_type != "code":
+            continue
+        count += 1
+        found += [f"{here}: {problem}" for problem in code_faults(cell, count)]
+        found += [f"{here}: {problem}" for output in cell.outputs for problem in output_faults(output, kind)]
+    return found
+
+
+def code_faults(cell, count):
+    source = lines(cell.source)
+    if cell.execution_count != count:
+        yield f"execution count is {cell.execution_count}, not {count}: run all cells from the top"
+    if not any(line.strip() for line in source):
+        yield "empty"
+    if len(source) > 25:
+        yield f"{len(source)} lines; at most 25"
+    if any(len(line) > 120 for line in source) and not cell.source.startswith("quiz(") and "key" not in cell.metadata.get("tags", []):
+        yield "a line of more than 120 characters"
+    if re.search(r"NBVAL_|raises-exception", cell.source + str(cell.metadata)):
+        yield "asks nbval to look away"
+    if re.search(r"\bimport \*", cell.source):
+        yield "imports *"
+
+
+def output_faults(output, kind):
+    data = output.get("data", {})
+    if output.output_type == "error" or output.get("name") == "stderr":
+        yield "error or warning stored"
+    if set(data) == {WIDGET}:
+        yield "a widget view is stored; its model is gone"
+    if PLOTLY in data and kind != "exercises":
+        if output.metadata.get("image/png", {}).get("figure") != figure_hash(data[PLOTLY]):
+            yield "the PNG does not belong to this figure: python run.py notebooks"
+    if PLOTLY in data and len(data.get("text/plain", "").split()) < 5:
+        yield "a figure without its sentence"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_stored_notebook_is_clean(path):
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except Exception as error:
+        pytest.fail(f"{path.name} cannot be read: {error}")
+    assert faults(notebook, path.stat().st_size / 1000, path.parent.name) == []
+
+
+def broken(change):
+    notebook = nbformat.v4.new_notebook(metadata={"v2gbook": {"preset": "na-60hz"}})
+    cell = nbformat.v4.new_code_cell("1 + 1", execution_count=1)
+    notebook.cells.append(cell)
+    change(notebook, cell)
+    return faults(notebook, 1.0)
+
+
+def stored(**output):
+    return nbformat.v4.new_output(**output)
+
+
+@pytest.mark.parametrize("change, word", [
+    (lambda nb, c: c.update(execution_count=None), "execution count"),
+    (lambda nb, c: c.update(execution_count=3), "execution count"),
+    (lambda nb, c: c.update(source="x = 1\n" * 26), "lines"),
+    (lambda nb, c: c.update(source="x = '" + "a" * 130 + "'"), "120"),
+    (lambda nb, c: c.update(source="# NBVAL_SKIP\n1"), "look away"),
+    (lambda nb, c: c.outputs.append(stored(output_type="stream", name="stderr", text="w")), "warning"),
+    (lambda nb, c: c.outputs.append(stored(output_type="error", ename="E", evalue="", traceback=[])), "error"),
+    (lambda nb, c: c.outputs.append(stored(output_type="display_data", data={WIDGET: {}})), "widget"),
+    (lambda nb, c: c.outputs.append(stored(output_type="display_data", data={PLOTLY: {"data": []}, "text/plain": "a b c d e"})), "PNG"),
+    (lambda nb, c: nb.metadata.pop("v2gbook"), "preset"),
+    (lambda nb, c: nb.cells.append(nbformat.v4.new_markdown_cell("x", id=c.id)), "same id"),
+])
+def test_hygiene_canary(change, word):
+    assert any(word in fault for fault in broken(change))
+
+
+def test_hygiene_accepts_a_clean_notebook():
+    assert broken(lambda nb, c: None) == []
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_topic_has_its_five_rooms(topic):
+    name = topic.split("_", 1)[1]
+    rooms = [f"chapters/{topic}.ipynb", f"v2gbook/{name}.py", f"exercises/{topic}.ipynb", f"tests/test_{name}.py"]
+    rooms += [f"solutions/{topic}.ipynb"] if (ROOT / "solutions").exists() else []
+    assert [room for room in rooms if not (ROOT / room).exists()] == []
+
+
+def test_no_sixth_room():
+    modules = {path.stem for path in (ROOT / "v2gbook").glob("[a-z]*.py")}
+    assert modules == {topic.split("_", 1)[1] for topic in TOPICS}
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_equation_numbers_of_the_code_stand_in_the_chapter(topic):
+    code = (ROOT / "v2gbook" / f"{topic.split('_', 1)[1]}.py").read_text(encoding="utf-8")
+    chapter = "".join(cell.source for cell in nbformat.read(ROOT / "chapters" / f"{topic}.ipynb", as_version=4).cells)
+    numbers = set(re.findall(r"# eq\. (\(\d+\.\d+\))", code)) | set(re.findall(r"^ *(?:\.\. math|.*\S).*? {3,}(\(\d+\.\d+\))$", code, re.MULTILINE))
+    assert numbers and {n for n in numbers if f"\\tag{{{n[1:-1]}}}" not in chapter} == set()
+
+
+def test_chapters_link_to_what_exists():
+    for path in [*NOTEBOOKS, ROOT / "START_HERE.md", ROOT / "README.md"]:
+        text = path.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", text):
+            if target != "MY_PROGRESS.md" and re.search(r"\.(ipynb|md|png|toml|txt)$|LICENSE$", target):
+                there = (path.parent / target).resolve()
+                assert there.exists() or "solutions" in there.parts, f"{path.name} links to {target}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_notebook_does_not_rebind_what_it_imported(path):
+    tree = ast.parse("\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"))
+    imported = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "v2gbook" in (node.module or "") for alias in node.names}
+    bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    bound |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert imported & bound == set()
+
+
+def test_arrows_go_one_way():
+    """Topics import NumPy, SciPy, pandas and their like, never the classroom; the classroom never imports a topic."""
+    topics = {topic.split("_", 1)[1] for topic in TOPICS}
+    for path in (ROOT / "v2gbook").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        names |= {f"{n.module or ''}.{a.name}" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+        parts = {part for name in names for part in name.split(".")}
+        assert not parts & ({"classroom", "plotly", "ipywidgets", "IPython"} if path.stem in topics else topics), path
+
+
+# ---------------------------------------------------------------- the comparison policy, on notebooks made to pass or fail
+
+FIGURE = """
+from IPython.display import display
+display({'application/vnd.plotly.v1+json': {'data': [{'type': 'scatter', 'name': 'f', 'x': [0, 1], 'y': [1.0, %s]}],
+         'layout': {'xaxis': {'title': {'text': '%s'}}}}, 'text/plain': 'a figure'}, raw=True)"""
+CANARIES = [  # name, code that runs, code whose output is stored, and whether the comparison must pass
+    ("same", "print('f = 49.9 Hz')", None, True),
+    ("last_digits", "print('f = 49.900000001 Hz')", "print('f = 49.9 Hz')", True),
+    ("another_number", "print('f = 49.91 Hz')", "print('f = 49.9 Hz')", False),
+    ("another_sign", "print('p = -5 MW')", "print('p = 5 MW')", False),
+    ("another_word", "print('f falls')", "print('f rises')", False),
+    ("markdown", "from IPython.display import *; display(Markdown('**1.5**'))", "from IPython.display import *; display(Markdown('**1.6**'))", False),
+    ("missing_output", "pass", "print('f')", False),
+    ("extra_output", "print('f')", "pass", False),
+    ("stderr", "import sys; print('w', file=sys.stderr)", "pass", False),
+    ("figure_same", FIGURE % ("2.0000000001", "t"), FIGURE % ("2.0", "t"), True),
+    ("figure_value", FIGURE % ("2.1", "t"), FIGURE % ("2.0", "t"), False),
+    ("figure_title", FIGURE % ("2.0", "t"), FIGURE % ("2.0", "s"), False),
+    ("error", "1 / 0", "pass", False),
+    ("widget", "from IPython.display import display; display({'application/vnd.jupyter.widget-view+json': {}}, raw=True)", "pass", True),
+]
+
+
+def test_comparison_policy(tmp_path):
+    """One notebook, a cell for each canary: stored from one code, run with another."""
+    from nbclient import NotebookClient
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(stored or code) for _, code, stored, _ in CANARIES])
+    NotebookClient(notebook).execute()
+    for cell, (_, code, _, _) in zip(notebook.cells, CANARIES):
+        cell.source = code
+        cell.outputs = [o for o in cell.outputs if set(o.get("data", {"": 0})) != {WIDGET}]
+    nbformat.write(notebook, tmp_path / "canaries.ipynb")
+    shutil.copy(ROOT / "conftest.py", tmp_path)
+    run = subprocess.run([sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-v", "--color=no", "canaries.ipynb", "-c", "/dev/null", "--rootdir", "."],
+                         cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    verdicts = dict(re.findall(r"::Cell (\d+) (PASSED|FAILED)", run.stdout))
+    expected = {str(i): "PASSED" if good else "FAILED" for i, (_, _, _, good) in enumerate(CANARIES)}
+    named = {CANARIES[int(i)][0]: verdicts.get(i) for i in expected if verdicts.get(i) != expected[i]}
+    assert named == {}, run.stdout[-3000:]
+
+
+def test_a_notebook_that_cannot_run_is_named_and_left_alone(tmp_path):
+    with pytest.raises(SystemExit, match="cell bad stopped with SyntaxError"):
+        execute(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("def f(:", id="bad")]), tmp_path)
+    path = tmp_path / "x.ipynb"
+    path.write_text('{"cells": [', encoding="utf-8")
+    with pytest.raises(SystemExit, match="x.ipynb is not a readable notebook"):
+        read(path)
+    assert path.read_text(encoding="utf-8") == '{"cells": ['
+
+
+def test_json_of_notebooks_is_byte_stable():
+    """Tidying a stored notebook again changes nothing."""
+    for path in NOTEBOOKS:
+        assert nbformat.writes(nbformat.read(path, as_version=4)) + "\n" == path.read_text(encoding="utf-8"), path
+        assert json.loads(path.read_text(encoding="utf-8"))["nbformat"] == 4
