@@ -1,0 +1,160 @@
+"""Every notebook runs under every preset, and no sentence belongs to another region.
+
+In-process, in a fresh IPython shell each (no kernels). Cells tagged `event` tell of real events and keep their own numbers; everything
+else may only speak of the preset it runs under, and fixed Markdown of none at all.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+import v2gbook.classroom as classroom
+from v2gbook.classroom import presets
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted(path for folder in ("chapters", "solutions", "exercises") for path in (ROOT / folder).glob("*.ipynb"))
+
+
+def owned(preset):
+    """Patterns that only this preset (and those that share the value) may show."""
+    stages = preset.frequency["ufls"]["f_hz"]
+    return {
+        "nominal frequency": rf"(?<![\d.,]){preset.f0_hz:g}(\.0+)?\s*Hz",
+        "currency": re.escape(preset.currency) + (r"\s?\d" if preset.currency == "$" else ""),
+        "load-shedding stage": "|".join(rf"(?<![\d.]){stage:g}0*\s*Hz" for stage in stages),
+        "name": "|".join(map(re.escape, preset.names)),
+    }
+
+
+def strangers(text, own=None):
+    """Words of `text` that belong to a preset other than `own` (a key; None: to any preset)."""
+    text = re.sub(r"\$\$.*?\$\$|(?<![\\\w])\$(?!\s?\d)[^$\n]+\$", "", text, flags=re.DOTALL)  # mathematics is not money
+    mine = owned(presets.load(own)) if own else {}
+    found = []
+    for key in presets.names():
+        for what, pattern in owned(presets.load(key)).items():
+            for match in re.finditer(pattern, text):
+                if not (mine and any(re.fullmatch(p, match[0]) for p in mine.values())):
+                    found.append(f"{what} of {key}: {match[0]!r}")
+    return sorted(set(found))
+
+
+def run(notebook, preset, folder, tmp_path, monkeypatch):
+    """Execute all code cells in a fresh shell; return the text that each cell shows, and the explorers it set up."""
+    explorers, shown = [], {}
+    monkeypatch.setenv("V2GBOOK_PRESET", preset)
+    monkeypatch.setenv("V2GBOOK_PROGRESS", str(tmp_path))
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(classroom, "explore", lambda draw, **controls: explorers.append((draw, controls)))
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(colors="nocolor")
+    try:
+        for cell in notebook.cells:
+            if cell.cell_type != "code":
+                continue
+            with capture_output() as captured:
+                result = shell.run_cell(cell.source)
+            error = result.error_before_exec or result.error_in_exec
+            assert error is None, f"cell {cell.id} under {preset}: {type(error).__name__}: {error}"
+            shown[cell.id] = captured.stdout + "\n".join(words(output.data) for output in captured.outputs)
+    finally:
+        InteractiveShell.clear_instance()
+    return shown, explorers
+
+
+def words(data):
+    """All text of one output, axis titles and trace names included."""
+    figure = data.get("application/vnd.plotly.v1+json", {"data": [], "layout": {}})
+    titles = [axis["title"]["text"] for name, axis in figure["layout"].items() if re.match("[xy]axis", name)]
+    return "\n".join([data.get("text/markdown", ""), data.get("text/plain", ""), *titles, *(trace.get("name") or "" for trace in figure["data"])])
+
+
+@pytest.fixture(autouse=True)
+def tidy_environment():
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.parametrize("preset", presets.names())
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
+    notebook = nbformat.read(path, as_version=4)
+    shown, explorers = run(notebook, preset, path.parent, tmp_path, monkeypatch)
+    events = {cell.id for cell in notebook.cells if "event" in cell.metadata.get("tags", [])}
+    for name, text in shown.items():
+        assert not re.search(r"(?<![\w.])(nan|inf)(?![\w.])", text, re.IGNORECASE), f"cell {name} shows {text}"
+        if name not in events:
+            assert strangers(text, preset) == [], f"cell {name} under {preset}"
+    everything = "\n".join(shown.values())
+    if path.parent.name == "solutions":
+        assert "✗" not in everything and "partly" not in everything and "not attempted" not in everything
+    if path.parent.name == "exercises":
+        assert "✓" not in everything and "✗" not in everything and "not attempted" in everything
+    for draw, controls in explorers:
+        check_both_ends(draw, controls, preset)
+
+
+def check_both_ends(draw, controls, preset):
+    """An explorer's draw works with every slider at both ends, and keeps its traces."""
+    start = {name: control.value for name, control in controls.items()}
+    assert start
+    kinds = None
+    for name, control in controls.items():
+        ends = [control.min, control.max] if hasattr(control, "min") else control.options
+        for value in ends:
+            drawn = draw(**{**start, name: value})
+            fig, text = drawn if isinstance(drawn, tuple) else (drawn, "")
+            here = [trace.type for trace in fig.data]
+            kinds = kinds or here
+            assert here == kinds, f"{name} = {value}: traces change from {kinds} to {here}"
+            assert not re.search(r"\b(nan|inf)\b", text) and strangers(text, preset) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_fixed_text_belongs_to_no_region(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown" and "event" not in cell.metadata.get("tags", []):
+            assert strangers(cell.source) == [], f"cell {cell.id}"
+
+
+@pytest.mark.parametrize("text, own", [
+    ("falls from 60 Hz", "gb-50hz"), ("falls from 50.0 Hz", "na-60hz"), ("costs $120 a month", "eu-50hz"), ("costs £3", "na-60hz"), ("costs 3 €", "gb-50hz"),
+    ("the ERCOT market", "gb-50hz"), ("below 59.3 Hz", "eu-50hz"), ("below 48.80 Hz", "na-60hz"), ("Dynamic Containment", "eu-50hz"), ("60 Hz", None), ("$5", None), ("LFDD", None),
+])
+def test_canary_of_a_foreign_sentence(text, own):
+    assert strangers(f"Frequency and money: {text} and so on.", own) != []
+
+
+@pytest.mark.parametrize("text, own", [
+    ("falls from 60 Hz", "na-60hz"), ("50 Hz and 49.5 Hz", "gb-50hz"), ("$\\Delta f = 3$ and $H = 5$ s", None), ("costs $120", "na-60hz"), ("49.50 Hz", None), ("LFDD at 48.8 Hz", "gb-50hz"),
+    ("$$E = 60\\ \\text{Hz}$$", None),
+])
+def test_canary_of_a_sentence_at_home(text, own):
+    assert strangers(text, own) == []
+
+
+def test_canary_notebook_fails(tmp_path, monkeypatch):
+    """A planted error, a planted foreign sentence and a planted nan are all caught."""
+    for source, message in (("1/0", "ZeroDivisionError"), ("print('below 59.3 Hz')", "load-shedding"), ("print(float('nan'))", "shows nan")):
+        path = tmp_path / "x.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
+        with pytest.raises(AssertionError, match=message):
+            test_notebook_under_preset(path, "gb-50hz", tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("key", presets.names())
+def test_preset_is_complete(key):
+    """All presets have the same tables and entries, and each service names its source."""
+    def shape(preset):
+        return {name: {k for k in table if k not in ("services", "ev_service")} for name, table in preset.tables.items()}
+    preset = presets.load(key)
+    assert shape(preset) == shape(presets.load("na-60hz")) and preset.f0_hz in (50.0, 60.0)
+    assert preset.frequency["ev_service"] in preset.frequency["services"]
+    assert all(service["source"] for service in preset.frequency["services"].values())

@@ -1,0 +1,221 @@
+"""The course in a real browser: headless Chromium on a JupyterLab that serves a copy of the course.
+
+`tests/test_browser.py` looks whether it works, `tools/bench.py` how fast. Nothing here sleeps: every wait is for something
+that a reader would see.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = ROOT / "tools" / "jupyter"  # Lab settings, the same as run.py's
+WAIT_MS = 60_000
+
+# One text for all that an explorer's plot shows: the outlines that plotly has drawn.
+DRAWN = "cell => [...cell.querySelectorAll('.cartesianlayer path')].map(path => path.getAttribute('d')).join()"
+
+# Time from key press to the first frame with a changed plot. The frame after the change is awaited, and a message posted in it is
+# handled after it was painted; where plotly draws inside a frame callback this counts one frame (16 ms) too much.
+STOPWATCH = """cell => {
+    const times = [], wire = new MessageChannel();
+    let pressed = null, seen = false;
+    wire.port1.onmessage = () => { times.push(performance.now() - pressed); pressed = null; };
+    cell.addEventListener('keydown', event => { pressed = event.timeStamp; seen = false; }, true);
+    new MutationObserver(() => {
+        if (pressed !== null && !seen) { seen = true; requestAnimationFrame(() => wire.port2.postMessage('')); }
+    }).observe(cell.querySelector('.cartesianlayer'), {subtree: true, childList: true, attributeFilter: ['d']});
+    cell.paints = times;
+}"""
+
+
+def find():
+    """Path of the machine's Chromium or Chrome; a sentence that says how to get one (FileNotFoundError) if there is none."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge"))), None)
+    if not found:
+        raise FileNotFoundError("Chromium was not found; install it (Debian and Ubuntu: sudo apt-get install chromium) or Google Chrome")
+    return found
+
+
+def launch(playwright):
+    """Headless Chromium: the machine's own, wherever it is."""
+    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return playwright.chromium.launch(executable_path=find(), args=quiet + root)
+
+
+@contextlib.contextmanager
+def desk(folder, width=1280, height=900):
+    """A `Desk`: JupyterLab on a copy of the course in `folder`, and a browser before it. Both end with the block."""
+    from playwright.sync_api import sync_playwright
+    course = Path(folder) / "course"
+    course.mkdir()
+    for name in ("START_HERE.md", "course.toml"):
+        shutil.copy(ROOT / name, course)
+    for name in ("chapters", "exercises"):
+        shutil.copytree(ROOT / name, course / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    with sync_playwright() as playwright, contextlib.closing(launch(playwright)) as chromium, _lab(course, Path(folder)) as (url, token):
+        context = chromium.new_context(viewport={"width": width, "height": height})
+        context.set_default_timeout(WAIT_MS)
+        yield Desk(context, course, url, token)
+
+
+@contextlib.contextmanager
+def _lab(course, folder):
+    """A JupyterLab of its own (port, home, settings) on the folder `course`; gives its address and token."""
+    token = secrets.token_hex(16)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "V2GBOOK", "IPYTHON"))}
+    env |= {name: str(folder / name.lower()) for name in
+            ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_SETTINGS_DIR")}
+    env |= {"JUPYTER_CONFIG_PATH": str(SETTINGS), "PYTHONPATH": str(ROOT)}
+    Path(env["HOME"]).mkdir()
+    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={course}"]
+    with open(folder / "lab.log", "wb") as log:
+        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], cwd=course, env=env, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + WAIT_MS / 1000
+        while not (told := list(Path(env["JUPYTER_RUNTIME_DIR"]).glob("jpserver-*.json"))):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("JupyterLab did not start; it said:\n" + (folder / "lab.log").read_text(errors="replace")[-3000:])
+            time.sleep(0.05)
+        yield json.loads(told[0].read_text())["url"].rstrip("/"), token
+    finally:
+        server.terminate()
+        try:
+            server.wait(15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+class Desk:
+    """What a reader has before them: the course's folder, and the page from which notebooks are opened."""
+
+    def __init__(self, context, course, url, token):
+        self.context, self.course, self.url, self.token = context, course, url, token
+
+    def start_page(self):
+        """The page that run.py opens, shown as a reader sees it."""
+        page = self.context.new_page()
+        page.goto(f"{self.url}/lab/tree/START_HERE.md?reset&token={self.token}")
+        page.wait_for_selector(".jp-MarkdownViewer h1, .jp-FileEditor")
+        return page
+
+    @contextlib.contextmanager
+    def notebook(self, path):
+        """Click on the link to `path` ("chapters/01_frequency.ipynb") in START_HERE; gives its `Notebook`, and ends its kernel."""
+        page = self.start_page()
+        page.locator(f".jp-MarkdownViewer a[href*='{path}']").first.click()
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+        page.wait_for_selector(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]")
+        yield Notebook(page)
+        page.close()
+        self._api("DELETE", *(f"kernels/{kernel['id']}" for kernel in self._api("GET", "kernels")[0]))
+
+    def _api(self, method, *paths):
+        """What the server answers to each path."""
+        asked = [urllib.request.Request(f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"}) for path in paths]
+        return [json.loads(urllib.request.urlopen(request, timeout=30).read() or "null") for request in asked]
+
+
+class Notebook:
+    """An open notebook, seen and used as a reader does."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def text(self):
+        """Everything that can be read on the page."""
+        return self.page.inner_text(".jp-NotebookPanel .jp-Notebook")
+
+    def cell(self, content):
+        """The code cell in which `content`, a text or another selector, is found."""
+        inside = {"has": self.page.locator(content)} if content.startswith(".") else {"has_text": content}
+        return self.page.locator(".jp-NotebookPanel .jp-CodeCell", **inside)
+
+    def errors(self):
+        """Texts of tracebacks and of widgets that could not be shown."""
+        return self.page.evaluate("""() => [...document.querySelectorAll('.jp-NotebookPanel .jp-OutputArea-output')]
+            .filter(output => /error|stderr/.test(output.dataset.mimeType || '') || /model not found|error displaying widget|loading widget/i.test(output.innerText))
+            .map(output => output.innerText)""")
+
+    def run_all(self):
+        """Run > Run All Cells, until every code cell has its number (or one has failed)."""
+        self._forget()
+        self.page.click(".lm-MenuBar-item:has-text('Run')")
+        self.page.click(".lm-Menu-item[data-command='runmenu:run-all']")
+        self._finished()
+
+    def run(self, cell):
+        """Run one cell by keyboard, until it has its number."""
+        self._forget(cell)
+        cell.locator(".cm-content").press("Control+Enter")
+        self._finished()
+
+    def type(self, cell, old, new):
+        """Replace a line of a cell by typing."""
+        cell.locator(".cm-line", has_text=old).first.click()
+        self.page.keyboard.press("Home")
+        self.page.keyboard.press("Shift+End")
+        self.page.keyboard.insert_text(new)
+
+    def _forget(self, cell=None):
+        """Take away the numbers of the last run, so that a new number means a new run."""
+        (cell or self.page.locator(".jp-NotebookPanel .jp-CodeCell")).locator(".jp-InputPrompt").evaluate_all("all => all.forEach(one => one.textContent = '')")
+
+    def _finished(self):
+        self.page.wait_for_function("""() => {
+            const prompts = [...document.querySelectorAll('.jp-NotebookPanel .jp-CodeCell .jp-InputPrompt')];
+            return prompts.every(prompt => /[0-9]/.test(prompt.textContent)) || document.querySelector('.jp-OutputArea-output[data-mime-type$=error]');
+        }""")
+
+
+class Explorer:
+    """The explorer in a notebook that has run."""
+
+    def __init__(self, notebook):
+        self.page, self.cell = notebook.page, notebook.cell(".widget-slider").first
+        self.handle = self.cell.locator(".noUi-handle").first
+        self.cell.locator(".js-plotly-plot .cartesianlayer path").first.wait_for(state="attached")
+        self.cell.scroll_into_view_if_needed()
+
+    def drawn(self):
+        """All outlines of the plot, as text: equal when, and only when, the plot looks the same."""
+        return self.cell.evaluate(DRAWN)
+
+    def value(self):
+        """Where the first slider stands."""
+        return float(self.handle.get_attribute("aria-valuenow"))
+
+    def changed(self, old):
+        """Wait until the plot no longer looks like `old`; gives how it looks now."""
+        self.page.wait_for_function(f"([cell, old]) => ({DRAWN})(cell) !== old", arg=[self.cell.element_handle(), old])
+        return self.drawn()
+
+    def became(self, wanted):
+        """Wait until the plot looks like `wanted`."""
+        self.page.wait_for_function(f"([cell, wanted]) => ({DRAWN})(cell) === wanted", arg=[self.cell.element_handle(), wanted])
+
+    def drag(self, pixels):
+        """Drag the first slider by mouse."""
+        box = self.handle.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + pixels, y, steps=5)
+        self.page.mouse.up()
+
+    def key_to_paint_ms(self, presses=20):
+        """Press arrow keys on the first slider; the time of each from the press to the next painted frame with a new plot. [ms]"""
+        self.cell.evaluate(STOPWATCH)
+        self.handle.focus()
+        for press in range(presses):
+            self.page.keyboard.press("ArrowRight" if press < presses / 2 else "ArrowLeft")
+            self.page.wait_for_function("([cell, press]) => cell.paints.length > press", arg=[self.cell.element_handle(), press])
+        return self.cell.evaluate("cell => cell.paints")
