@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from tidy_notebooks import PLOTLY, WIDGET, execute, figure_hash, read  # noqa: E402
+from tidy_notebooks import PLOTLY, WIDGET, execute, figure_hash, read, with_map  # noqa: E402
+from v2gbook.classroom import presets  # noqa: E402
 
 NOTEBOOKS = sorted(path for folder in ("chapters", "solutions", "exercises") for path in (ROOT / folder).glob("*.ipynb"))
 TOPICS = sorted({path.stem for path in NOTEBOOKS})
@@ -82,6 +83,12 @@ def test_stored_notebook_is_clean(path):
     assert faults(notebook, path.stat().st_size / 1000, path.parent.name) == []
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_stored_preset_is_the_course_preset(path):
+    wanted, stored_with = presets.course()["preset"], nbformat.read(path, as_version=4).metadata["v2gbook"]["preset"]
+    assert stored_with == wanted, "course.toml has changed: python run.py notebooks, then python run.py exercises, then python run.py test"
+
+
 def broken(change):
     notebook = nbformat.v4.new_notebook(metadata={"v2gbook": {"preset": "na-60hz"}})
     cell = nbformat.v4.new_code_cell("1 + 1", execution_count=1)
@@ -143,6 +150,12 @@ def test_chapters_link_to_what_exists():
             if target != "MY_PROGRESS.md" and re.search(r"\.(ipynb|md|png|toml|txt)$|LICENSE$", target):
                 there = (path.parent / target).resolve()
                 assert there.exists() or "solutions" in there.parts, f"{path.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "START_HERE.md"])
+def test_map_of_the_course_is_up_to_date(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert text == with_map(text), "run: python run.py notebooks"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")

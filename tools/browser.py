@@ -25,15 +25,18 @@ DRAWN = "cell => [...cell.querySelectorAll('.cartesianlayer path')].map(path => 
 # Time from key press to the first frame with a changed plot. The frame after the change is awaited, and a message posted in it is
 # handled after it was painted; where plotly draws inside a frame callback this counts one frame (16 ms) too much.
 STOPWATCH = """cell => {
-    const times = [], wire = new MessageChannel();
-    let pressed = null, seen = false;
-    wire.port1.onmessage = () => { times.push(performance.now() - pressed); pressed = null; };
-    cell.addEventListener('keydown', event => { pressed = event.timeStamp; seen = false; }, true);
+    const drawn = %s, wire = new MessageChannel();
+    let pressed = null, before = '';
+    cell.paints = [];
+    wire.port1.onmessage = event => cell.paints.push(performance.now() - event.data);
+    cell.addEventListener('keydown', event => { pressed = event.timeStamp; before = drawn(cell); }, true);
     new MutationObserver(() => {
-        if (pressed !== null && !seen) { seen = true; requestAnimationFrame(() => wire.port2.postMessage('')); }
+        if (pressed === null || drawn(cell) === before) return;
+        const since = pressed;
+        pressed = null;
+        requestAnimationFrame(() => wire.port2.postMessage(since));
     }).observe(cell.querySelector('.cartesianlayer'), {subtree: true, childList: true, attributeFilter: ['d']});
-    cell.paints = times;
-}"""
+}""" % DRAWN
 
 
 def find():
@@ -136,7 +139,7 @@ class Notebook:
 
     def cell(self, content):
         """The code cell in which `content`, a text or another selector, is found."""
-        inside = {"has": self.page.locator(content)} if content.startswith(".") else {"has_text": content}
+        inside = {"has": self.page.locator(content)} if content.startswith((".", "button")) else {"has_text": content}
         return self.page.locator(".jp-NotebookPanel .jp-CodeCell", **inside)
 
     def errors(self):
@@ -144,6 +147,16 @@ class Notebook:
         return self.page.evaluate("""() => [...document.querySelectorAll('.jp-NotebookPanel .jp-OutputArea-output')]
             .filter(output => /error|stderr/.test(output.dataset.mimeType || '') || /model not found|error displaying widget|loading widget/i.test(output.innerText))
             .map(output => output.innerText)""")
+
+    def figures(self, count):
+        """Wait until `count` figures are to be seen, drawn by plotly or as their stored pictures; width and height of each. [pixels]"""
+        seen = self.page.locator(".jp-NotebookPanel .jp-RenderedPlotly").locator("img, .main-svg:first-child")
+        seen.nth(count - 1).wait_for()
+        return [(box["width"], box["height"]) for box in (one.bounding_box() for one in seen.all())]
+
+    def quizzes(self):
+        """The quizzes that wait for an answer."""
+        return [Quiz(cell) for cell in self.cell("button.jupyter-button").all() if not cell.locator(".widget-slider").count()]
 
     def run_all(self):
         """Run > Run All Cells, until every code cell has its number (or one has failed)."""
@@ -174,6 +187,25 @@ class Notebook:
             const prompts = [...document.querySelectorAll('.jp-NotebookPanel .jp-CodeCell .jp-InputPrompt')];
             return prompts.every(prompt => /[0-9]/.test(prompt.textContent)) || document.querySelector('.jp-OutputArea-output[data-mime-type$=error]');
         }""")
+
+
+class Quiz:
+    """A quiz in a notebook that has run."""
+
+    def __init__(self, cell):
+        self.cell, self.keys = cell, cell.locator("button.jupyter-button")
+
+    def answer_all(self):
+        """Give every answer by keyboard, from the first button on with Tab and Enter; what the quiz says to each."""
+        self.keys.first.focus()
+        verdicts = []
+        for letter in self.keys.all_inner_texts():
+            self.cell.page.keyboard.press("Enter")
+            verdict = self.cell.locator("[role=status]", has_text=f"{letter} ")
+            verdict.wait_for()
+            verdicts.append(verdict.inner_text())
+            self.cell.page.keyboard.press("Tab")
+        return verdicts
 
 
 class Explorer:
@@ -210,6 +242,10 @@ class Explorer:
         self.page.mouse.down()
         self.page.mouse.move(x + pixels, y, steps=5)
         self.page.mouse.up()
+
+    def reset(self):
+        """Press the button that takes everything back to the start."""
+        self.cell.get_by_role("button", name="Reset").click()
 
     def key_to_paint_ms(self, presses=20):
         """Press arrow keys on the first slider; the time of each from the press to the next painted frame with a new plot. [ms]"""

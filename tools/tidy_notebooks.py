@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -118,6 +119,24 @@ def write(path, notebook):
     workbook._replace(path, nbformat.writes(notebook) + "\n")
 
 
+def course_map():
+    """The table of chapters for README and START_HERE, taken from the chapters themselves."""
+    rows = ["| chapter | the question | time | helps to know | exercise |", "|---|---|---|---|---|"]
+    for path in sorted((ROOT / "chapters").glob("*.ipynb")):
+        text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+        found = [re.search(pattern, text, re.MULTILINE) for pattern in (r"^# (.+)$", r"^\*\*(.+\?.*)\*\*$", r"\*\*Time\*\* (.+?)\.", r"\*\*Helps to know\*\* (.+)$")]
+        if not all(found):
+            raise SystemExit(f"{path.name} needs a title, a bold question, **Time** and **Helps to know**")
+        title, question, time, helps = (match[1].strip() for match in found)
+        rows.append(f"| [{title}](chapters/{path.name}) | {question} | {time} | {helps} | [exercise](exercises/{path.name}) |")
+    return "\n".join(rows)
+
+
+def with_map(page):
+    """A page's text with a fresh map between its two markers."""
+    return re.sub(r"(<!-- map -->\n).*?(<!-- /map -->)", lambda m: f"{m[1]}{course_map()}\n{m[2]}", page, flags=re.DOTALL)
+
+
 def main(names):
     paths = [path for folder in ("chapters", "solutions") for path in sorted((ROOT / folder).glob("*.ipynb"))
              if not names or any(name in str(path) for name in names)]
@@ -125,6 +144,8 @@ def main(names):
         notebook = execute(read(path), path.parent)
         write(path, tidy(notebook, stored_pictures(path)))
         print(f"{path.relative_to(ROOT)}: {len(notebook.cells)} cells, {path.stat().st_size // 1000} kB")
+    for page in (ROOT / "README.md", ROOT / "START_HERE.md"):
+        workbook._replace(page, with_map(page.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":
