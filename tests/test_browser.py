@@ -50,7 +50,7 @@ def chapter(fresh):
 @pytest.fixture
 def explorer(chapter):
     """The chapter's explorer, back at its start when the test is over."""
-    explorer = browser.Explorer(chapter)
+    explorer = chapter.explorer()
     start = explorer.drawn()
     yield explorer
     explorer.reset()
@@ -74,10 +74,8 @@ def picture(page, name, folder):
 
 
 def test_start_page_is_shown_rendered(desk):
-    page = desk.start_page()
-    assert page.locator(".jp-MarkdownViewer h1").is_visible()
-    assert page.locator(".jp-FileEditor").count() == 0
-    page.close()
+    assert desk.page.locator(".jp-MarkdownViewer h1").count() == 1
+    assert desk.page.locator(".jp-FileEditor").count() == 0
 
 
 def test_chapter_reads_well_before_it_runs(fresh):
@@ -89,7 +87,7 @@ def test_chapter_reads_well_before_it_runs(fresh):
 
 def test_chapter_runs_without_error(chapter):
     assert chapter.errors() == []
-    assert browser.Explorer(chapter).cell.is_visible()
+    assert chapter.explorer().cell.is_visible()
 
 
 def test_explorer_by_keyboard(explorer, chapter, tmp_path):
@@ -133,6 +131,7 @@ def test_exercise_runs_unanswered(sheet):
 
 
 def test_exercise_hints_and_marks(sheet, desk, tmp_path):
+    sheet.run(sheet.cell('book.given("Q1")'))  # later questions have put their own numbers in its place
     cell = sheet.cell('check("Q1"')
     for sign, verdict in ("-", "the sign"), ("", "✓ 3/3"):
         sheet.type(cell, "answer =", ANSWER.format(sign=sign))

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from v2gbook import _check
-from v2gbook.classroom import explore, figure, presets, quiz, show, slider, workbook
+from v2gbook.classroom import explore, figure, inventory, presets, quiz, show, slider, workbook
 from v2gbook.classroom import explore as explore_function
 from v2gbook.classroom.figures import COLOURS, TEMPLATE
 
@@ -152,6 +152,36 @@ def test_quiz_needs_a_right_answer_and_explanations():
         quiz("?", {"a": "no"}, right="a")
 
 
+def answer_inventory(boxes, pick):
+    """Answer all questions of an inventory with pick(question) -> index; returns what it says at the end."""
+    text, keys, _ = boxes[-1].children
+    for asked in QUIZ.tomllib.loads(QUIZ.INVENTORY.read_text(encoding="utf-8"))["question"]:
+        assert QUIZ.html.escape(asked["ask"]) in text.value
+        keys.children[pick(asked)].click()
+    return text.value
+
+
+def test_inventory_before_and_after_tells_the_gain(shown, monkeypatch, tmp_path):
+    boxes = widgets_of(monkeypatch)
+    inventory("before")
+    assert "0 of 20 right" in answer_inventory(boxes, lambda asked: (asked["right"] + 1) % len(asked["answers"]))
+    inventory("after")
+    assert "20 of 20 right" in (said := answer_inventory(boxes, lambda asked: asked["right"])) and "100%" in said
+    assert "| of 20 | after 20, before 0 |" in (tmp_path / "MY_PROGRESS.md").read_text(encoding="utf-8")
+
+
+def test_inventory_questions_are_complete():
+    questions = QUIZ.tomllib.loads(QUIZ.INVENTORY.read_text(encoding="utf-8"))["question"]
+    assert len(questions) == 20 and len({asked["topic"] for asked in questions}) == 16
+    for asked in questions:
+        assert len(asked["answers"]) == len(asked["why"]) >= 3 and 0 <= asked["right"] < len(asked["answers"])
+
+
+def test_inventory_knows_its_stages():
+    with pytest.raises(ValueError, match='must be "before" or "after"'):
+        inventory("now")
+
+
 # ------------------------------------------------------------------------------------------------------ workbook
 
 
@@ -226,7 +256,8 @@ def test_progress_keeps_the_best_and_writes_a_page(shown, tmp_path):
     assert "| [01_frequency](exercises/01_frequency.ipynb) | 7 of 22 | Q1 3, Q2 4 |" in page
 
 
-@pytest.mark.parametrize("rubbish", ["{", "[]", '{"01_frequency": 5}', '{"01_frequency": {"marks": []}}', "\x00"])
+@pytest.mark.parametrize("rubbish", ["{", "[]", '{"01_frequency": 5}', '{"01_frequency": {"marks": []}}', "\x00",
+                                     '{"01_frequency": {"of": 22, "marks": {"Q1": "three"}}}'])
 def test_a_corrupted_progress_file_is_kept_aside(tmp_path, shown, rubbish):
     (tmp_path / "progress.json").write_text(rubbish)
     notice = workbook.save_progress("01_frequency", {"Q1": (3, 3)}, 22)

@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ROOT / "tools" / "jupyter"  # Lab settings, the same as run.py's
 WAIT_MS = 60_000
+OPEN = ".jp-NotebookPanel:not(.lm-mod-hidden)"  # the notebook in front
 
 # One text for all that an explorer's plot shows: the outlines that plotly has drawn.
 DRAWN = "cell => [...cell.querySelectorAll('.cartesianlayer path')].map(path => path.getAttribute('d')).join()"
@@ -65,9 +66,9 @@ def desk(folder, width=1280, height=900):
     for name in ("chapters", "exercises"):
         shutil.copytree(ROOT / name, course / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     with sync_playwright() as playwright, contextlib.closing(launch(playwright)) as chromium, _lab(course, Path(folder)) as (url, token):
-        context = chromium.new_context(viewport={"width": width, "height": height})
-        context.set_default_timeout(WAIT_MS)
-        yield Desk(context, course, url, token)
+        page = chromium.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(WAIT_MS)
+        yield Desk(page, course, url, token)
 
 
 @contextlib.contextmanager
@@ -98,28 +99,26 @@ def _lab(course, folder):
 
 
 class Desk:
-    """What a reader has before them: the course's folder, and the page from which notebooks are opened."""
+    """What a reader has before them: the course's folder, and JupyterLab in one browser page."""
 
-    def __init__(self, context, course, url, token):
-        self.context, self.course, self.url, self.token = context, course, url, token
+    def __init__(self, page, course, url, token):
+        self.page, self.course, self.url, self.token = page, course, url, token
+        self.start()
 
-    def start_page(self):
-        """The page that run.py opens, shown as a reader sees it."""
-        page = self.context.new_page()
-        page.goto(f"{self.url}/lab/tree/START_HERE.md?reset&token={self.token}")
-        page.wait_for_selector(".jp-MarkdownViewer h1, .jp-FileEditor")
-        return page
+    def start(self):
+        """Open the page that run.py opens."""
+        self.page.goto(f"{self.url}/lab/tree/START_HERE.md?token={self.token}")
+        self.page.locator(".jp-MarkdownViewer h1").or_(self.page.locator(".jp-FileEditor")).wait_for()
 
     @contextlib.contextmanager
     def notebook(self, path):
         """Click on the link to `path` ("chapters/01_frequency.ipynb") in START_HERE; gives its `Notebook`, and ends its kernel."""
-        page = self.start_page()
-        page.locator(f".jp-MarkdownViewer a[href*='{path}']").first.click()
-        page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
-        page.wait_for_selector(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]")
-        yield Notebook(page)
-        page.close()
-        self._api("DELETE", *(f"kernels/{kernel['id']}" for kernel in self._api("GET", "kernels")[0]))
+        self.page.locator(".lm-TabBar-tab", has_text="START_HERE").click()
+        self.page.locator(f".jp-MarkdownViewer a[href*='{path}']").first.click()
+        self.page.locator(f"{OPEN} .jp-Cell").first.wait_for()
+        self.page.get_by_text("| Idle").wait_for()  # the status bar: the kernel is there
+        yield Notebook(self.page)
+        self._api("DELETE", *(f"sessions/{session['id']}" for session in self._api("GET", "sessions")[0]))
 
     def _api(self, method, *paths):
         """What the server answers to each path."""
@@ -133,60 +132,68 @@ class Notebook:
     def __init__(self, page):
         self.page = page
 
-    def text(self):
-        """Everything that can be read on the page."""
-        return self.page.inner_text(".jp-NotebookPanel .jp-Notebook")
+    def find(self, selector, **conditions):
+        """What matches in the notebook in front."""
+        return self.page.locator(OPEN).locator(selector, **conditions)
 
-    def cell(self, content):
-        """The code cell in which `content`, a text or another selector, is found."""
-        inside = {"has": self.page.locator(content)} if content.startswith((".", "button")) else {"has_text": content}
-        return self.page.locator(".jp-NotebookPanel .jp-CodeCell", **inside)
+    def cell(self, text):
+        """The code cell that contains `text`."""
+        return self.find(".jp-CodeCell", has_text=text)
+
+    def text(self):
+        """Everything that can be read."""
+        return self.find(".jp-Notebook").inner_text()
 
     def errors(self):
         """Texts of tracebacks and of widgets that could not be shown."""
-        return self.page.evaluate("""() => [...document.querySelectorAll('.jp-NotebookPanel .jp-OutputArea-output')]
-            .filter(output => /error|stderr/.test(output.dataset.mimeType || '') || /model not found|error displaying widget|loading widget/i.test(output.innerText))
-            .map(output => output.innerText)""")
+        return self.find(".jp-OutputArea-output").evaluate_all("""all => all.map(one => [one.dataset.mimeType || '', one.innerText])
+            .filter(([kind, text]) => /error|stderr/.test(kind) || /model not found|error displaying widget|loading widget/i.test(text))
+            .map(([kind, text]) => text)""")
 
     def figures(self, count):
         """Wait until `count` figures are to be seen, drawn by plotly or as their stored pictures; width and height of each. [pixels]"""
-        seen = self.page.locator(".jp-NotebookPanel .jp-RenderedPlotly").locator("img, .main-svg:first-child")
+        seen = self.find(".jp-RenderedPlotly").locator("img, .main-svg:first-child")
         seen.nth(count - 1).wait_for()
         return [(box["width"], box["height"]) for box in (one.bounding_box() for one in seen.all())]
 
+    def explorer(self):
+        """The first explorer, ready to be moved."""
+        return Explorer(self.find(".jp-CodeCell", has=self.page.locator(".widget-slider")).first)
+
     def quizzes(self):
         """The quizzes that wait for an answer."""
-        return [Quiz(cell) for cell in self.cell("button.jupyter-button").all() if not cell.locator(".widget-slider").count()]
+        verdict = self.page.locator(".widget-html")
+        return [Quiz(cell) for cell in self.find(".jp-CodeCell", has=verdict, has_not=self.page.locator(".widget-slider")).all()]
 
     def run_all(self):
-        """Run > Run All Cells, until every code cell has its number (or one has failed)."""
-        self._forget()
-        self.page.click(".lm-MenuBar-item:has-text('Run')")
-        self.page.click(".lm-Menu-item[data-command='runmenu:run-all']")
+        """Run > Run All Cells, until every code cell has run (or one has failed)."""
+        self._forget(self.find(".jp-InputArea-prompt"))
+        self.page.locator(".lm-MenuBar-item", has_text="Run").click()
+        self.page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
         self._finished()
 
     def run(self, cell):
-        """Run one cell by keyboard, until it has its number."""
-        self._forget(cell)
+        """Run one cell by keyboard, until it has run or failed."""
+        self._forget(cell.locator(".jp-InputArea-prompt"))
         cell.locator(".cm-content").press("Control+Enter")
         self._finished()
 
     def type(self, cell, old, new):
-        """Replace a line of a cell by typing."""
+        """Replace the line of a cell that contains `old`."""
         cell.locator(".cm-line", has_text=old).first.click()
         self.page.keyboard.press("Home")
         self.page.keyboard.press("Shift+End")
         self.page.keyboard.insert_text(new)
 
-    def _forget(self, cell=None):
+    def _forget(self, prompts):
         """Take away the numbers of the last run, so that a new number means a new run."""
-        (cell or self.page.locator(".jp-NotebookPanel .jp-CodeCell")).locator(".jp-InputPrompt").evaluate_all("all => all.forEach(one => one.textContent = '')")
+        prompts.evaluate_all("all => all.forEach(one => one.textContent = '')")
 
     def _finished(self):
-        self.page.wait_for_function("""() => {
-            const prompts = [...document.querySelectorAll('.jp-NotebookPanel .jp-CodeCell .jp-InputPrompt')];
-            return prompts.every(prompt => /[0-9]/.test(prompt.textContent)) || document.querySelector('.jp-OutputArea-output[data-mime-type$=error]');
-        }""")
+        """Wait until every cell that shows a number has one and the kernel rests, or until a cell has failed."""
+        self.page.wait_for_function("""open => document.querySelector(open + ' .jp-OutputArea-output[data-mime-type$=error]') || (
+            [...document.querySelectorAll(open + ' .jp-CodeCell .jp-InputArea-prompt')].every(prompt => /[0-9]/.test(prompt.textContent))
+            && document.querySelector(open + ' .jp-Notebook-ExecutionIndicator[data-status=idle]'))""", arg=OPEN)
 
 
 class Quiz:
@@ -211,8 +218,8 @@ class Quiz:
 class Explorer:
     """The explorer in a notebook that has run."""
 
-    def __init__(self, notebook):
-        self.page, self.cell = notebook.page, notebook.cell(".widget-slider").first
+    def __init__(self, cell):
+        self.page, self.cell = cell.page, cell
         self.handle = self.cell.locator(".noUi-handle").first
         self.cell.locator(".js-plotly-plot .cartesianlayer path").first.wait_for(state="attached")
         self.cell.scroll_into_view_if_needed()
@@ -245,7 +252,7 @@ class Explorer:
 
     def reset(self):
         """Press the button that takes everything back to the start."""
-        self.cell.get_by_role("button", name="Reset").click()
+        self.cell.locator("button.jupyter-button", has_text="Reset").click()
 
     def key_to_paint_ms(self, presses=20):
         """Press arrow keys on the first slider; the time of each from the press to the next painted frame with a new plot. [ms]"""

@@ -426,7 +426,7 @@ def sfr_nadir(model, step_pu, *, f0_hz):
     elif zeta < 1:
         t_s = float(np.arctan2(spread, lead)) / spread  # eq. (1.10)
     else:
-        t_s = float(np.arctanh(spread / lead)) / spread if lead > spread else np.inf
+        t_s = float(np.arctanh(spread / lead)) / spread if lead > spread * (1 + 1e-9) else np.inf
     if np.isinf(t_s):
         final = checked("step_pu", step_pu) * model.droop_pu / (model.d_pu * model.droop_pu + model.km)
         return Nadir(df_hz=checked("f0_hz", f0_hz, "Hz", gt=0) * final, t_s=t_s)
@@ -612,7 +612,9 @@ def service_power(f_hz, service, contract_mw, *, f0_hz):
         If `contract_mw` is negative or a frequency is not positive.
     """
     df = checked("f_hz", f_hz, "Hz", gt=0) - checked("f0_hz", f0_hz, "Hz", gt=0)
-    share = np.interp(np.round(df, 9), *service.points())  # 49.8 - 50 must not fall beside the point at -0.2
+    df = np.round(df, 9)  # 49.8 - 50 must not fall beside the point at -0.2
+    share = -np.sign(df) * np.interp(np.abs(df), service.deviation_hz, service.fraction)
+    share = share if service.symmetric else np.maximum(share, 0.0)
     p_mw = share * checked("contract_mw", contract_mw, "MW", ge=0)
     return float(p_mw) if np.ndim(p_mw) == 0 else p_mw
 
@@ -944,7 +946,7 @@ def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
     if not count:
         lost, swing, damping, load = lost.tolist(), swing.tolist(), float(damping), float(load)
     df = shed = before = np.zeros(count) if count else 0.0
-    sheds = [shed]
+    sheds, was_low = [shed], False
     for n in range(steps):
         answer = -damping * (1.0 - shed) * df
         for power, record in zip(powers, delivered):
@@ -953,8 +955,10 @@ def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
             answer = answer + p
         df = df + swing[n] * (1.5 * answer - 0.5 * before + shed * load - lost[n])  # eq. (1.1)
         history[pad + n + 1], before = df, answer
-        if relays and ((df < first).any() if count else df < first):
+        low = relays and ((df < first).any() if count else df < first)
+        if low or was_low:  # also on the first step back above: that resets the timers
             shed = relays(df)
+        was_low = low
         sheds.append(shed)
     for power, record in zip(powers, delivered):
         record.append(power(steps, df, shed))
@@ -967,12 +971,11 @@ def _checked_run(grid, losses, resources, ufls, t_end_s, dt_s):
     checked("t_end_s", t_end_s, "s", ge=dt_s)
     if not isinstance(losses, (list, tuple)) or not all(isinstance(loss, Loss) for loss in losses) or not losses:
         raise ValueError(f"losses is {losses!r}; it must be a list with at least one Loss: [Loss(p_mw=...)]")
+    if not isinstance(resources, (list, tuple)) or any(type(r) not in _STEP_FUNCTIONS for r in resources):
+        raise ValueError(f"resources is {resources!r}; it must be a list of Governor and EvFleet: [Governor(...)]")
     names = [r.name for r in resources]
     if len(set(names)) < len(names):
         raise ValueError(f"resources are called {names}; each needs a name of its own")
-    for r in resources:
-        if type(r) not in _STEP_FUNCTIONS:
-            raise ValueError(f"resources contains {r!r}; allowed are Governor and EvFleet")
     if np.any(sum(np.asarray(loss.p_mw, float) for loss in losses) > np.asarray(grid.load_mw)):
         raise ValueError(f"losses add up to more than load_mw = {grid.load_mw} MW; a system cannot lose more generation than it uses")
     fields = [v for part in (grid, *losses, *resources) for v in vars(part).values() if not isinstance(v, (str, Service))]
@@ -1023,7 +1026,6 @@ def simulate(grid, losses, resources=(), ufls=None, *, t_end_s=20.0, dt_s=0.02):
     -----
     Second order in `dt_s`: halving the step quarters the error (tested). Relay trips fall on whole steps.
     """
-    resources = list(resources)
     if _checked_run(grid, losses, resources, ufls, t_end_s, dt_s):
         raise ValueError("simulate takes single numbers; for arrays of scenarios call sweep with the same arguments")
     t, df, delivered, shed = _integrate(grid, losses, resources, ufls, t_end_s, dt_s, None)
@@ -1054,7 +1056,6 @@ def sweep(grid, losses, resources=(), ufls=None, *, t_end_s=20.0, dt_s=0.02):
     ValueError
         As `simulate`, and if arrays differ in length.
     """
-    resources = list(resources)
     count = _checked_run(grid, losses, resources, ufls, t_end_s, dt_s) or 1
     t, df, delivered, shed = _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count)
     window = max(1, min(round(0.5 / dt_s), len(t) - 1))

@@ -3,7 +3,7 @@
 from . import presets
 from .explore import choice, explore, slider
 from .figures import COLOURS, LIMIT, MEASURED, figure, say, show
-from .quiz import quiz
+from .quiz import inventory, quiz
 from .workbook import Workbook
 
-__all__ = ["COLOURS", "LIMIT", "MEASURED", "Workbook", "choice", "explore", "figure", "presets", "quiz", "say", "show", "slider"]
+__all__ = ["COLOURS", "LIMIT", "MEASURED", "Workbook", "choice", "explore", "figure", "inventory", "presets", "quiz", "say", "show", "slider"]

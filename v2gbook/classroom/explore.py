@@ -4,6 +4,8 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
+from .figures import dressed
+
 _WIDE = {"style": {"description_width": "15em"}, "layout": {"width": "38em"}}
 
 
@@ -35,7 +37,7 @@ def explore(draw, **controls):
     """
     start = {name: control.value for name, control in controls.items()}
     figure, words = _drawn(draw, start)
-    canvas = go.FigureWidget(figure)
+    canvas = go.FigureWidget(dressed(figure))
     readout = widgets.HTML(value=words, layout={"min_height": "2.6em"})
     reset = widgets.Button(description="Reset", tooltip="Back to the values at the start", icon="undo")
     held = []  # while resetting, one redraw at the end instead of one for each control

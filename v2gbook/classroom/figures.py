@@ -24,7 +24,7 @@ TEMPLATE = go.layout.Template(
 
 
 def figure(x, y, *, below=None, height=None, **layout):
-    """An empty figure in the course's style.
+    """An empty figure; `show` and `explore` dress it in the course's style.
 
     Parameters
     ----------
@@ -44,8 +44,13 @@ def figure(x, y, *, below=None, height=None, **layout):
     if below:
         axes = {"xaxis": {"title": x, "anchor": "y2"}, "yaxis": {"title": y, "domain": [0.52, 1]},
                 "yaxis2": {"title": below, "domain": [0, 0.46], "anchor": "x"}}
-    fig = go.Figure(layout={"template": TEMPLATE, "height": height or (540 if below else 380), **axes})
+    fig = go.Figure(layout={"template": "none", "height": height or (540 if below else 380), **axes})
     return fig.update_layout(**layout)
+
+
+def dressed(fig):
+    """The figure in the course's template; done once, when it is shown, for it takes longer than drawing."""
+    return fig.update_layout(template=TEMPLATE)
 
 
 def bundle(fig, alt):
@@ -57,7 +62,7 @@ def show(fig, *, alt):
     """Show a figure with a sentence that says what is to be seen (`alt`); the sentence stands below it too."""
     if len(alt.split()) < 5 or not alt.rstrip().endswith("."):
         raise ValueError(f"alt is {alt!r}; say in one whole sentence, with a full stop, what the figure shows")
-    display(bundle(fig, alt), raw=True)
+    display(bundle(dressed(fig), alt), raw=True)
     display(Markdown(f"*{alt}*"))
 
 

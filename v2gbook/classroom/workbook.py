@@ -268,29 +268,57 @@ def save_progress(topic, results, of):
 
     Both are replaced whole or not at all. A progress file that cannot be read is kept under another name.
     """
-    folder = Path(os.environ.get("V2GBOOK_PROGRESS") or presets.course_root())
-    path, notice, progress = folder / "progress.json", "", {}
-    if path.exists():
-        try:
-            progress = json.loads(path.read_text(encoding="utf-8"))
-            if not all(isinstance(sheet, dict) and isinstance(sheet["marks"], dict) for sheet in progress.values()):
-                raise ValueError
-        except (ValueError, KeyError, AttributeError, TypeError):
-            spare = next(folder / f"progress.json.bad{n}" for n in range(1, 1000) if not (folder / f"progress.json.bad{n}").exists())
-            os.replace(path, spare)
-            notice, progress = f"progress.json could not be read; it was kept as {spare.name} and a new one begun", {}
+    progress, notice = _load_progress()
     best = progress.get(topic, {"marks": {}})["marks"]
     for name, (marks, _) in results.items():
         best[name] = max(marks, best.get(name, 0))
     progress[topic] = {"marks": best, "of": of}
-    _replace(path, json.dumps(progress, indent=1, sort_keys=True))
+    _save(progress)
+    return notice
+
+
+def save_inventory(stage, right, of):
+    """Note the result of the concept inventory; returns the results of all stages so far."""
+    progress, _ = _load_progress()
+    results = {**progress.get("inventory", {"marks": {}})["marks"], stage: right}
+    progress["inventory"] = {"marks": results, "of": of}
+    _save(progress)
+    return results
+
+
+def _folder():
+    return Path(os.environ.get("V2GBOOK_PROGRESS") or presets.course_root())
+
+
+def _load_progress():
+    """What is stored, and a notice if it could not be read (it is then kept under another name)."""
+    path = _folder() / "progress.json"
+    if not path.exists():
+        return {}, ""
+    try:
+        progress = json.loads(path.read_text(encoding="utf-8"))
+        numbers = [mark for sheet in progress.values() for mark in (sheet["of"], *sheet["marks"].values())]
+        if not all(isinstance(number, (int, float)) for number in numbers):
+            raise ValueError
+        return progress, ""
+    except (ValueError, KeyError, AttributeError, TypeError):
+        spare = next(path.with_name(f"{path.name}.bad{n}") for n in range(1, 1000) if not path.with_name(f"{path.name}.bad{n}").exists())
+        os.replace(path, spare)
+        return {}, f"progress.json could not be read; it was kept as {spare.name} and a new one begun"
+
+
+def _save(progress):
+    """Write progress.json and the page that shows it."""
+    _replace(_folder() / "progress.json", json.dumps(progress, indent=1, sort_keys=True))
     lines = ["# My progress", "", "Best result of each question so far, from the checks in the exercises.", "",
              "| topic | marks | questions |", "|---|---|---|"]
     for name, sheet in sorted(progress.items()):
         each = ", ".join(f"{question} {marks:g}" for question, marks in sorted(sheet["marks"].items()))
-        lines.append(f"| [{name}](exercises/{name}.ipynb) | {sum(sheet['marks'].values()):g} of {sheet['of']} | {each} |")
-    _replace(folder / "MY_PROGRESS.md", "\n".join(lines) + "\n")
-    return notice
+        if name == "inventory":
+            lines.append(f"| questions before and after the course | of {sheet['of']} | {each} |")
+        else:
+            lines.append(f"| [{name}](exercises/{name}.ipynb) | {sum(sheet['marks'].values()):g} of {sheet['of']} | {each} |")
+    _replace(_folder() / "MY_PROGRESS.md", "\n".join(lines) + "\n")
 
 
 def _replace(path, text):

@@ -1,0 +1,150 @@
+"""Measure what the course promises about speed: `python run.py bench [--no-browser]`. It prints and never judges.
+
+Targets are for two ordinary cores that do nothing else.
+"""
+
+import argparse
+import contextlib
+import functools
+import io
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+import browser  # noqa: E402
+from v2gbook import classroom, frequency  # noqa: E402
+from v2gbook.classroom import presets  # noqa: E402
+
+
+def seconds(work, times):
+    """How long each of some calls of `work` took, after one that does not count. [s]"""
+    work()
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return taken
+
+
+def tell(what, measured, target="-"):
+    """One line of the table."""
+    print(f"{what:<46}{measured:>18}   {target}", flush=True)
+
+
+def spread(times_ms):
+    """Median and 95th percentile as text."""
+    return f"{statistics.median(times_ms):.1f} / {statistics.quantiles(times_ms, n=20)[-1]:.1f} ms"
+
+
+def models():
+    """One 20 s transient and 1,000 of them: governors, cars with dead time, load shedding, 20 ms steps."""
+    region = presets.current()
+    system = region.frequency
+    grid = frequency.Grid(f0_hz=region.f0_hz, **{name: system[name] for name in ("kinetic_energy_mws", "load_mw", "damping_pu")})
+    governor = frequency.Governor(rating_mw=0.8 * grid.load_mw, headroom_mw=0.08 * grid.load_mw, **system["governor"])
+    service = frequency.Service(**system["services"][system["ev_service"]])
+    cars = functools.partial(frequency.EvFleet, service=service, delay_s=0.3, ramp_s=0.2)
+    ufls = frequency.Ufls(**{name: system["ufls"][name] for name in ("f_hz", "shed", "delay_s")})
+
+    resources = [governor, cars(p_up_mw=400.0, p_down_mw=400.0, energy_mwh=400.0, headroom_mwh=400.0)]
+    loss = [frequency.Loss(p_mw=2.0 * system["loss_mw"])]
+    one = seconds(lambda: frequency.simulate(grid, loss, resources, ufls), 30)
+    core = seconds(lambda: frequency._integrate(grid, loss, resources, ufls, 20.0, 0.02, None), 30)
+    tell("one transient of 20 s, median", f"{1000 * statistics.median(one):.1f} ms", "<= 5 ms")
+    tell("  the same without checks and table", f"{1000 * statistics.median(core):.1f} ms")
+
+    power_mw = np.linspace(0.0, 1000.0, 1000)
+    losses = [frequency.Loss(p_mw=np.linspace(100.0, 4.0 * system["loss_mw"], 1000))]
+    fleets = [governor, cars(p_up_mw=power_mw, p_down_mw=power_mw, energy_mwh=400.0, headroom_mwh=400.0)]
+    many = seconds(lambda: frequency.sweep(grid, losses, fleets, ufls), 3)
+    tell("1,000 transients of 20 s, median", f"{statistics.median(many):.2f} s", "<= 0.3 s")
+
+
+def explorers(path):
+    """What a chapter hands to `explore`, as (draw, controls), from running its code cells in this process."""
+    found = []
+    notebook, explore = nbformat.read(path, as_version=4), classroom.explore
+    classroom.explore = lambda draw, **controls: found.append((draw, controls))
+    names = {}
+    try:
+        with contextlib.chdir(path.parent), contextlib.redirect_stdout(io.StringIO()):
+            for cell in notebook.cells:
+                if cell.cell_type == "code":
+                    exec(compile(cell.source, f"{path.name}, cell {cell.id}", "exec"), names)
+    finally:
+        classroom.explore = explore
+    return found
+
+
+def anywhere(control, rng):
+    """Some value that a control can take."""
+    if hasattr(control, "options"):
+        return rng.choice(control.options)
+    return control.min + control.step * rng.randint(0, round((control.max - control.min) / control.step))
+
+
+def compute(path):
+    """Model and figure of each explorer in a chapter, at 100 settings."""
+    rng = random.Random(1)
+    for draw, controls in explorers(path):
+        settings = iter([{name: anywhere(control, rng) for name, control in controls.items()} for _ in range(101)])
+        taken = seconds(lambda: draw(**next(settings)), 100)
+        tell(f"{path.stem}: explorer's draw, p50 / p95", spread([1000 * one for one in taken]), "p95 <= 16 ms")
+
+
+def paint(paths):
+    """Key press to painted plot in JupyterLab, for the first explorer of each chapter."""
+    try:
+        browser.find()
+    except FileNotFoundError as missing:
+        tell("slider to paint", "Chromium missing", str(missing))
+        return
+    with tempfile.TemporaryDirectory() as folder, browser.desk(folder) as desk:
+        for path in paths:
+            with desk.notebook(f"chapters/{path.name}") as notebook:
+                notebook.run_all()
+                explorer = notebook.explorer()
+                explorer.key_to_paint_ms(4)  # warm
+                tell(f"{path.stem}: slider to paint, p50 / p95", spread(explorer.key_to_paint_ms(40)), "100 / 150 ms")
+
+
+def imports():
+    """Time that an import adds to starting Python, best of five."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def best(code):
+        return min(seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True, env=env), 5))
+    bare = best("pass")
+    topics = [path.stem for path in sorted((ROOT / "v2gbook").glob("*.py")) if not path.stem.startswith("_")]
+    for code, target in [("import v2gbook", "<= 0.3 s"), *((f"from v2gbook import {topic}", "<= 1.5 s") for topic in topics), ("from v2gbook import classroom", "-")]:
+        tell(code, f"{best(code) - bare:.2f} s", target)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="run.py bench", description="Measure the course: models, explorers, imports.")
+    parser.add_argument("--no-browser", action="store_true", help="leave out what needs Chromium")
+    options = parser.parse_args(arguments)
+    chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
+    tell("what", "measured", "target")
+    models()
+    for path in chapters:
+        compute(path)
+    imports()
+    if not options.no_browser:
+        paint(chapters)
+
+
+if __name__ == "__main__":
+    main()
