@@ -241,6 +241,17 @@ def test_bucket_tolerance(value):
     assert not workbook.matches("other", [value], stored, tol)
 
 
+@pytest.mark.parametrize("answer, words", [([1.0, 2.0, 3.0], ""), ([1.0, 2.0], "has 2 entries"), (1.0, "should be an array"), ([-1.0, -2.0, -3.0], "the sign"),
+                                           ([1000.0, 2000.0, 3000.0], "factor of 1000"), ([1.0, 2.0, 4.0], "not within")])
+def test_arrays_are_judged_by_shape_and_summary(answer, words):
+    sheet = book()
+    sheet.variant = lambda _: 0
+    stored = {"right": workbook.digests(f"01_frequency|A|{sheet.region.key}|0", workbook.summary([1.0, 2.0, 3.0]), 0.01), "wrong": []}
+    asked = {"kind": "value", "numbers": "A", "tol": 0.01, "unit": "", "hints": [], "answers": {sheet.region.key: [stored]}}
+    share, said = sheet._judge("A", asked, answer, None)
+    assert share == (1.0 if not words else 0.0) and words in said
+
+
 def test_unknown_exercise_and_student():
     with pytest.raises(ValueError, match="no exercise '99_x'; there are 01_frequency"):
         workbook.Workbook("99_x")

@@ -28,6 +28,7 @@ DRAWN = "cell => [...cell.querySelectorAll('.cartesianlayer path')].map(path => 
 STOPWATCH = """cell => {
     const drawn = %s, wire = new MessageChannel();
     let pressed = null, before = '';
+    if (cell.paints) return void (cell.paints.length = 0);  // it is running already
     cell.paints = [];
     wire.port1.onmessage = event => cell.paints.push(performance.now() - event.data);
     cell.addEventListener('keydown', event => { pressed = event.timeStamp; before = drawn(cell); }, true);
@@ -162,8 +163,7 @@ class Notebook:
 
     def quizzes(self):
         """The quizzes that wait for an answer."""
-        verdict = self.page.locator(".widget-html")
-        return [Quiz(cell) for cell in self.find(".jp-CodeCell", has=verdict, has_not=self.page.locator(".widget-slider")).all()]
+        return [Quiz(cell) for cell in self.find(".jp-CodeCell", has_text="Check yourself.", has=self.page.locator(".widget-html")).all()]
 
     def run_all(self):
         """Run > Run All Cells, until every code cell has run (or one has failed)."""

@@ -891,8 +891,8 @@ _STEP_FUNCTIONS = {Governor: _governor_power, EvFleet: _ev_power}
 
 def _shedder(ufls, grid, dt_s, count):
     """State machine of the UFLS relays: share of load shed so far, called only while a stage could act."""
-    thresholds = np.asarray(ufls.f_hz)[:, None] - grid.f0_hz
-    shares = np.asarray(ufls.shed)[:, None]
+    thresholds = np.atleast_1d(ufls.f_hz)[:, None] - grid.f0_hz
+    shares = np.atleast_1d(ufls.shed)[:, None]
     below = np.zeros((len(thresholds), count or 1))
     tripped = np.zeros((len(thresholds), count or 1), dtype=bool)
 
@@ -941,7 +941,7 @@ def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
     powers = [_STEP_FUNCTIONS[type(r)](r, grid, dt_s, ops, past) for r in resources]
     delivered = [[] for _ in resources]
     relays = _shedder(ufls, grid, dt_s, count) if ufls else None
-    first = ufls.f_hz[0] - grid.f0_hz if ufls else -np.inf
+    first = float(np.max(ufls.f_hz)) - grid.f0_hz if ufls else -np.inf
     damping, load = grid.damping_pu * grid.load_mw / grid.f0_hz, grid.load_mw
     if not count:
         lost, swing, damping, load = lost.tolist(), swing.tolist(), float(damping), float(load)

@@ -184,11 +184,13 @@ class Workbook:
             if trouble:
                 return 0.0, trouble
             label, stored = f"{self.topic}|{question}", asked
+            scaled = lambda factor: [factor * value for value in values]  # noqa: E731
         else:
             trouble = _unfit(answer)
             if trouble:
                 return 0.0, trouble
             values = summary(answer)
+            scaled = lambda factor: summary(factor * np.asarray(answer, dtype=float))  # noqa: E731
             numbers = self.variant(asked["numbers"])
             label = f"{self.topic}|{question}|{self.region.key}|{numbers}"
             stored = asked["answers"][self.region.key][numbers]
@@ -198,16 +200,19 @@ class Workbook:
         for hint, wrong in zip(asked["hints"], stored["wrong"]):
             if matches(label, values, wrong, tol):
                 return 0.0, hint
-        return 0.0, self._factor(label, values, stored["right"], tol, asked)
+        return 0.0, self._factor(label, values, scaled, stored["right"], asked)
 
-    def _factor(self, label, values, right, tol, asked):
-        """A unit slip or a sign, if one explains the answer."""
+    def _factor(self, label, values, scaled, right, asked):
+        """A shape, unit or sign slip, if one explains the answer; `scaled(factor)` gives its values times a factor."""
+        tol = asked["tol"]
         unit = f" The answer is wanted in {asked['unit']}." if asked["unit"] else ""
         if len(values) != len(right) and asked["kind"] == "value":
             return f"the shape is wrong: the answer should be {'a single number' if len(right) == 1 else 'an array'}.{unit}"
+        if len(values) > 1 and asked["kind"] == "value" and not matches(label, values[:1], right[:1], tol):
+            return f"the array has {values[0]:.0f} entries; the answer has another number of them.{unit}"
         for factor, words in FACTORS.items():
             for sign in (1, -1):
-                if (factor, sign) != (1.0, 1) and matches(label, [value * factor * sign for value in values], right, tol):
+                if (factor, sign) != (1.0, 1) and matches(label, scaled(factor * sign), right, tol):
                     return "it is off by " + " and ".join(filter(None, [words, "the sign" if sign < 0 else ""])) + f".{unit}"
         return f"not within {100 * tol:g} % yet.{unit}"
 
