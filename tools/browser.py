@@ -23,6 +23,19 @@ OPEN = ".jp-NotebookPanel:not(.lm-mod-hidden)"  # the notebook in front
 # One text for all that an explorer's plot shows: the outlines that plotly has drawn.
 DRAWN = "cell => [...cell.querySelectorAll('.cartesianlayer path')].map(path => path.getAttribute('d')).join()"
 
+# Ready when the plot has looked the same for ten frames in a row (it takes its width from the page after its first drawing).
+SETTLED = """cell => new Promise(ready => {
+    const drawn = %s;
+    let last = '', same = 0;
+    const look = () => {
+        const now = drawn(cell);
+        same = now === last ? same + 1 : 0;
+        last = now;
+        same < 10 ? requestAnimationFrame(look) : ready();
+    };
+    look();
+})""" % DRAWN
+
 # Time from key press to the first frame with a changed plot. The frame after the change is awaited, and a message posted in it is
 # handled after it was painted; where plotly draws inside a frame callback this counts one frame (16 ms) too much.
 STOPWATCH = """cell => {
@@ -223,6 +236,7 @@ class Explorer:
         self.handle = self.cell.locator(".noUi-handle").first
         self.cell.locator(".js-plotly-plot .cartesianlayer path").first.wait_for(state="attached")
         self.cell.scroll_into_view_if_needed()
+        self.cell.evaluate(SETTLED)
 
     def drawn(self):
         """All outlines of the plot, as text: equal when, and only when, the plot looks the same."""

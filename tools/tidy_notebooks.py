@@ -92,6 +92,7 @@ def stored_pictures(path):
 def draw_pictures(figures):
     """Draw figures in headless Chromium with the plotly.js that the plotly package ships."""
     import plotly
+    from browser import launch
     from playwright.sync_api import sync_playwright
     script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     with sync_playwright() as playwright, contextlib.closing(launch(playwright)) as browser:
@@ -101,17 +102,6 @@ def draw_pictures(figures):
         return {mark: base64.b64encode(base64.b64decode(page.evaluate(
             "async f => (await Plotly.toImage({data: f.data, layout: {...f.layout, width: 760}}, {format: 'png'})).split(',')[1]", figure,
         ))).decode() for mark, figure in figures.items()}
-
-
-def launch(playwright):
-    """Headless Chromium: the machine's own, wherever it is."""
-    import shutil
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge"))), None)
-    if not found:
-        raise FileNotFoundError("Chromium was not found; install it (Debian and Ubuntu: sudo apt-get install chromium) or Google Chrome")
-    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    return playwright.chromium.launch(executable_path=found, args=quiet + root)
 
 
 def write(path, notebook):

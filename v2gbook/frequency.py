@@ -576,6 +576,8 @@ class Service:
             raise ValueError(f"deviation_hz has {len(dev)} points and fraction {len(share)}; they must have the same number, at least 2")
         if (np.diff(dev) < 0).any() or (np.diff(share) < 0).any():
             raise ValueError(f"deviation_hz = {self.deviation_hz} and fraction = {self.fraction} must rise from point to point")
+        if share[0] > 0 or self.symmetric and share[dev == 0].any():
+            raise ValueError(f"fraction = {self.fraction} at deviation_hz = {self.deviation_hz}; it must begin at 0, and nothing can be due at 0 Hz on both sides")
         for name in ("start_s", "full_s", "duration_s"):
             checked(name, getattr(self, name), "s", ge=0)
 
