@@ -90,7 +90,7 @@ def widgets_of(monkeypatch):
 def test_explorer_follows_its_slider_and_resets(shown, monkeypatch):
     boxes = widgets_of(monkeypatch)
     explore(lambda slope: (line(slope), f"slope {slope}"), slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"))
-    knob, reset, words, canvas = boxes[0].children
+    (knob, reset), words, _, canvas = boxes[0].children[0].children, *boxes[0].children[1:]
     knob.value = 7
     assert list(canvas.data[0].y) == [0, 7] and words.value == "slope 7"
     reset.click()
@@ -107,7 +107,7 @@ def test_explorer_resets_what_the_new_figure_lacks(shown, monkeypatch):
             fig.update_layout(title="on", shapes=[{"type": "line"}])
         return fig
     explore(draw, on=slider("On", 0, 1, 1, step=1, unit="-"))
-    knob, canvas = boxes[0].children[0], boxes[0].children[-1]
+    knob, canvas = boxes[0].children[0].children[0], boxes[0].children[-1]
     knob.value = 0
     assert canvas.data[0].line.width is None and canvas.layout.title.text is None and not canvas.layout.shapes
 

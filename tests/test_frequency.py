@@ -410,7 +410,7 @@ def test_scipy_agrees_with_the_nonlinear_simulator(change):
     plant, cars = replace(PLANT, **change.get("plant", {})), replace(CARS, **change.get("cars", {}))
     df_hz = simulate(GRID, [LOSS], [plant, cars], t_end_s=5.0).f_hz - GRID.f0_hz
     assert df_hz.idxmin() < 5.0
-    assert df_hz.min() == pytest.approx(reference_nadir(GRID, LOSS, plant, cars, 5.0), abs=1e-3)
+    assert df_hz.min() == pytest.approx(reference_nadir(GRID, LOSS, plant, cars, df_hz.idxmin() + 0.2), abs=1e-3)
 
 
 # ----------------------------------------------------------------------------------------------------------- limits
@@ -620,13 +620,14 @@ def test_relay_timer_starts_again_after_each_dip():
     assert run.shed_mw.max() == 0.0
 
 
-def test_stages_trip_in_order_each_a_delay_after_its_threshold():
-    """Nothing arrests the fall at 2 Hz/s (the stages are tiny), so thresholds are passed at 0.5, 0.6 and 0.7 s."""
-    relays = replace(RELAYS, shed=(1e-9, 2e-9, 4e-9))
-    shed = simulate(replace(UNDAMPED, kinetic_energy_mws=12_500.0), [Loss(p_mw=1000.0)], ufls=relays, t_end_s=1.0, dt_s=0.01).shed_mw
-    steps = shed[shed.diff() > 0]
-    assert (steps / UNDAMPED.load_mw).tolist() == pytest.approx([1e-9, 3e-9, 7e-9])
-    assert steps.index.to_numpy() == pytest.approx(np.array([0.5, 0.6, 0.7]) + relays.delay_s, abs=0.021)
+def test_stages_trip_in_order_never_early_and_at_most_a_step_late():
+    """The stages are so small that nothing arrests the free fall."""
+    relays, energy_mws, dt_s = replace(RELAYS, shed=(1e-9, 2e-9, 4e-9)), 13_000.0, 0.01
+    shed = simulate(replace(UNDAMPED, kinetic_energy_mws=energy_mws), [Loss(p_mw=1000.0)], ufls=relays, t_end_s=1.0, dt_s=dt_s).shed_mw
+    trips = shed[shed.diff() > 0]
+    assert (trips / UNDAMPED.load_mw).tolist() == pytest.approx([1e-9, 3e-9, 7e-9])
+    late_s = trips.index - relays.delay_s - free_fall_time(relays.f_hz, 1000.0, energy_mws, f0_hz=UNDAMPED.f0_hz)
+    assert late_s.min() > -1e-9 and late_s.max() < dt_s + 1e-9
 
 
 def test_a_single_stage_may_be_given_as_plain_numbers():

@@ -176,7 +176,7 @@ class Notebook:
 
     def quizzes(self):
         """The quizzes that wait for an answer."""
-        return [Quiz(cell) for cell in self.find(".jp-CodeCell", has_text="Check yourself.", has=self.page.locator(".widget-html")).all()]
+        return [Quiz(cell) for cell in self.find(".jp-CodeCell", has_text="Check yourself", has=self.page.locator(".widget-html")).all()]
 
     def run_all(self):
         """Run > Run All Cells, until every code cell has run (or one has failed)."""

@@ -1,12 +1,24 @@
 """Interactive figures: `explore(draw, loss_mw=slider("Loss", 100, 1000, 500, unit="MW"), ...)`."""
 
+import anywidget
 import ipywidgets as widgets
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
 from .figures import dressed
 
-_WIDE = {"style": {"description_width": "15em"}, "layout": {"width": "38em"}}
+_WIDE = {"style": {"description_width": "14.5em"}, "layout": {"width": "31em"}}
+_COLUMNS = {"grid_template_columns": "repeat(auto-fill, 31.5em)", "width": "100%", "overflow": "hidden"}
+
+
+class _Fit(anywidget.AnyWidget):
+    """Lets the plot take the width of the page: it is drawn before it is attached, and then listens to the window only."""
+
+    _esm = """
+    export default { render({ el }) {
+        new ResizeObserver(() => window.dispatchEvent(new Event("resize"))).observe(el);
+    } };
+    """
 
 
 def slider(label, low, high, value, *, step, unit, continuous=True):
@@ -16,7 +28,8 @@ def slider(label, low, high, value, *, step, unit, continuous=True):
     whole = all(isinstance(number, int) for number in (low, high, value, step))
     kind = widgets.IntSlider if whole else widgets.FloatSlider
     extra = {} if whole else {"readout_format": f".{max(0, len(str(step).partition('.')[2]))}f"}
-    return kind(value=value, min=low, max=high, step=step, description=f"{label} [{unit}]", continuous_update=continuous, **extra, **_WIDE)
+    return kind(value=value, min=low, max=high, step=step, description=f"{label} [{unit}]", tooltip=label, continuous_update=continuous,
+                **extra, **_WIDE)
 
 
 def choice(label, options, value):
@@ -38,6 +51,7 @@ def explore(draw, **controls):
     start = {name: control.value for name, control in controls.items()}
     figure, words = _drawn(draw, start)
     canvas = go.FigureWidget(dressed(figure))
+    canvas.layout.autosize, canvas._config = True, {**canvas._config, "responsive": True}
     readout = widgets.HTML(value=words, layout={"min_height": "2.6em"})
     reset = widgets.Button(description="Reset", tooltip="Back to the values at the start", icon="undo")
     held = []  # while resetting, one redraw at the end instead of one for each control
@@ -57,7 +71,8 @@ def explore(draw, **controls):
     for control in controls.values():
         control.observe(redraw, names="value")
     reset.on_click(restore)
-    box = widgets.VBox([*controls.values(), reset, readout, canvas])
+    board = widgets.GridBox([*controls.values(), reset], layout=_COLUMNS)
+    box = widgets.VBox([board, readout, _Fit(), canvas])
     labels = ", ".join(control.description for control in controls.values())
     display(Markdown(f"**Explore** {labels}. Run this cell, then drag a slider, or reach it with Tab and press the arrow keys."))
     display({"application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": box.model_id}}, raw=True)
@@ -79,7 +94,7 @@ def _copy(new, canvas):
             _update(target, source.to_plotly_json())
         layout = new.layout.to_plotly_json()
         layout.pop("template", None)
-        _update(canvas.layout, layout, keep=("template",))
+        _update(canvas.layout, layout, keep=("template", "autosize"))
 
 
 def _update(target, properties, keep=("type", "uid")):

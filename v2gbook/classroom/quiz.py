@@ -36,7 +36,7 @@ def quiz(question, answers, *, right):
         if len(why.split()) < 4:
             raise ValueError(f"the answer {answer!r} needs an explanation, not {why!r}")
     options = "\n".join(f"- **{letter}** {answer}" for letter, answer in zip(LETTERS, answers))
-    display(Markdown(f"**Check yourself.** {question}\n\n{options}"))
+    display(Markdown(f"**Check yourself** (run this cell, then choose a letter). {question}\n\n{options}"))
 
     verdict = widgets.HTML(value="", layout={"min_height": "1.6em"})
 

@@ -161,8 +161,8 @@ class Workbook:
         open_questions = [name for name in self.questions if name not in self.results]
         got = sum(marks for marks, _ in self.results.values())
         of = sum(asked["marks"] for asked in self.questions.values())
-        rest = f"; not run yet: {', '.join(open_questions)}" if open_questions else ""
-        display(Markdown(f"**{self.topic}** {got:g}/{of}{rest}"))
+        rest = f" Not run yet: {', '.join(open_questions)}." if open_questions else ""
+        display(Markdown(f"**{self.topic}** {got:g}/{of} by checks; written answers are marked by hand.{rest}"))
 
     # ------------------------------------------------------------------------------------------------- judging
 
