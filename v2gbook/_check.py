@@ -16,9 +16,12 @@ def checked(name, value, unit="", *, gt=None, ge=None, lt=None, le=None, finite=
         Limits: greater than, at least, less than, at most.
     """
     try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number or an array of numbers, not {value!r}") from None
+        array = np.asarray(value)
+    except ValueError:
+        array = np.asarray("uneven lists")
+    if array.size and array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be a number or an array of numbers, not {value!r}")
+    array = array.astype(float)
     if array.size == 0:
         raise ValueError(f"{name} is empty; give at least one number")
     if np.isnan(array).any():

@@ -775,7 +775,7 @@ class EvFleet:
     """Cars that answer local frequency: dead time, curve, saturation, ramp, and only so much energy.
 
     `p_up_mw` and `p_down_mw`: most power to and from the grid; `service`: the curve they follow; `delay_s`: measuring and
-    deciding; `ramp_s`: time from nothing to `p_up_mw`; `energy_mwh` they may give and `headroom_mwh` they may take, at the
+    deciding; `ramp_s`: time from nothing to full power (the larger of the two); `energy_mwh` they may give and `headroom_mwh` they may take, at the
     grid connection. `on_feeder`: they stand on ordinary feeders and go dark with them when load is shed.
     """
 
@@ -892,18 +892,24 @@ _STEP_FUNCTIONS = {Governor: _governor_power, EvFleet: _ev_power}
 
 
 def _shedder(ufls, grid, dt_s, count):
-    """State machine of the UFLS relays: share of load shed so far, called only while a stage could act."""
+    """UFLS relays: an update for each step, from the old and new deviation to the share shed by now and its mean over the next step.
+
+    Crossings and trips are placed inside their steps, so that the timing of the relays does not hang on dt.
+    """
     thresholds = np.atleast_1d(ufls.f_hz)[:, None] - grid.f0_hz
     shares = np.atleast_1d(ufls.shed)[:, None]
-    below = np.zeros((len(thresholds), count or 1))
+    waited = np.zeros((len(thresholds), count or 1))
     tripped = np.zeros((len(thresholds), count or 1), dtype=bool)
 
-    def update(df):
-        low = df < thresholds
-        below[:] = np.where(low, below + dt_s, 0.0)
-        tripped[:] |= low & (below >= ufls.delay_s + dt_s - 1e-9)
-        share = (tripped * shares).sum(0)
-        return share if count else float(share[0])
+    def update(old, new):
+        low, fallen = new < thresholds, np.maximum(old - new, 1e-12)
+        waited[:] = np.where(low, np.where(waited > 0, waited + dt_s, dt_s * np.minimum((thresholds - new) / fallen, 1.0)), 0.0)
+        part = np.where(low, np.maximum((waited - ufls.delay_s) / dt_s + 1.0, 0.0), 0.0)  # of the next step, in which it is open
+        trips = ~tripped & (part > 1e-9)
+        now = (shares * (tripped | trips & (part >= 1.0))).sum(0)
+        mean = (shares * np.where(trips, part, tripped)).sum(0)
+        tripped[:] |= trips
+        return (now, mean) if count else (float(now[0]), float(mean[0]))
     return update
 
 
@@ -947,7 +953,7 @@ def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
     damping, load = grid.damping_pu * grid.load_mw / grid.f0_hz, grid.load_mw
     if not count:
         lost, swing, damping, load = lost.tolist(), swing.tolist(), float(damping), float(load)
-    df = shed = before = np.zeros(count) if count else 0.0
+    df = shed = cut = before = np.zeros(count) if count else 0.0
     sheds, was_low = [shed], False
     for n in range(steps):
         answer = -damping * (1.0 - shed) * df
@@ -955,11 +961,11 @@ def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
             p = power(n, df, shed)
             record.append(p)
             answer = answer + p
-        df = df + swing[n] * (1.5 * answer - 0.5 * before + shed * load - lost[n])  # eq. (1.1)
+        old, df = df, df + swing[n] * (1.5 * answer - 0.5 * before + cut * load - lost[n])  # eq. (1.1)
         history[pad + n + 1], before = df, answer
         low = relays and ((df < first).any() if count else df < first)
         if low or was_low:  # also on the first step back above: that resets the timers
-            shed = relays(df)
+            shed, cut = relays(old, df)
         was_low = low
         sheds.append(shed)
     for power, record in zip(powers, delivered):
