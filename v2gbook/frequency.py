@@ -892,7 +892,8 @@ _STEP_FUNCTIONS = {Governor: _governor_power, EvFleet: _ev_power}
 
 
 def _shedder(ufls, grid, dt_s, count):
-    """UFLS relays: an update for each step, from the old and new deviation to the share shed by now and its mean over the next step.
+    """UFLS relays: an update for each step, from the old and new deviation to the share shed by now, its mean over the next step,
+    and the threshold of the next stage that has not tripped.
 
     Crossings and trips are placed inside their steps, so that the timing of the relays does not hang on dt.
     """
@@ -909,7 +910,8 @@ def _shedder(ufls, grid, dt_s, count):
         now = (shares * (tripped | trips & (part >= 1.0))).sum(0)
         mean = (shares * np.where(trips, part, tripped)).sum(0)
         tripped[:] |= trips
-        return (now, mean) if count else (float(now[0]), float(mean[0]))
+        waiting = np.where(tripped, -np.inf, thresholds).max(0)
+        return (now, mean, waiting) if count else (float(now[0]), float(mean[0]), float(waiting[0]))
     return update
 
 
@@ -965,7 +967,7 @@ def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
         history[pad + n + 1], before = df, answer
         low = relays and ((df < first).any() if count else df < first)
         if low or was_low:  # also on the first step back above: that resets the timers
-            shed, cut = relays(old, df)
+            shed, cut, first = relays(old, df)
         was_low = low
         sheds.append(shed)
     for power, record in zip(powers, delivered):

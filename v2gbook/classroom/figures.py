@@ -44,8 +44,10 @@ def figure(x, y, *, below=None, height=None, **layout):
     if below:
         axes = {"xaxis": {"title": x, "anchor": "y2"}, "yaxis": {"title": y, "domain": [0.52, 1]},
                 "yaxis2": {"title": below, "domain": [0, 0.46], "anchor": "x"}}
-    fig = go.Figure(layout={"template": "none", "height": height or (540 if below else 380), **axes})
-    return fig.update_layout(**layout)
+    for name, value in layout.items():  # yaxis_range=... joins its axis here: plotly's update_layout takes four times as long
+        axis, _, property_ = name.partition("_")
+        axes = axes | ({axis: axes[axis] | {property_: value}} if axis in axes else {name: value})
+    return go.Figure(layout={"template": "none", "height": height or (540 if below else 380), **axes})
 
 
 def dressed(fig):
