@@ -23,8 +23,9 @@ import run as door  # noqa: E402
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """run.py's functions on a small course of their own."""
-    for name in ("requirements.lock", "pyproject.toml", "course.toml"):
+    for name in ("requirements.lock", "pyproject.toml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "course.toml").write_text('preset = "na-60hz"')
     presets = tmp_path / "v2gbook" / "data" / "presets"
     presets.mkdir(parents=True)
     (presets / "na-60hz.toml").touch()
