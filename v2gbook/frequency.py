@@ -915,16 +915,9 @@ def _shedder(ufls, grid, dt_s, count):
     return update
 
 
-def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
-    """March the swing equation on floats (`count` None), or on arrays with one entry for each of `count` scenarios.
-
-    Two-step Adams-Bashforth for what answers frequency, exact integration of the losses, exact lags inside the resources:
-    second order in dt with a single evaluation a step.
-    """
-    ops = _Arrays if count else _Floats
-    steps = round(t_end_s / dt_s)
-    t = np.arange(steps + 1) * dt_s
-    shape = (steps, count) if count else (steps,)
+def _disturbance(grid, losses, t, dt_s, count):
+    """Power lost on average over each step [MW], and the frequency that 1 MW moves in a step with the energy that is left [Hz/MW]."""
+    shape = (len(t) - 1, count) if count else (len(t) - 1,)
     lost, energy = np.zeros(shape), np.broadcast_to(np.asarray(grid.kinetic_energy_mws, float), shape).copy()
     for loss in losses:
         during = np.clip((t[1:, None] - np.atleast_1d(loss.t_s)) / dt_s, 0.0, 1.0)
@@ -934,29 +927,39 @@ def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
     if (energy <= 0).any():
         raise ValueError(f"kinetic_energy_mws of the losses adds up to more than the grid's {grid.kinetic_energy_mws} MW s; something must keep turning")
     swing = grid.f0_hz * dt_s / (2.0 * energy)
+    return (lost, swing) if count else (lost.tolist(), swing.tolist())
 
-    delays = [r.delay_s for r in resources if isinstance(r, EvFleet)]
-    pad = 2 + int(np.ceil(max((np.max(d) for d in delays), default=0.0) / dt_s))
+
+def _looking_back(history, pad, delay_s, dt_s, count):
+    """A function of the step n: the deviation `delay_s` ago, from a history that begins `pad` steps before n = 0."""
+    back = np.floor(np.asarray(delay_s) / dt_s + 1e-9).astype(int)
+    late = np.clip(np.asarray(delay_s) / dt_s - back, 0.0, 1.0)
+    if np.ndim(delay_s) == 0:
+        back, late = pad - int(back), float(late)
+        return lambda n: (1.0 - late) * history[n + back] + late * history[n + back - 1]
+    columns = np.arange(count)
+    return lambda n: (1.0 - late) * history[n + pad - back, columns] + late * history[n + pad - back - 1, columns]
+
+
+def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
+    """March the swing equation on floats (`count` None), or on arrays with one entry for each of `count` scenarios.
+
+    Two-step Adams-Bashforth for what answers frequency, exact integration of the losses, exact lags inside the resources:
+    second order in dt with a single evaluation a step.
+    """
+    steps = round(t_end_s / dt_s)
+    t = np.arange(steps + 1) * dt_s
+    lost, swing = _disturbance(grid, losses, t, dt_s, count)
+    pad = 2 + int(np.ceil(max((np.max(r.delay_s) for r in resources if isinstance(r, EvFleet)), default=0.0) / dt_s))
     history = np.zeros((pad + steps + 1, count)) if count else [0.0] * (pad + steps + 1)
-
-    def past(delay_s):
-        back = np.floor(np.asarray(delay_s) / dt_s + 1e-9).astype(int)
-        late = np.clip(np.asarray(delay_s) / dt_s - back, 0.0, 1.0)
-        if np.ndim(delay_s) == 0:
-            back, late = pad - int(back), float(late)
-            return lambda n: (1.0 - late) * history[n + back] + late * history[n + back - 1]
-        columns = np.arange(count)
-        return lambda n: (1.0 - late) * history[n + pad - back, columns] + late * history[n + pad - back - 1, columns]
-
+    ops, past = _Arrays if count else _Floats, lambda delay_s: _looking_back(history, pad, delay_s, dt_s, count)
     powers = [_STEP_FUNCTIONS[type(r)](r, grid, dt_s, ops, past) for r in resources]
     delivered = [[] for _ in resources]
     relays = _shedder(ufls, grid, dt_s, count) if ufls else None
-    first = float(np.max(ufls.f_hz)) - grid.f0_hz if ufls else -np.inf
-    damping, load = grid.damping_pu * grid.load_mw / grid.f0_hz, grid.load_mw
-    if not count:
-        lost, swing, damping, load = lost.tolist(), swing.tolist(), float(damping), float(load)
+    first, was_low = float(np.max(ufls.f_hz)) - grid.f0_hz if ufls else -np.inf, False
+    load, damping = grid.load_mw, grid.damping_pu * grid.load_mw / grid.f0_hz
     df = shed = cut = before = np.zeros(count) if count else 0.0
-    sheds, was_low = [shed], False
+    sheds = [shed]
     for n in range(steps):
         answer = -damping * (1.0 - shed) * df
         for power, record in zip(powers, delivered):
