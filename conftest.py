@@ -5,10 +5,12 @@ smallest, mean and largest value, axis titles); everything else must be equal, a
 Where two outputs say the same, the stored one is handed to nbval, which then finds no difference.
 """
 
+import atexit
 import base64
 import json
 import os
 import re
+import shutil
 import tempfile
 
 import nbval.plugin
@@ -78,7 +80,8 @@ def _compare(self, test, ref, skip_compare=None):
 def _start(self):
     """A notebook runs with the preset it was stored with, and leaves the reader's progress alone."""
     os.environ["V2GBOOK_PRESET"] = self.nb.metadata.get("v2gbook", {}).get("preset", "")
-    os.environ["V2GBOOK_PROGRESS"] = tempfile.gettempdir()
+    os.environ["V2GBOOK_PROGRESS"] = folder = tempfile.mkdtemp(prefix="v2gbook-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     _setup(self)
 
 
