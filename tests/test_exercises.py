@@ -30,7 +30,7 @@ def solution(request):
     return request.param.stem, nbformat.read(request.param, as_version=4)
 
 
-def judged(topic, preset, variant, question, answer, score=None, monkeypatch=None):
+def judged(topic, preset, variant, question, answer, score=None):
     book = workbook.Workbook(topic, preset=preset)
     book.variant = lambda _: variant
     asked = book.questions[question]
