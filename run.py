@@ -84,7 +84,7 @@ def set_up():
         reason = trouble()  # another run.py may have finished just now
         if reason:
             clear()
-            print(f"Setting up .venv (about a minute; {reason})...", flush=True)
+            print(f"Setting up .venv ({reason}; this takes a minute or two)...", flush=True)
             build()
 
 
@@ -139,7 +139,7 @@ def build():
         stop("This Python cannot make a virtual environment, because its venv part is not installed.\n"
              "On Debian and Ubuntu type  sudo apt install python3-venv  and run the same command.")
     run(*([uv, "venv", "--quiet", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]), str(VENV))
-    install = [uv, "pip", "install", "--quiet", "--python", str(PYTHON)] if uv else [str(PYTHON), "-m", "pip", "install", "--quiet"]
+    install = [uv, "pip", "install", "--quiet", "--python", str(PYTHON)] if uv else [str(PYTHON), "-m", "pip", "install", "--quiet", "--no-compile"]
     print(f"  installing the packages of requirements.lock with {'uv' if uv else 'pip'}...", flush=True)
     run(*install, "--require-hashes", "-r", "requirements.lock")
     run(*install, "--no-build-isolation", "--no-deps", "-e", ".")
