@@ -43,10 +43,14 @@ def keys_of(solution, preset):
     return book.keys
 
 
-def draw(topic, question, key, variant, region):
+class Unfit(Exception):
+    """Numbers of which a check could not be made; others are drawn."""
+
+
+def draw(topic, question, key, variant, region, attempt=0):
     """The numbers of one variant: the same on every machine, whatever the course is called."""
-    seed = blake2b(f"{topic}|{question}|{variant}".encode(), digest_size=8).digest()
-    return key.draw(np.random.default_rng(int.from_bytes(seed, "big") if variant else 0), region) if key.draw else {}
+    seed = blake2b(f"{topic}|{question}|{variant}{f'|{attempt}' if attempt else ''}".encode(), digest_size=8).digest()
+    return key.draw(np.random.default_rng(int.from_bytes(seed, "big") if variant or attempt else 0), region) if key.draw else {}
 
 
 def checks_of(topic, solution):
@@ -63,14 +67,33 @@ def checks_of(topic, solution):
             if key.kind == "function":
                 label = f"{topic}|{question}"
                 right, wrong = _probe_all(key)
-                _distinct(question, right, wrong, key)
+                try:
+                    _distinct(question, right, wrong, key)
+                except Unfit as trouble:
+                    raise SystemExit(str(trouble)) from None
                 entry |= {"right": workbook.digests(label, right, key.tol), "wrong": [workbook.digests(label, w, key.tol) for w in wrong]}
-            drawn = [draw(topic, key.shares or question, keys.get(key.shares, key), variant, region) for variant in range(workbook.VARIANTS + 1)]
-            if not key.shares and key.draw:
-                entry["given"][preset] = [{k: v for k, v in given.items() if not k.startswith("_")} for given in drawn]
-            if key.kind == "value":
-                entry["answers"][preset] = [_value_digests(topic, question, preset, variant, given, key) for variant, given in enumerate(drawn)]
+        for owner, key in keys.items():
+            sharing = {question: k for question, k in keys.items() if owner in (question, k.shares) and not (question == owner and k.shares)}
+            if not key.shares and (key.draw or key.kind == "value"):
+                for variant in range(workbook.VARIANTS + 1):
+                    given, answers = _fit(topic, owner, key, sharing, variant, region)
+                    if key.draw:
+                        checks[owner]["given"].setdefault(preset, []).append({k: v for k, v in given.items() if not k.startswith("_")})
+                    for question, answer in answers.items():
+                        checks[question]["answers"].setdefault(preset, []).append(answer)
     return checks
+
+
+def _fit(topic, owner, key, sharing, variant, region, attempts=12):
+    """The first numbers with which every question that uses them can be checked, and the digests of its answers."""
+    for attempt in range(attempts if key.draw else 1):
+        given = draw(topic, owner, key, variant, region, attempt)
+        try:
+            return given, {question: _value_digests(topic, question, region.key, variant, given, k)
+                           for question, k in sharing.items() if k.kind == "value"}
+        except Unfit as trouble:
+            last = trouble
+    raise SystemExit(f"{last}; {attempts} draws were tried")
 
 
 def _value_digests(topic, question, preset, variant, given, key):
@@ -78,7 +101,7 @@ def _value_digests(topic, question, preset, variant, given, key):
     right = workbook.summary(key.reference(given))
     wrong = [workbook.summary(slip(given)) for slip in key.slips.values()]
     if not all(math.isfinite(value) and abs(value) > 1e-9 for value in right):
-        raise SystemExit(f"{label}: the right answer {right} is degenerate; draw other numbers")
+        raise Unfit(f"{label}: the right answer {right} is degenerate; draw other numbers")
     _distinct(label, right, wrong, key)
     return {"right": workbook.digests(label, right, key.tol), "wrong": [workbook.digests(label, w, key.tol) for w in wrong]}
 
@@ -97,7 +120,7 @@ def _distinct(label, right, wrong, key):
     for i, one in enumerate(names):
         for other in names[i + 1:]:
             if workbook.matches("x", answers[one], workbook.digests("x", answers[other], key.tol), key.tol):
-                raise SystemExit(f"{label}: {one!r} and {other!r} cannot be told apart ({answers[one]}); draw other numbers")
+                raise Unfit(f"{label}: {one!r} and {other!r} cannot be told apart ({answers[one]}); draw other numbers")
 
 
 def exercise_of(topic, solution):
@@ -144,8 +167,10 @@ def generate(path):
             ROOT / "exercises" / path.name: exercise_of(path.stem, solution)}
 
 
-def main(folder=ROOT / "solutions"):
-    for path in sorted(Path(folder).glob("*.ipynb")):
+def main(names=()):
+    for path in sorted((ROOT / "solutions").glob("*.ipynb")):
+        if names and not any(name in path.stem for name in names):
+            continue
         (checks, text), (target, exercise) = generate(path).items()
         workbook._replace(checks, text)
         write(target, tidy(execute(exercise, ROOT / "exercises")))
@@ -153,4 +178,4 @@ def main(folder=ROOT / "solutions"):
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

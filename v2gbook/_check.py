@@ -1,4 +1,4 @@
-"""One way to refuse a bad number: say which argument, what it was, and what is allowed."""
+"""What every topic shares: one way to refuse a bad number, and floats where an array has no dimension."""
 
 import numpy as np
 
@@ -34,5 +34,12 @@ def checked(name, value, unit="", *, gt=None, ge=None, lt=None, le=None, finite=
     ):
         if limit is not None and broken(array).any():
             culprit = array[broken(array)].flat[0]
-            raise ValueError(f"{name} is {culprit:g}{unit and ' ' + unit}; it must be {words} {limit:g}{unit and ' ' + unit}")
+            after = f" {unit}" if unit else ""
+            raise ValueError(f"{name} is {culprit:g}{'' if unit.startswith('(') else after}; it must be {words} {limit:g}{after}")
+    return plain(array)
+
+
+def plain(value):
+    """Return a float where an array has no dimension, else the array."""
+    array = np.asarray(value)
     return float(array) if array.ndim == 0 else array

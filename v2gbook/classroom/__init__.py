@@ -2,8 +2,8 @@
 
 from . import presets
 from .explore import choice, explore, slider
-from .figures import COLOURS, LIMIT, MEASURED, figure, say, show
+from .figures import COLOURS, LIMIT, MEASURED, figure, money, say, show
 from .quiz import inventory, quiz
 from .workbook import Workbook
 
-__all__ = ["COLOURS", "LIMIT", "MEASURED", "Workbook", "choice", "explore", "figure", "inventory", "presets", "quiz", "say", "show", "slider"]
+__all__ = ["COLOURS", "LIMIT", "MEASURED", "Workbook", "choice", "explore", "figure", "inventory", "money", "presets", "quiz", "say", "show", "slider"]

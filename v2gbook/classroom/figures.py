@@ -1,6 +1,7 @@
 """Figures of the course: one small template, axis titles with units, and a sentence for those who cannot see them."""
 
 import json
+import re
 
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
@@ -69,5 +70,10 @@ def show(fig, *, alt):
 
 
 def say(text):
-    """Show a sentence with computed numbers as Markdown."""
-    display(Markdown(text))
+    """Show a sentence with computed numbers as Markdown; a dollar sign before a digit is money, not mathematics."""
+    display(Markdown(re.sub(r"(?<!\\)\$(?=\d)", r"\\$", text)))
+
+
+def money(amount, currency, digits=2):
+    """An amount as people write it: -$3.43, €1,250."""
+    return f"{'-' if round(amount, digits) < 0 else ''}{currency}{abs(amount):,.{digits}f}"

