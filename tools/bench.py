@@ -18,12 +18,13 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import browser  # noqa: E402
-from v2gbook import classroom, frequency  # noqa: E402
+from v2gbook import arbitrage, charger, classroom, degradation, frequency  # noqa: E402
 from v2gbook.classroom import presets  # noqa: E402
 
 
@@ -70,6 +71,64 @@ def models():
     fleets = [governor, cars(p_up_mw=power_mw, p_down_mw=power_mw, energy_mwh=400.0, headroom_mwh=400.0)]
     many = seconds(lambda: frequency.sweep(grid, losses, fleets, ufls), 3)
     tell("1,000 transients of 20 s, median", f"{statistics.median(many):.2f} s", "<= 0.3 s")
+
+
+def schedules():
+    """A car's day, beside the same day in cvxpy; 1,000 cars behind one limit; a year; and what a step of a million batteries takes."""
+    box = presets.current().charger
+    vehicle = charger.Vehicle(**{name: box[name] for name in charger.Vehicle.__dataclass_fields__})
+    wall = charger.Charger(**box["dc"])
+    car = charger.linear(vehicle, wall, charge_kw=8.0, discharge_kw=8.0)
+    rng = np.random.default_rng(8)
+
+    def prices(steps):
+        return arbitrage.Prices(dt_h=0.25, buy_per_kwh=0.12 + 0.06 * np.sin(np.arange(steps) * 2 * np.pi / 96 + 3) + rng.normal(0, 0.01, steps))
+
+    day, diary = prices(96), arbitrage.Diary(soc_start=0.5, plugged=np.ones(96), soc_promise=np.r_[np.zeros(95), 0.5])
+    ours = seconds(lambda: arbitrage.optimise(car, diary, day, wear_per_kwh=0.05), 50)
+    tell("a schedule of 96 steps, median", f"{1000 * statistics.median(ours):.1f} ms", "<= 4 ms")
+    try:
+        tell("  the same in cvxpy with HiGHS", f"{1000 * statistics.median(seconds(lambda: in_cvxpy(car, day), 10)):.1f} ms")
+    except ImportError:
+        tell("  the same in cvxpy with HiGHS", "not installed")
+
+    n, k = 1000, np.arange(96)
+    come = rng.integers(0, 48, n)
+    go = np.minimum(96, come + rng.integers(24, 72, n))
+    fleet = charger.Storage(energy_kwh=rng.choice([40.0, 60.0, 77.0], n), soc_min=0.1, soc_max=0.95, p_charge_kw=10.0, p_discharge_kw=10.0,
+                            eta_charge=rng.uniform(0.9, 0.96, n), eta_discharge=0.93)
+    start = rng.uniform(0.2, 0.6, n)
+    leave = np.minimum(0.9, start + 2.25 * fleet.eta_charge * (go - come) / fleet.energy_kwh * rng.uniform(0.3, 0.8, n))
+    stays = arbitrage.Diary(soc_start=start, plugged=((k >= come[:, None]) & (k < go[:, None])).astype(float),
+                            soc_promise=np.where(k == go[:, None] - 1, leave[:, None], 0.0))
+    for limit_kw in (6000.0, 2000.0):
+        taken = seconds(lambda: arbitrage.optimise(fleet, stays, day, arbitrage.Site(import_limit_kw=limit_kw), wear_per_kwh=0.02), 3)  # noqa: B023
+        tell(f"1,000 cars x 96 steps, {limit_kw / n:g} kW a car shared", f"{statistics.median(taken):.1f} s", "<= 2.5 s")
+
+    year = prices(35_040)
+    life = arbitrage.commuter(pd.date_range("2023-01-01", periods=35_040, freq="15min"), car, drive_kwh=8.0, leave_h=7.5, back_h=17.5,
+                              spread_h=0.5, soc_promise=0.8, rng=rng)
+    taken = seconds(lambda: arbitrage.optimise(car, life, year, wear_per_kwh=0.05), 2)
+    tell("a year of quarter hours, 35,040 steps", f"{statistics.median(taken):.1f} s", "seconds")
+    plan = arbitrage.optimise(car, life, year, wear_per_kwh=0.05)
+    aged = seconds(lambda: degradation.Xu().loss(degradation.Profile(soc=plan.soc, dt_h=0.25, temp_c=20.0), 8.0), 3)
+    tell("  and its ageing, rainflow included", f"{1000 * statistics.median(aged):.0f} ms")
+    many = charger.Vehicle(**{**{name: box[name] for name in charger.Vehicle.__dataclass_fields__}, "energy_kwh": np.full(1_000_000, 60.0)})
+    socs, wish = rng.uniform(0.2, 0.9, 1_000_000), rng.uniform(-10, 10, 1_000_000)
+    taken = seconds(lambda: charger.step(many, wall, socs, wish, 0.25), 3)
+    tell("one exact step of a million batteries", f"{statistics.median(taken):.2f} s")
+
+
+def in_cvxpy(car, prices):
+    """The 96-step schedule written with cvxpy and solved by HiGHS through SciPy."""
+    import cvxpy as cp
+
+    charge, give, soc = cp.Variable(96, nonneg=True), cp.Variable(96, nonneg=True), cp.Variable(96)
+    before = cp.hstack([0.5, soc[:-1]])
+    rules = [soc == before + 0.25 / car.energy_kwh * (car.eta_charge * charge - give / car.eta_discharge), soc >= car.soc_min, soc <= car.soc_max,
+             soc[-1] >= 0.5, charge <= car.p_charge_kw, give <= car.p_discharge_kw]
+    cost = 0.25 * prices.buy_per_kwh @ (charge - give) + 0.05 * 0.25 / car.eta_discharge * cp.sum(give)
+    return cp.Problem(cp.Minimize(cost), rules).solve(solver=cp.SCIPY)
 
 
 def explorers(path):
@@ -140,6 +199,7 @@ def main(arguments=None):
     chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
     tell("what", "measured", "target")
     models()
+    schedules()
     for path in chapters:
         compute(path)
     imports()

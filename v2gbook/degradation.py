@@ -144,7 +144,7 @@ class Profile:
     temp_c : float or array, shape (steps,)
         Temperature of the cells. [°C]
     c_rate : float
-        Typical current over capacity, for models that ask for it. [1/h]
+        Typical current over capacity, for models that ask for it (`Wang`, measured from 0.5). [1/h]
     """
 
     soc: np.ndarray
@@ -164,12 +164,10 @@ class Profile:
 
     @cached_property
     def cycles(self):
-        """Rainflow cycles, see `rainflow`; the way from the last step back to the first included."""
-        return rainflow(self._round)
-
-    @property
-    def _round(self):
-        return np.append(self.soc, self.soc[0])
+        """Rainflow cycles, see `rainflow`, of the profile taken round from its highest point: at whatever hour it begins."""
+        top, steps = int(np.argmax(self.soc)), len(self.soc)
+        found = rainflow(np.append(np.roll(self.soc, -top), np.max(self.soc)))
+        return found.assign(start=(found.start + top) % steps, end=(found.end + top) % steps)
 
     @property
     def temp_k(self):
@@ -184,7 +182,7 @@ class Profile:
     @property
     def full_cycles(self):
         """Equivalent full cycles: energy taken out over capacity."""
-        return float(np.maximum(-np.diff(self._round), 0).sum())
+        return float(np.maximum(-np.diff(self.soc, append=self.soc[0]), 0).sum())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,11 +255,11 @@ class Woehler:
 
     def cycles(self, depth):
         """Cycles of this depth that a new battery survives."""
-        return plain(self.n0 * np.asarray(checked("depth", depth, "(a fraction)", gt=0)) ** -self.k)  # eq. (9.3)
+        return plain(self.n0 * np.asarray(checked("depth", depth, "(a fraction)", gt=0, le=1)) ** -self.k)  # eq. (9.3)
 
     def miner(self, depth, count):
         """Share of the life used up by `count` cycles of each `depth`; 1 is the end."""
-        depth, count = np.asarray(checked("depth", depth, "(a fraction)", ge=0)), np.asarray(checked("count", count, ge=0))
+        depth, count = _depth(depth), np.asarray(checked("count", count, ge=0))
         return float(np.sum(count * depth**self.k / self.n0))  # eq. (9.4)
 
     def loss(self, profile, years):
@@ -365,7 +363,7 @@ class Wang:
         charge_ah : float or array
             Delivered by one cell of 2.2 Ah, not by a pack. [Ah]
         c_rate : float or array
-            From 0.5 to 2, where the prefactor was measured; below 0.5 it is held, above 2 refused. [1/h]
+            From 0.5 to 2, where the prefactor was measured; below 0.5 the prefactor is held, above 2 refused. [1/h]
         temp_c : float or array
             [°C]
 
@@ -461,7 +459,7 @@ def compare(models, profiles, years):
 
 
 def wear_price(extra_loss, pack_cost, discharged_kwh, *, end_loss=0.2):
-    r"""Cost of a kWh given to the grid, from the capacity that it cost.
+    r"""Cost of a kWh taken out of the battery, from the capacity that it cost.
 
     .. math:: w = \frac{C_{pack}}{L_{end}}\,\frac{L_{with} - L_{without}}{E_{out}}            (9.11)
 
