@@ -5,7 +5,7 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
-from .figures import dressed
+from .figures import dressed, escaped
 
 _WIDE = {"style": {"description_width": "14.5em"}, "layout": {"width": "31em"}}
 _COLUMNS = {"grid_template_columns": "repeat(auto-fill, 31.5em)", "width": "100%", "overflow": "hidden"}
@@ -74,7 +74,7 @@ def explore(draw, **controls):
     board = widgets.GridBox([*controls.values(), reset], layout=_COLUMNS)
     box = widgets.VBox([board, readout, _Fit(), canvas])
     labels = ", ".join(control.description for control in controls.values())
-    display(Markdown(f"**Explore** {labels}. Run this cell, then drag a slider, or reach it with Tab and press the arrow keys."))
+    display(Markdown(f"**Explore** {escaped(labels)}. Run this cell, then drag a slider, or reach it with Tab and press the arrow keys."))
     display({"application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": box.model_id}}, raw=True)
 
 

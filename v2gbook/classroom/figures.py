@@ -70,8 +70,13 @@ def show(fig, *, alt):
 
 
 def say(text):
-    """Show a sentence with computed numbers as Markdown; a dollar sign before a digit is money, not mathematics."""
-    display(Markdown(re.sub(r"(?<!\\)\$(?=\d)", r"\\$", text)))
+    """Show a sentence with computed numbers as Markdown; a dollar sign in it is money, not mathematics."""
+    display(Markdown(escaped(text)))
+
+
+def escaped(text):
+    """Markdown in which a dollar sign is shown as such."""
+    return re.sub(r"(?<!\\)\$", r"\\$", text)
 
 
 def money(amount, currency, digits=2):

@@ -19,6 +19,7 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from . import presets
+from .figures import escaped
 
 CHECKS = Path(__file__).parents[1] / "data" / "checks"
 NOTHING = "your function returns nothing yet"
@@ -152,7 +153,7 @@ class Workbook:
         self.results[question] = (marks, of)
         attempted = words is not None and words != NOTHING
         state = "not attempted" if not attempted else "✓" if marks == of else "partly" if marks else "✗"
-        display(Markdown(f"**{question}** {state} {marks:g}/{of}" + (f": {words}" if words else "")))
+        display(Markdown(f"**{question}** {state} {marks:g}/{of}" + (f": {escaped(words)}" if words else "")))
         if attempted:
             self._record()
 
