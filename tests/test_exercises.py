@@ -44,8 +44,7 @@ def cases(topic, solution):
         keys = make_exercises.keys_of(solution, preset)
         for question, key in keys.items():
             for variant in VARIANTS if key.kind == "value" else (0,):
-                drawn_by = keys.get(key.shares, key)
-                given = make_exercises.draw(topic, key.shares or question, drawn_by, variant, presets.load(preset))
+                given, _ = make_exercises.fit(topic, key.shares or question, keys, variant, presets.load(preset))
                 yield preset, variant, question, key, given
 
 
@@ -143,8 +142,18 @@ def test_generator_refuses_a_surviving_solution_line():
 
 def test_generator_refuses_slips_that_cannot_be_told_apart():
     key = workbook.Key(marks=1, slips={"a": None}, tol=0.01)
-    with pytest.raises(SystemExit, match="told apart"):
+    with pytest.raises(make_exercises.Unfit, match="told apart"):
         make_exercises._distinct("x", [100.0], [[100.1]], key)
+
+
+def test_generator_draws_again_until_slips_can_be_told_apart_and_then_stops():
+    region = presets.load("na-60hz")
+    unlucky = workbook.Key(marks=1, draw=lambda rng, region: {"a": int(rng.integers(1, 4))}, reference=lambda g: g["a"], slips={"a": lambda g: 3})
+    drawn = {make_exercises.fit("x", "Q1", {"Q1": unlucky}, variant, region)[0]["a"] for variant in range(20)}
+    assert drawn == {1, 2}
+    hopeless = workbook.Key(marks=1, draw=lambda rng, region: {"a": 3}, reference=lambda g: g["a"], slips={"a": lambda g: 3})
+    with pytest.raises(SystemExit, match="told apart"):
+        make_exercises.fit("x", "Q1", {"Q1": hopeless}, 1, region)
 
 
 def test_generator_replaces_blocks_by_dots():

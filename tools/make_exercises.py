@@ -73,10 +73,9 @@ def checks_of(topic, solution):
                     raise SystemExit(str(trouble)) from None
                 entry |= {"right": workbook.digests(label, right, key.tol), "wrong": [workbook.digests(label, w, key.tol) for w in wrong]}
         for owner, key in keys.items():
-            sharing = {question: k for question, k in keys.items() if owner in (question, k.shares) and not (question == owner and k.shares)}
             if not key.shares and (key.draw or key.kind == "value"):
                 for variant in range(workbook.VARIANTS + 1):
-                    given, answers = _fit(topic, owner, key, sharing, variant, region)
+                    given, answers = fit(topic, owner, keys, variant, region)
                     if key.draw:
                         checks[owner]["given"].setdefault(preset, []).append({k: v for k, v in given.items() if not k.startswith("_")})
                     for question, answer in answers.items():
@@ -84,8 +83,9 @@ def checks_of(topic, solution):
     return checks
 
 
-def _fit(topic, owner, key, sharing, variant, region, attempts=12):
+def fit(topic, owner, keys, variant, region, attempts=12):
     """The first numbers with which every question that uses them can be checked, and the digests of its answers."""
+    key, sharing = keys[owner], {question: k for question, k in keys.items() if (k.shares or question) == owner}
     for attempt in range(attempts if key.draw else 1):
         given = draw(topic, owner, key, variant, region, attempt)
         try:
