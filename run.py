@@ -305,7 +305,8 @@ def main(argv):
         if verb == "check":
             return check()
         set_up()
-        return hand_over("-m", "pytest", *rest) if verb == "test" else tool(TOOLS[verb], *rest)
+        workers = str(min(4, os.cpu_count() or 1))  # a notebook or test file stays with one of them
+        return hand_over("-m", "pytest", "-n", workers, "--dist", "loadfile", *rest) if verb == "test" else tool(TOOLS[verb], *rest)
     except KeyboardInterrupt:
         stop(f"\nStopped. {AGAIN}", 130)
     except subprocess.CalledProcessError as error:
