@@ -306,7 +306,7 @@ def main(argv):
             return check()
         set_up()
         workers = str(min(4, os.cpu_count() or 1))  # a notebook or test file stays with one of them
-        return hand_over("-m", "pytest", "-n", workers, "--dist", "loadfile", *rest) if verb == "test" else tool(TOOLS[verb], *rest)
+        return hand_over("-m", "pytest", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder", *rest) if verb == "test" else tool(TOOLS[verb], *rest)
     except KeyboardInterrupt:
         stop(f"\nStopped. {AGAIN}", 130)
     except subprocess.CalledProcessError as error:
