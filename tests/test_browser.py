@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import statistics
 import sys
 from pathlib import Path
 
@@ -108,12 +107,8 @@ def test_explorer_by_mouse_and_reset(explorer):
     assert explorer.value() == value
 
 
-def test_every_key_press_is_painted(explorer, chapter, capsys):
-    times = explorer.key_to_paint_ms(presses=20)
-    assert len(times) == 20
-    with capsys.disabled():
-        p95 = statistics.quantiles(times, n=20)[-1]
-        print(f"\n{chapter.name}: slider to paint {statistics.median(times):.0f} ms median, {p95:.0f} ms p95")
+def test_every_key_press_is_painted(explorer):
+    assert len(explorer.key_to_paint_ms(presses=4)) == 4
 
 
 def test_quizzes_by_keyboard(chapter):

@@ -1,5 +1,6 @@
 """The exercises come from their solutions byte for byte; right answers are accepted and typical slips caught with the right hint."""
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import make_exercises  # noqa: E402
-from tidy_notebooks import execute, tidy  # noqa: E402
+from tidy_notebooks import tidy  # noqa: E402
 from v2gbook.classroom import presets, workbook  # noqa: E402
 
 SOLUTIONS = sorted((ROOT / "solutions").glob("*.ipynb"))
@@ -30,16 +31,24 @@ def solution(request):
     return request.param.stem, nbformat.read(request.param, as_version=4)
 
 
+book_of = functools.cache(lambda topic, preset: workbook.Workbook(topic, preset=preset))
+
+
 def judged(topic, preset, variant, question, answer, score=None):
-    book = workbook.Workbook(topic, preset=preset)
+    book = book_of(topic, preset)
     book.variant = lambda _: variant
     asked = book.questions[question]
     share, words = book._judge(question, asked, answer, score)
     return share, words
 
 
-def cases(topic, solution):
+@pytest.fixture(scope="module")
+def cases(solution):
     """Every question under every preset, with its key and numbers of a few variants."""
+    return list(drawn(*solution))
+
+
+def drawn(topic, solution):
     for preset in presets.names():
         keys = make_exercises.keys_of(solution, preset)
         for question, key in keys.items():
@@ -49,11 +58,15 @@ def cases(topic, solution):
 
 
 def test_generated_files_are_up_to_date(solution):
-    topic, notebook = solution
+    """Byte for byte; what the exercise's cells show is nbval's to compare."""
+    topic, _ = solution
     (checks, text), (target, exercise) = make_exercises.generate(ROOT / "solutions" / f"{topic}.ipynb").items()
     assert checks.read_text(encoding="utf-8") == text, "run: python run.py exercises"
-    executed = tidy(execute(exercise, ROOT / "exercises"))
-    assert target.read_text(encoding="utf-8") == nbformat.writes(executed) + "\n", "run: python run.py exercises"
+    stored = target.read_text(encoding="utf-8")
+    shown = [(cell.outputs, cell.execution_count) for cell in nbformat.reads(stored, as_version=4).cells if cell.cell_type == "code"]
+    for cell, (outputs, count) in zip((cell for cell in exercise.cells if cell.cell_type == "code"), shown):
+        cell.outputs, cell.execution_count = outputs, count
+    assert stored == nbformat.writes(tidy(exercise)) + "\n", "run: python run.py exercises"
 
 
 def test_exercise_starts_as_not_attempted(solution):
@@ -71,9 +84,9 @@ def test_sheet_has_5_to_6_questions_and_20_to_25_marks(solution):
     assert 5 <= len(keys) <= 6 and 20 <= sum(key.marks for key in keys.values()) + by_hand <= 25
 
 
-def test_right_answers_are_accepted(solution):
-    topic, notebook = solution
-    for preset, variant, question, key, given in cases(topic, notebook):
+def test_right_answers_are_accepted(solution, cases):
+    topic, _ = solution
+    for preset, variant, question, key, given in cases:
         if key.kind == "design":
             continue
         ways = [key.reference, *key.also] if key.kind == "function" else [key.reference(given), *(way(given) for way in key.also)]
@@ -82,9 +95,9 @@ def test_right_answers_are_accepted(solution):
             assert judged(topic, preset, variant, question, answer) == (1.0, ""), (preset, variant, question, answer)
 
 
-def test_typical_slips_get_their_hint(solution):
-    topic, notebook = solution
-    for preset, variant, question, key, given in cases(topic, notebook):
+def test_typical_slips_get_their_hint(solution, cases):
+    topic, _ = solution
+    for preset, variant, question, key, given in cases:
         assert len(key.slips) >= 3, question
         for hint, slip in key.slips.items():
             if key.kind != "design":
@@ -92,9 +105,9 @@ def test_typical_slips_get_their_hint(solution):
                 assert judged(topic, preset, variant, question, answer) == (0.0, hint), (preset, variant, question)
 
 
-def test_unit_and_sign_slips_are_named(solution):
-    topic, notebook = solution
-    for preset, variant, question, key, given in cases(topic, notebook):
+def test_unit_and_sign_slips_are_named(solution, cases):
+    topic, _ = solution
+    for preset, variant, question, key, given in cases:
         if key.kind == "value":
             right = key.reference(given)
             for factor, word in ((-1, "sign"), (1000, "1000"), (3600, "3600"), (60, "60"), (-1e-3, "sign")):
@@ -119,10 +132,10 @@ def test_designs_are_scored_by_measurement(solution):
             assert share < 0.75 and hint in words
 
 
-def test_no_value_is_ever_shown(solution):
+def test_no_value_is_ever_shown(solution, cases):
     """What a check says never contains the right answer."""
-    topic, notebook = solution
-    for preset, variant, question, key, given in cases(topic, notebook):
+    topic, _ = solution
+    for preset, variant, question, key, given in cases:
         if key.kind == "value":
             right = key.reference(given)
             for wrong in (right * 1.5, "text", [right, right], float("nan"), None):
