@@ -54,6 +54,11 @@ STOPWATCH = """cell => {
 }""" % DRAWN
 
 
+# The notebook has a kernel of its own, connected and at rest. (The status bar may still show the rest of the one before.)
+READY = """async path => (await (await fetch('/api/sessions')).json())
+    .some(one => one.path === path && one.kernel.execution_state === 'idle' && one.kernel.connections > 0)"""
+
+
 def find():
     """Path of the machine's Chromium or Chrome; a sentence that says how to get one (FileNotFoundError) if there is none."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge"))), None)
@@ -130,7 +135,7 @@ class Desk:
         self.page.locator(".lm-TabBar-tab", has_text="START_HERE").click()
         self.page.locator(f".jp-MarkdownViewer a[href*='{path}']").first.click()
         self.page.locator(f"{OPEN} .jp-Cell").first.wait_for()
-        self.page.get_by_text("| Idle").wait_for()  # the status bar: the kernel is there
+        self.page.wait_for_function(READY, arg=path, polling=100)
         yield Notebook(self.page)
         self._api("DELETE", *(f"sessions/{session['id']}" for session in self._api("GET", "sessions")[0]))
 
