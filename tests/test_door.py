@@ -55,7 +55,7 @@ def wanted():
 
 
 def test_environment_yml_is_in_step_with_pyproject():
-    lines = re.findall(r"^  - ([a-z].*)$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    lines = re.findall(r"^ +- ([a-z][^#\n]*?) *(?:#.*)?$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE)
     listed = {canonicalize_name(r.name): r.specifier for r in map(Requirement, (line for line in lines if line not in ("conda-forge", "pip", "pip:")))}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert str(listed.pop("python")) == project["requires-python"]
