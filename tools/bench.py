@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import browser  # noqa: E402
-from v2gbook import arbitrage, charger, classroom, degradation, frequency, voltage  # noqa: E402
+from v2gbook import agc, arbitrage, charger, classroom, degradation, frequency, voltage  # noqa: E402
 from v2gbook.classroom import presets  # noqa: E402
 
 
@@ -140,6 +140,22 @@ def streets():
         tell(what, spread([1000 * s for s in seconds(work, 40)]), "<= 16 ms")
 
 
+def control_rooms():
+    """Ten minutes of two areas with AGC, and a month of the 4 s signal followed by one fleet and by a hundred."""
+    plant = agc.Unit(name="plant", share=1.0, low_mw=-500.0, high_mw=500.0, ramp_mw_per_min=40.0)
+    room = agc.Agc(bias_mw_per_hz=3500.0, units=(plant,), ki_per_s=0.01)
+    pair = [agc.Area(name=name, rating_mw=10_000.0, inertia_s=5.0, damping_pu=1.0, droop_pu=0.05, agc=room) for name in ("one", "two")]
+    tie = agc.Tie(between=("one", "two"), stiffness_mw_per_rad=3000.0, damping_mw_per_hz=500.0)
+    lost = [agc.Loss(area="one", t_s=10.0, p_mw=300.0)]
+    run = seconds(lambda: agc.simulate(pair, lost, [tie], f0_hz=presets.current().f0_hz, t_end_s=600.0), 9)
+    tell("10 min of two areas with AGC, 0.1 s steps", spread([1000 * s for s in run]))
+    month = agc.regulation_signal(720.0, np.random.default_rng(2))
+    for what, energy_mwh in (("a month of 4 s signal, one fleet", 2.0), ("  a day of it, 100 fleets", np.linspace(0.5, 6.0, 100))):
+        fleet = agc.Fleet(p_mw=1.0, energy_mwh=energy_mwh, soc=0.5, eta_charge=0.93, eta_discharge=0.93, soc_min=0.1, soc_max=0.9)
+        part = month if np.ndim(energy_mwh) == 0 else month[:21_600]
+        tell(what, f"{statistics.median(seconds(lambda: agc.follow(part, fleet, period_s=4.0), 3)):.2f} s", "seconds")
+
+
 def in_opendss(grid, shares):
     """Power flows of a feeder whose loads all follow one share, by OpenDSS."""
     import opendssdirect as dss
@@ -240,6 +256,7 @@ def main(arguments=None):
     models()
     schedules()
     streets()
+    control_rooms()
     for path in chapters:
         compute(path)
     imports()
