@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.linalg import expm
-from scipy.signal import lfilter
 
 from ._check import checked, plain
 
@@ -500,10 +499,15 @@ def regulation_signal(hours, rng, *, period_s=4.0, slow_s=900.0, fast_s=30.0, rm
     for memory_s in (checked("slow_s", slow_s, "s", gt=0), checked("fast_s", fast_s, "s", gt=0)):
         keep = math.exp(-period_s / memory_s)
         noise = rng.standard_normal(count) * math.sqrt(1 - keep**2)
-        start = rng.standard_normal() * keep
-        total += lfilter([1.0], [1.0, -keep], noise, zi=[start])[0]
+        noise[0] += rng.standard_normal() * keep
+        total += _first_order(noise, keep)
     signal = np.clip(total * checked("rms", rms, gt=0) / math.sqrt(2), -1.0, 1.0)
     return pd.Series(signal, index=pd.Index(np.arange(count) * period_s, name="t_s"), name="signal")
+
+
+def _first_order(x, keep):
+    """y[n] = keep y[n-1] + x[n], from y[0] = x[0]."""
+    return pd.Series(np.concatenate([x[:1], x[1:] / (1 - keep)])).ewm(alpha=1 - keep, adjust=False).mean().to_numpy()
 
 
 def split(signal, *, period_s, cutoff_s):
@@ -524,7 +528,7 @@ def split(signal, *, period_s, cutoff_s):
     """
     s = np.asarray(checked("signal", signal))
     keep = math.exp(-checked("period_s", period_s, "s", gt=0) / checked("cutoff_s", cutoff_s, "s", gt=0))
-    slow = lfilter([1 - keep], [1.0, -keep], s, zi=[keep * s[0]])[0]  # eq. (2.9)
+    slow = _first_order(np.concatenate([s[:1], (1 - keep) * s[1:]]), keep)  # eq. (2.9)
     return slow, s - slow
 
 
