@@ -92,7 +92,7 @@ def runs():
                 yield pytest.param(path, preset, id=f"{path.parent.name}-{path.stem}-{preset}")
 
 
-@pytest.mark.parametrize("path, preset", runs())
+@pytest.mark.parametrize("path, preset", list(runs()))
 def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
     shown, explorers = run(notebook, preset, path.parent, tmp_path, monkeypatch)

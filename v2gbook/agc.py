@@ -360,7 +360,8 @@ def simulate(areas, losses, ties=(), *, f0_hz, t_end_s=600.0, dt_s=0.1):
 
     Notes
     -----
-    Between two steps the machines follow their linear equations exactly (matrix exponential); what units give changes only at steps.
+    Between two steps the machines follow their linear equations exactly (matrix exponential); what units give changes only at steps. A step
+    that is long beside their `lag_s` makes their answer late by up to a step, and a quick loop looks less stable than it is.
 
     Saadat's tie coefficient multiplies a per-unit speed integral; here T multiplies an angle in radians, so its transient differs and
     its end state does not.
