@@ -7,6 +7,7 @@ that a reader would see.
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -105,17 +106,24 @@ def _lab(course, folder):
         server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], cwd=course, env=env, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + WAIT_MS / 1000
-        while not (told := list(Path(env["JUPYTER_RUNTIME_DIR"]).glob("jpserver-*.json"))):
+        while not (told := _told(Path(env["JUPYTER_RUNTIME_DIR"]))):
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("JupyterLab did not start; it said:\n" + (folder / "lab.log").read_text(errors="replace")[-3000:])
             time.sleep(0.05)
-        yield json.loads(told[0].read_text())["url"].rstrip("/"), token
+        yield told["url"].rstrip("/"), token
     finally:
         server.terminate()
         try:
             server.wait(15)
         except subprocess.TimeoutExpired:
             server.kill()
+
+
+def _told(folder):
+    """What a server wrote about itself; None until it has written all of it."""
+    for path in folder.glob("jpserver-*.json"):
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(path.read_text())
 
 
 class Desk:
@@ -219,13 +227,13 @@ class Notebook:
         prompts.evaluate_all("all => all.forEach(one => one.textContent = '')")
 
     def _finished(self):
-        """Wait until every cell that shows a number has one and the kernel rests, or until a cell has failed. False if nothing ran for 5 s."""
+        """Wait until every cell that shows a number has one and the kernel rests, or until a cell has failed. False if it rests for 5 s and has not run all."""
         return self.page.wait_for_function("""([open, rests]) => {
             const told = [...document.querySelectorAll(open + ' .jp-CodeCell .jp-InputArea-prompt')].map(prompt => prompt.textContent);
             const idle = document.querySelector(open + ' ' + rests) && !told.some(one => one.includes('*'));
             if (document.querySelector(open + ' .jp-OutputArea-output[data-mime-type$=error]')) return 'failed';
             if (idle && told.every(one => /[0-9]/.test(one))) return 'done';
-            window.quiet = idle && !told.some(one => /[0-9]/.test(one)) ? window.quiet || performance.now() : null;
+            window.quiet = idle ? window.quiet || performance.now() : null;
             if (!window.quiet || performance.now() - window.quiet < 5000) return null;
             window.quiet = null;
             return 'dropped';
@@ -244,7 +252,7 @@ class Quiz:
         verdicts = []
         for letter in self.keys.all_inner_texts():
             self.cell.page.keyboard.press("Enter")
-            verdict = self.cell.locator("[role=status]", has_text=f"{letter} ")
+            verdict = self.cell.locator("[role=status]", has_text=re.compile(rf"^\s*{letter} [✓✗]"))
             verdict.wait_for()
             verdicts.append(verdict.inner_text())
             self.cell.page.keyboard.press("Tab")
