@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+import warnings
 
 import nbval.plugin
 import numpy as np
@@ -82,7 +83,12 @@ def _start(self):
     os.environ["V2GBOOK_PRESET"] = self.nb.metadata.get("v2gbook", {}).get("preset", "")
     os.environ["V2GBOOK_PROGRESS"] = folder = tempfile.mkdtemp(prefix="v2gbook-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _setup(self)
+    for _ in range(2):  # between choosing its ports and taking them a kernel may lose one to a neighbour
+        try:
+            return _setup(self)
+        except RuntimeError as died:
+            warnings.warn(f"{self.path.name}: {died}; started again", stacklevel=1)
+    return _setup(self)
 
 
 nbval.plugin.IPyNbCell.compare_outputs = _compare
