@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from v2gbook import _check
+from v2gbook import classroom
 from v2gbook.classroom import explore, figure, inventory, presets, quiz, show, slider, workbook
 from v2gbook.classroom import explore as explore_function
 from v2gbook.classroom.figures import COLOURS, TEMPLATE
@@ -124,6 +125,24 @@ def test_explorer_output_is_an_invitation_and_a_view(shown):
     explore_function(lambda slope: line(slope), slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"))
     assert "Run this cell" in shown[0].data and "Slope [Hz/s]" in shown[0].data
     assert set(shown[1]) == {"application/vnd.jupyter.widget-view+json"}
+
+
+def test_what_is_measured_live_is_shown_and_not_stored(shown, monkeypatch):
+    boxes = widgets_of(monkeypatch)
+    classroom.live("412 calls a second", line(2))
+    assert "not stored" in shown[0].data and "412" not in shown[0].data and set(shown[1]) == {"application/vnd.jupyter.widget-view+json"}
+    assert boxes[0].children[0].value == "412 calls a second" and list(boxes[0].children[-1].data[0].y) == [0, 2]
+    classroom.live("without a figure")
+    assert len(boxes[1].children) == 1
+
+
+def test_a_bar_of_progress_counts(shown, monkeypatch):
+    rows = []
+    monkeypatch.setattr(EXPLORE.widgets, "HBox", lambda children, real=EXPLORE.widgets.HBox: rows.append(children) or real(children))
+    done = classroom.progress("Cars", 40)
+    done(10)
+    bar, count = rows[0]
+    assert set(shown[0]) == {"application/vnd.jupyter.widget-view+json"} and (bar.value, bar.max, count.value) == (10, 40, "10 of 40")
 
 
 def test_slider_value_must_lie_in_its_range():

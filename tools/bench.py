@@ -4,6 +4,8 @@ Targets are for two ordinary cores that do nothing else.
 """
 
 import argparse
+import ast
+import asyncio
 import contextlib
 import functools
 import io
@@ -202,14 +204,17 @@ def explorers(path):
     found = []
     notebook, explore = nbformat.read(path, as_version=4), classroom.explore
     classroom.explore = lambda draw, **controls: found.append((draw, controls))
-    names = {}
+    names, loop = {}, asyncio.new_event_loop()
     try:
         with contextlib.chdir(path.parent), contextlib.redirect_stdout(io.StringIO()):
             for cell in notebook.cells:
                 if cell.cell_type == "code":
-                    exec(compile(cell.source, f"{path.name}, cell {cell.id}", "exec"), names)
+                    waits = eval(compile(cell.source, f"{path.name}, cell {cell.id}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+                    if waits is not None:
+                        loop.run_until_complete(waits)
     finally:
         classroom.explore = explore
+        loop.close()
     return found
 
 

@@ -1,4 +1,4 @@
-"""Interactive figures: `explore(draw, loss_mw=slider("Loss", 100, 1000, 500, unit="MW"), ...)`."""
+"""What moves on a page: `explore(draw, loss_mw=slider("Loss", 100, 1000, 500, unit="MW"), ...)`, `live(words, fig)`, `progress(label, total)`."""
 
 import anywidget
 import ipywidgets as widgets
@@ -72,9 +72,35 @@ def explore(draw, **controls):
         control.observe(redraw, names="value")
     reset.on_click(restore)
     board = widgets.GridBox([*controls.values(), reset], layout=_COLUMNS)
-    box = widgets.VBox([board, readout, _Fit(), canvas])
     labels = ", ".join(control.description for control in controls.values())
     display(Markdown(f"**Explore** {escaped(labels)}. Run this cell, then drag a slider, or reach it with Tab and press the arrow keys."))
+    _view(widgets.VBox([board, readout, _Fit(), canvas]))
+
+
+def live(words, fig=None):
+    """Show what this machine has just measured, in a widget: the notebook does not keep it, since no other run repeats it."""
+    display(Markdown("**Live** Run this cell: what it measures is true of your machine, today, and is not stored."))
+    parts = [widgets.HTML(value=words)]
+    if fig is not None:
+        canvas = go.FigureWidget(dressed(fig))
+        canvas.layout.autosize, canvas._config = True, {**canvas._config, "responsive": True}
+        parts += [_Fit(), canvas]
+    _view(widgets.VBox(parts))
+
+
+def progress(label, total):
+    """A bar on the page; call what comes back with the number that is done so far."""
+    bar = widgets.IntProgress(value=0, min=0, max=total, description=label, **_WIDE)
+    count = widgets.HTML(value=f"0 of {total}")
+    _view(widgets.HBox([bar, count]))
+
+    def done(number):
+        bar.value, count.value = number, f"{number} of {total}"
+    return done
+
+
+def _view(box):
+    """Show a widget and nothing else: the tidier drops it, and a fresh run need not repeat it."""
     display({"application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": box.model_id}}, raw=True)
 
 
