@@ -140,7 +140,8 @@ def test_a_bar_of_progress_counts(shown, monkeypatch):
     rows = []
     monkeypatch.setattr(EXPLORE.widgets, "HBox", lambda children, real=EXPLORE.widgets.HBox: rows.append(children) or real(children))
     done = classroom.progress("Cars", 40)
-    done(10)
+    done(9)
+    done()
     bar, count = rows[0]
     assert set(shown[0]) == {"application/vnd.jupyter.widget-view+json"} and (bar.value, bar.max, count.value) == (10, 40, "10 of 40")
 

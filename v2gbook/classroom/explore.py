@@ -89,13 +89,14 @@ def live(words, fig=None):
 
 
 def progress(label, total):
-    """A bar on the page; call what comes back with the number that is done so far."""
+    """A bar on the page; call what comes back whenever one more is done, or with how many more."""
     bar = widgets.IntProgress(value=0, min=0, max=total, description=label, **_WIDE)
     count = widgets.HTML(value=f"0 of {total}")
     _view(widgets.HBox([bar, count]))
 
-    def done(number):
-        bar.value, count.value = number, f"{number} of {total}"
+    def done(more=1):
+        bar.value += more
+        count.value = f"{bar.value} of {total}"
     return done
 
 
