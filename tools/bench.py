@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import browser  # noqa: E402
-from v2gbook import agc, arbitrage, charger, classroom, degradation, frequency, inverter, voltage  # noqa: E402
+from v2gbook import agc, arbitrage, charger, classroom, degradation, frequency, inverter, messaging, voltage  # noqa: E402
 from v2gbook.classroom import presets  # noqa: E402
 
 
@@ -169,6 +169,17 @@ def converters():
     tell("  eigenvalues of the follower", spread([1000 * s for s in seconds(lambda: inverter.eigenvalues(units["follower"], 3.0, f0_hz=f0_hz), 40)]))
 
 
+def messages():
+    """A set-point a second to 1, 50 and 500 charge points, central system and all charge points in this one process; and as many as it can."""
+    for cars in (1, 50, 500):
+        done = asyncio.run(messaging.measure(cars, rate_per_s=1.0, duration_s=5.0, rng=np.random.default_rng(6)))
+        p50, p99 = done.latency_s.quantile([0.5, 0.99])
+        tell(f"{cars} charge points, a set-point a second, p50 / p99", f"{1000 * p50:.0f} / {1000 * p99:.0f} ms", "p99 <= 830 ms" if cars == 500 else "-")
+    done = asyncio.run(messaging.measure(500, rate_per_s=4.0, duration_s=2.5, rng=np.random.default_rng(6)))
+    busy_s = (done.t_s + done.latency_s).max()
+    tell("  500 charge points, as fast as it goes", f"{len(done) / busy_s:.0f} calls/s", "876 to 1,265")
+
+
 def in_opendss(grid, shares):
     """Power flows of a feeder whose loads all follow one share, by OpenDSS."""
     import opendssdirect as dss
@@ -274,6 +285,7 @@ def main(arguments=None):
     streets()
     control_rooms()
     converters()
+    messages()
     for path in chapters:
         compute(path)
     imports()
