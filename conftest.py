@@ -69,7 +69,7 @@ def settled(fresh, stored):
 
 
 _strict = nbval.plugin.IPyNbCell.compare_outputs
-_setup = nbval.plugin.IPyNbFile.setup
+_setup, _teardown = nbval.plugin.IPyNbFile.setup, nbval.plugin.IPyNbFile.teardown
 
 
 def _compare(self, test, ref, skip_compare=None):
@@ -78,12 +78,32 @@ def _compare(self, test, ref, skip_compare=None):
     return _strict(self, settled(shown, ref), ref, skip_compare)
 
 
+# What stands between two notebooks in one kernel: no name of the other is left, and the reader's progress is left alone.
+BLANK = """%reset -f
+import os
+os.chdir({folder!r})
+os.environ.update(V2GBOOK_PRESET={preset!r}, V2GBOOK_PROGRESS={progress!r})
+del os"""
+_idle = []  # a kernel that has imported the libraries and waits for the next notebook
+
+
 def _start(self):
-    """A notebook runs with the preset it was stored with, and leaves the reader's progress alone."""
-    os.environ["V2GBOOK_PRESET"] = self.nb.metadata.get("v2gbook", {}).get("preset", "")
-    os.environ["V2GBOOK_PROGRESS"] = folder = tempfile.mkdtemp(prefix="v2gbook-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for _ in range(2):  # between choosing its ports and taking them a kernel may lose one to a neighbour
+    """A notebook runs with the preset it was stored with, in a kernel of its own or in one that has forgotten everything (importing takes most of the time)."""
+    progress = tempfile.mkdtemp(prefix="v2gbook-")
+    atexit.register(shutil.rmtree, progress, ignore_errors=True)
+    if _idle:
+        self.kernel = _idle.pop()
+    else:
+        _fresh(self)
+    preset = self.nb.metadata.get("v2gbook", {}).get("preset", "")
+    asked = self.kernel.execute_cell_input(BLANK.format(folder=str(self.path.parent), preset=preset, progress=progress))
+    self.kernel.await_reply(asked, timeout=60)
+    self.kernel.await_idle(asked, timeout=60)
+
+
+def _fresh(self):
+    """Start a kernel: between choosing its ports and taking them it may lose one to a neighbour."""
+    for _ in range(2):
         try:
             return _setup(self)
         except RuntimeError as died:
@@ -91,5 +111,17 @@ def _start(self):
     return _setup(self)
 
 
+def _stop(self):
+    """Keep the kernel for the next notebook, unless it died or is busy for ever."""
+    if self.kernel is None or self.timed_out or not self.kernel.is_alive():
+        return _teardown(self)
+    _idle.append(self.kernel)
+
+
+def pytest_sessionfinish():
+    while _idle:
+        _idle.pop().stop()
+
+
 nbval.plugin.IPyNbCell.compare_outputs = _compare
-nbval.plugin.IPyNbFile.setup = _start
+nbval.plugin.IPyNbFile.setup, nbval.plugin.IPyNbFile.teardown = _start, _stop

@@ -220,6 +220,21 @@ def test_comparison_policy(tmp_path):
     assert named == {}, run.stdout[-3000:]
 
 
+def test_no_notebook_leans_on_the_one_before(tmp_path):
+    """They may share a kernel, but neither names nor folder."""
+    from nbclient import NotebookClient
+    shutil.copy(ROOT / "conftest.py", tmp_path)
+    for name, code in (("first", "import math\nx = 1"), ("second", "import os\nprint('x' in dir(), 'math' in dir(), os.getcwd().endswith('second'))")):
+        (tmp_path / name).mkdir()
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+        NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path / name)}}).execute()
+        nbformat.write(notebook, tmp_path / name / "it.ipynb")
+    assert "False False True" in (tmp_path / "second" / "it.ipynb").read_text(encoding="utf-8")
+    run = subprocess.run([sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-v", "--color=no", "first/it.ipynb", "second/it.ipynb", "-c", "/dev/null",
+                          "--rootdir", "."], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert run.stdout.count("PASSED") == 2, run.stdout[-3000:]
+
+
 def test_a_notebook_that_cannot_run_is_named_and_left_alone(tmp_path):
     with pytest.raises(SystemExit, match="cell bad stopped with SyntaxError"):
         execute(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("def f(:", id="bad")]), tmp_path)
