@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import browser  # noqa: E402
-from v2gbook import agc, arbitrage, charger, classroom, degradation, frequency, inverter, messaging, voltage  # noqa: E402
+from v2gbook import agc, arbitrage, charger, classroom, data, degradation, fleet, frequency, inverter, messaging, voltage  # noqa: E402
 from v2gbook.classroom import presets  # noqa: E402
 
 
@@ -180,6 +180,23 @@ def messages():
     tell("  500 charge points, as fast as it goes", f"{len(done) / busy_s:.0f} calls/s", "876 to 1,265")
 
 
+def crowds():
+    """A day of a million cars in one process, a signal shared out to a real day's cars, and a joint reliability."""
+    car = charger.Storage(energy_kwh=60.0, soc_min=0.1, soc_max=1.0, p_charge_kw=8.0, p_discharge_kw=8.0, eta_charge=0.94, eta_discharge=0.93)
+    year = fleet.stays(data.sessions("jpl", "2019-05-01", "2020-03-01"), car, soc_leave=0.9)
+    day = fleet.Scenario(cars=year, command=np.sin(np.arange(96) / 3), seed=10, come=0.8)
+    taken = statistics.median(seconds(lambda: fleet.simulate(1_000_000, day), 3))
+    tell("a million cars x 96 steps, one process", f"{96 / taken:.0f} M EV-steps/s", ">= 100 M")
+    today = fleet.stays(data.sessions("jpl", "2019-10-01", "2019-10-02"), car, soc_leave=0.9)
+    signal = 150.0 * np.sin(np.arange(124) / 3) - 40.0
+    for rule in ("proportional", "urgency", "optimal"):
+        taken = seconds(lambda: fleet.disaggregate(today, signal, rule), 5)  # noqa: B023
+        tell(f"a signal to {len(today)} cars x 124 steps, {rule}", f"{1000 * statistics.median(taken):.0f} ms")
+    for cars in (100, 1000):
+        taken = seconds(lambda: fleet.firm_joint(cars, 0.7, 0.9, steps=16, persistence=0.9), 5)  # noqa: B023
+        tell(f"{cars:,} cars firm through 16 steps, exact", f"{1000 * statistics.median(taken):.0f} ms")
+
+
 def in_opendss(grid, shares):
     """Power flows of a feeder whose loads all follow one share, by OpenDSS."""
     import opendssdirect as dss
@@ -286,6 +303,7 @@ def main(arguments=None):
     control_rooms()
     converters()
     messages()
+    crowds()
     for path in chapters:
         compute(path)
     imports()
