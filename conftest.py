@@ -1,7 +1,8 @@
 """How stored notebooks are compared with a fresh run: a thin policy around nbval's own comparison.
 
 Numbers in text may differ by one part in a million; figures are compared by what they show (trace types, names, lengths,
-smallest, mean and largest value, axis titles); everything else must be equal, and widgets and PNGs are not compared.
+smallest, mean and largest value, axis titles), drawings by their text and by how many shapes of each kind they have; everything
+else must be equal, and widgets and PNGs are not compared.
 Where two outputs say the same, the stored one is handed to nbval, which then finds no difference.
 """
 
@@ -13,12 +14,15 @@ import re
 import shutil
 import tempfile
 import warnings
+from collections import Counter
+from xml.etree import ElementTree
 
 import nbval.plugin
 import numpy as np
 
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
-PLOTLY = "application/vnd.plotly.v1+json"
+PART = r' data-part=\\"[^"\\]*\\"'  # in JSON: the number of a living part, new in every session and not stored
+PLOTLY, SVG = "application/vnd.plotly.v1+json", "image/svg+xml"
 
 
 def same_text(fresh, stored):
@@ -54,17 +58,36 @@ def same_figure(fresh, stored):
         for a, b in zip(fresh["data"], stored["data"]) for axis in "xyz")
 
 
+def same_drawing(fresh, stored):
+    """Equal in what is written in it, and in how many lines, circles and so on it has; places may differ."""
+    def facts(svg):
+        parts = list(ElementTree.fromstring(svg).iter())
+        words = [" ".join(part.itertext()) for part in parts if part.tag.endswith(("}text", "}title", "}desc"))]
+        return Counter(part.tag for part in parts), "\n".join(words)
+
+    (fresh_shapes, fresh_words), (stored_shapes, stored_words) = facts(fresh), facts(stored)
+    return fresh_shapes == stored_shapes and same_text(fresh_words, stored_words)
+
+
+def same_output(kind, fresh, stored):
+    """Equal in what a reader takes from an output of this kind (a MIME type)."""
+    if kind == PLOTLY:
+        return same_figure(fresh, stored)
+    if kind == SVG:
+        return same_drawing(fresh, stored)
+    return isinstance(fresh, str) and isinstance(stored, str) and same_text(fresh, stored)
+
+
 def settled(fresh, stored):
     """Fresh outputs, with the stored value wherever both say the same."""
     if len(fresh) != len(stored):
         return fresh
-    result = [nbval.plugin.NotebookNode(json.loads(json.dumps(output))) for output in fresh]
+    result = [nbval.plugin.NotebookNode(json.loads(re.sub(PART, "", json.dumps(output)))) for output in fresh]
     for new, old in zip(result, stored):
         new_values, old_values = new.get("data", new), old.get("data", old)
         for kind in new_values.keys() & old_values.keys():
-            a, b = new_values[kind], old_values[kind]
-            if kind == PLOTLY and same_figure(a, b) or kind != PLOTLY and isinstance(a, str) and isinstance(b, str) and same_text(a, b):
-                new_values[kind] = b
+            if same_output(kind, new_values[kind], old_values[kind]):
+                new_values[kind] = old_values[kind]
     return result
 
 
@@ -82,7 +105,7 @@ def _compare(self, test, ref, skip_compare=None):
 BLANK = """%reset -f
 import os
 os.chdir({folder!r})
-os.environ.update(V2GBOOK_PRESET={preset!r}, V2GBOOK_PROGRESS={progress!r})
+os.environ.update(V2GBOOK_PRESET={preset!r}, V2GBOOK_PROGRESS={progress!r}, JPY_SESSION_NAME={name!r})
 del os"""
 _idle = []  # a kernel that has imported the libraries and waits for the next notebook
 
@@ -96,7 +119,7 @@ def _start(self):
     else:
         _fresh(self)
     preset = self.nb.metadata.get("v2gbook", {}).get("preset", "")
-    asked = self.kernel.execute_cell_input(BLANK.format(folder=str(self.path.parent), preset=preset, progress=progress))
+    asked = self.kernel.execute_cell_input(BLANK.format(folder=str(self.path.parent), preset=preset, progress=progress, name=str(self.path)))
     self.kernel.await_reply(asked, timeout=60)
     self.kernel.await_idle(asked, timeout=60)
 

@@ -10,9 +10,11 @@ import argparse
 import contextlib
 import errno
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -38,6 +40,7 @@ TOOLS = {"notebooks": "tidy_notebooks.py", "exercises": "make_exercises.py", "be
 EXAMPLES = """examples:
   python run.py                           open the course
   python run.py --no-browser --port 9000  the same, for a browser that you point there yourself
+  python run.py --here                    the same in an activated conda environment, without .venv
   python run.py test                      everything must pass
   python run.py test -k frequency         only tests with this word in their name
   python run.py check                     when something does not work, start here"""
@@ -169,10 +172,12 @@ def run(*command):
     subprocess.run(command, cwd=ROOT, env=environment(), check=True)
 
 
-def hand_over(*arguments, **variables):
-    """Run the course's Python until it ends. Ctrl-C is for that program to handle. Returns the exit code."""
+def hand_over(*arguments, here=False, **variables):
+    """Run the course's Python, or with `here` this one, until it ends; returns the exit code. Ctrl-C is for that program to handle."""
     stopped = []
-    with subprocess.Popen([str(PYTHON), *arguments], cwd=ROOT, env=environment() | variables) as child:
+    python = sys.executable if here else str(PYTHON)
+    env = os.environ | {"PYTHONUTF8": "1"} if here else environment()
+    with subprocess.Popen([python, *arguments], cwd=ROOT, env=env | variables) as child:
         signal.signal(signal.SIGINT, lambda *_: stopped.append(True))
         signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         code = child.wait()
@@ -188,11 +193,14 @@ def tool(name, *arguments):
     return hand_over("-c", quietly, str(ROOT / "tools" / name), *arguments)
 
 
-def lab(port, browser):
-    """JupyterLab on START_HERE.md, for this machine only, with the course's settings."""
+def lab(port, browser, here=False):
+    """JupyterLab on START_HERE.md, for this machine only, with the course's settings; with `here` that of this Python, without .venv."""
     if port and taken(port):
         stop(f"--port {port}: another program uses this port. Choose another from 1024 to 65535, or leave --port out.", 2)
-    set_up()
+    if here:
+        look_around()
+    else:
+        set_up()
     progress = ROOT / "MY_PROGRESS.md"
     if not progress.exists():
         progress.write_text("# My progress\n\nNothing checked yet: solve a question in an exercise and run its check.\n", encoding="utf-8")
@@ -202,7 +210,26 @@ def lab(port, browser):
     options += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # containers; Jupyter refuses otherwise
     settings = os.pathsep.join(filter(None, [str(ROOT / "tools" / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH")]))
     print("Opening JupyterLab. Leave this window open; Ctrl-C here ends it.", flush=True)
-    return hand_over("-m", "jupyterlab", *options, JUPYTER_CONFIG_PATH=settings)
+    return hand_over("-m", "jupyterlab", *options, here=here, JUPYTER_CONFIG_PATH=settings)
+
+
+def look_around():
+    """Stop with a sentence unless this Python has every package that a chapter needs."""
+    import tomllib
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [re.match(r"[A-Za-z0-9._-]+", line)[0] for line in project["dependencies"]]
+    missing = [name for name in [*names, project["name"]] if not installed(name)]
+    if missing:
+        stop(f"--here: {sys.executable} is a Python without {', '.join(missing)}. "
+             "Type  conda activate v2gbook  and run the same command, or leave --here out.", 2)
+
+
+def installed(name):
+    """Is this distribution installed in the Python that runs this?"""
+    try:
+        return bool(importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def taken(port):
@@ -293,6 +320,8 @@ def main(argv):
         description="The one door to the course: sets up .venv once, then does what the verb says.",
         epilog="verbs:\n" + "".join(f"  {name:<10} {line}\n" for name, line in VERBS.items()) + "\n" + EXAMPLES)
     parser.add_argument("--no-browser", action="store_true", help="lab: only print the address")
+    parser.add_argument("--here", action="store_true",
+                        help="lab: use the Python that runs this, for example a conda environment's, and make no .venv")
     parser.add_argument("--port", type=port_number, help="lab: the port (if not given: 8888, or the next free one)")
     if verb not in VERBS:
         parser.error(f"there is no verb {verb!r}; choose one of {', '.join(VERBS)}")
@@ -301,7 +330,7 @@ def main(argv):
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being ended from outside is like Ctrl-C
     try:
         if verb == "lab":
-            return lab(asked.port, not asked.no_browser)
+            return lab(asked.port, not asked.no_browser, asked.here)
         if verb == "check":
             return check()
         set_up()

@@ -74,14 +74,14 @@ def test_e01_profit():
 
 
 def test_e01_efficiencies_behind_the_rounded_profit():
-    """$2.22 is anything from 2.215 to 2.225."""
+    """USD 2.22 is anything from 2.215 to 2.225."""
     inputs, expected = case("E01")
     bounds = implied_efficiency(np.array([2.215, 2.225]), 20.0, inputs["p_off"], inputs["p_peak"])
     assert bounds.tolist() == [expected["implied_eta_low"], expected["implied_eta_high"]]
 
 
 def test_e01_other_readings():
-    """0.9 each way gives $2.02; 18 kWh sold for 20 bought gives $2.00."""
+    """0.9 each way gives USD 2.02; 18 kWh sold for 20 bought gives USD 2.00."""
     inputs, _ = case("E01")
     trade = inputs["p_off"], inputs["p_peak"]
     assert spread_profit(20.0, *trade, eta_round_trip=0.9**2) == pytest.approx(2.02, abs=0.005)
@@ -125,7 +125,7 @@ def test_e11_capital_recovery():
 
 
 def test_e13_first_paid_cars():
-    """365 days of $5 without discount; 100 kW shared by 15 cars."""
+    """365 days of USD 5 without discount; 100 kW shared by 15 cars."""
     inputs, expected = case("E13")
     assert net_present_value(0.0, np.full(365, inputs["usd_per_day"])) == expected["usd_per_year"]
     assert inputs["pool_kW"] / inputs["cars"] == expected["kW_per_car"]
@@ -189,7 +189,7 @@ def test_a_car_that_does_nothing_saves_nothing_where_the_site_exports(load):
 # --------------------------------------------------------------------------------------------------------- bills
 
 ALWAYS = list(range(1, 13))
-HAND = Tariff(name="by hand", currency="$", timezone="America/Los_Angeles", fixed_per_month=9.0, export_per_kwh=0.04,
+HAND = Tariff(name="by hand", currency="USD", timezone="America/Los_Angeles", fixed_per_month=9.0, export_per_kwh=0.04,
               energy=[{"months": ALWAYS, "days": "weekdays", "from_h": 12.0, "to_h": 18.0, "price_per_kwh": 0.3},
                       {"months": ALWAYS, "days": "all", "from_h": 0.0, "to_h": 24.0, "price_per_kwh": 0.1}],
               demand=[{"months": ALWAYS, "days": "all", "from_h": 0.0, "to_h": 24.0, "price_per_kw_month": 10.0}])
@@ -258,7 +258,7 @@ def test_peak_is_the_highest_mean_of_15_minutes(freq, load):
 
 
 def test_each_demand_rule_is_a_charge_of_its_own():
-    """50 kW at 3:00 and 20 kW at 17:00, 10 $/kW at any time and 5 $/kW from 16 to 21."""
+    """50 kW at 3:00 and 20 kW at 17:00, USD 10 per kW at any time and USD 5 per kW from 16 to 21."""
     load = np.zeros(24)
     load[[3, 17]] = 50.0, 20.0
     evening = {"months": ALWAYS, "days": "weekdays", "from_h": 16, "to_h": 21, "price_per_kw_month": 5.0}

@@ -136,12 +136,12 @@ def test_a_window_is_local_and_half_open():
 def test_what_a_price_frame_says():
     frame = data.prices("netherlands", "2014-12-30", "2015-01-02")
     assert list(frame.attrs) == ["market", "currency", "source", "dropped"]
-    assert (frame.attrs["market"], frame.attrs["currency"]) == ("netherlands", "€") and "ENTSO-E" in frame.attrs["source"]
+    assert (frame.attrs["market"], frame.attrs["currency"]) == ("netherlands", "EUR") and "ENTSO-E" in frame.attrs["source"]
     text = frame.attrs["dropped"]
     assert "Of 72 hours, 1 is missing from the source (2015-01-01 00:00) and 48 are outside the file" in text and text.endswith(".")
     assert "2015-01-01 to 2024-12-31" in text and len(frame) == 72 - 1 - 48
     texas = data.prices("ercot_hb_houston", "2021-03-14", "2021-03-15").attrs
-    assert texas["currency"] == "$" and "ERCOT" in texas["source"] and texas["dropped"] == "None of 23 hours is missing."
+    assert texas["currency"] == "USD" and "ERCOT" in texas["source"] and texas["dropped"] == "None of 23 hours is missing."
 
 
 # ------------------------------------------------------------------------------------------------ sessions
@@ -314,7 +314,7 @@ def price_at(tariff, month, weekend, hour):
 @pytest.mark.parametrize("name", TARIFFS)
 def test_a_tariff_covers_every_quarter_of_an_hour_once(name):
     tariff = TARIFFS[name]
-    assert (tariff["currency"], tariff["timezone"], tariff["interval_min"], tariff["fixed_per_month"]) == ("$", "America/Los_Angeles", 15, 0.0)
+    assert (tariff["currency"], tariff["timezone"], tariff["interval_min"], tariff["fixed_per_month"]) == ("USD", "America/Los_Angeles", 15, 0.0)
     assert "acnportal 0.3.3 (BSD-3)" in tariff["source"] and "2019" in tariff["name"] + tariff["source"]
     for month in range(1, 13):
         for weekend in (False, True):

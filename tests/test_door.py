@@ -212,6 +212,39 @@ def test_lab_opens_the_start_page_for_this_machine_only(installed, monkeypatch):
     assert (installed / "MY_PROGRESS.md").exists()
 
 
+def test_lab_here_uses_this_python_and_leaves_venv_alone(copy, monkeypatch):
+    given = {}
+    monkeypatch.setattr(door, "set_up", lambda: pytest.fail("set up .venv"))
+    monkeypatch.setattr(door, "installed", lambda name: True)
+    monkeypatch.setattr(door, "hand_over", lambda *arguments, **more: given.update(more))
+    door.lab(None, browser=True, here=True)
+    assert given["here"] and not door.VENV.exists()
+    assert given["JUPYTER_CONFIG_PATH"].startswith(str(copy / "tools" / "jupyter"))
+
+
+def test_here_names_the_packages_that_are_missing(copy, monkeypatch, capsys):
+    monkeypatch.setattr(door, "installed", lambda name: name not in ("plotly", "v2gbook"))
+    with pytest.raises(SystemExit) as stopped:
+        door.lab(None, browser=True, here=True)
+    assert stopped.value.code == 2
+    assert "is a Python without plotly, v2gbook." in capsys.readouterr().err
+
+
+def test_what_is_installed_here():
+    assert door.installed("v2gbook") and not door.installed("no-such-package")
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_the_python_that_is_handed_over_to(installed, monkeypatch, here):
+    monkeypatch.setattr(door.signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(door.sys, "executable", "/no/such/python")
+    if here:
+        with pytest.raises(FileNotFoundError, match="no/such/python"):
+            door.hand_over("-c", "", here=here)
+    else:
+        assert door.hand_over("-c", "raise SystemExit(3)") == 3
+
+
 def test_lab_settings():
     settings = json.loads((ROOT / "tools" / "jupyter" / "labconfig" / "default_setting_overrides.json").read_text(encoding="utf-8"))
     assert settings["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"] == {"markdown": "Markdown Preview"}

@@ -1,7 +1,13 @@
-"""The exercises come from their solutions byte for byte; right answers are accepted and typical slips caught with the right hint."""
+"""The exercises come from their solutions byte for byte.
+
+Right answers are accepted, typical slips are caught with the right hint, and every sheet is written
+in the same form.
+"""
 
 import functools
-import json
+import html
+import linecache
+import re
 import sys
 from pathlib import Path
 
@@ -14,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import make_exercises  # noqa: E402
 from tidy_notebooks import tidy  # noqa: E402
-from v2gbook.classroom import presets, workbook  # noqa: E402
+from v2gbook.classroom import _answers, _score, presets, workbook  # noqa: E402
 
 SOLUTIONS = sorted((ROOT / "solutions").glob("*.ipynb"))
 pytestmark = pytest.mark.skipif(not SOLUTIONS, reason="a student's copy: no solutions here")
@@ -38,9 +44,7 @@ book_of = functools.cache(lambda topic, preset: workbook.Workbook(topic, preset=
 def judged(topic, preset, variant, question, answer, score=None):
     book = book_of(topic, preset)
     book.variant = lambda _: variant
-    asked = book.questions[question]
-    share, words = book._judge(question, asked, answer, score)
-    return share, words
+    return book._judge(question, book.questions[question], answer, score)
 
 
 @pytest.fixture(scope="module")
@@ -54,35 +58,120 @@ def drawn(topic, solution):
         keys = make_exercises.keys_of(solution, preset)
         for question, key in keys.items():
             for variant in VARIANTS if key.kind == "value" else (0,):
-                given, _ = make_exercises.fit(topic, key.shares or question, keys, variant, presets.load(preset))
+                given, _ = make_exercises.fit(topic, key.shares or question, keys, variant,
+                                              presets.load(preset))
                 yield preset, variant, question, key, given
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def markdown_shown(notebook):
+    """All Markdown among the outputs of a notebook."""
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    return "\n".join(output.get("data", {}).get("text/markdown", "") for output in outputs)
 
 
 def test_generated_files_are_up_to_date(solution):
     """Byte for byte; what the exercise's cells show is nbval's to compare."""
     topic, _ = solution
-    (checks, text), (target, exercise) = make_exercises.generate(ROOT / "solutions" / f"{topic}.ipynb").items()
+    made = make_exercises.generate(ROOT / "solutions" / f"{topic}.ipynb")
+    (checks, text), (target, exercise) = made.items()
     assert checks.read_text(encoding="utf-8") == text, "run: python run.py exercises"
     stored = target.read_text(encoding="utf-8")
-    shown = [(cell.outputs, cell.execution_count) for cell in nbformat.reads(stored, as_version=4).cells if cell.cell_type == "code"]
-    for cell, (outputs, count) in zip((cell for cell in exercise.cells if cell.cell_type == "code"), shown):
-        cell.outputs, cell.execution_count = outputs, count
+    shown = code_cells(nbformat.reads(stored, as_version=4))
+    for cell, old in zip(code_cells(exercise), shown):
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
     assert stored == nbformat.writes(tidy(exercise)) + "\n", "run: python run.py exercises"
 
 
 def test_exercise_starts_as_not_attempted(solution):
     topic, _ = solution
     exercise = nbformat.read(ROOT / "exercises" / f"{topic}.ipynb", as_version=4)
-    shown = "".join(o["data"].get("text/markdown", "") for c in exercise.cells for o in c.get("outputs", []) if "data" in o)
-    for question, asked in json.loads((workbook.CHECKS / f"{topic}.json").read_text(encoding="utf-8")).items():
-        assert f"**{question}** not attempted 0/{asked['marks']}" in shown
+    shown = markdown_shown(exercise)
+    for question, marks in _answers.marks(topic).items():
+        told = f'**{question}** <span class="v2g-open">○ not attempted 0/{marks}</span>'
+        assert told in shown
+
+
+def test_solution_gets_all_marks_from_its_own_checks(solution):
+    """As it is stored; and its score function is recognised as the sheet's own."""
+    topic, notebook = solution
+    shown = markdown_shown(notebook)
+    for question, marks in _answers.marks(topic).items():
+        told = f'**{question}** <span class="v2g-right">✓ right {marks}/{marks}</span>'
+        assert told in shown, "run: python run.py notebooks"
+    assert "another score function" not in shown
+
+
+# ------------------------------------------------------------------------- how a sheet is written
+
+HEADING = re.compile(r"## (Q\d) · \S.*\n\n\*\*(\d+) marks · LO[^·]+( · open question)?"
+                     r" · about (\d+) minutes( · marked by hand)?\*\*\n\n\S")
+IN_WORDS = re.compile(r"### (Q\d) · In words\n\n\*\*(\d+) marks · marked by hand\*\*\n\n\S")
+
+
+def headings(notebook, pattern):
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    return [match for match in map(pattern.match, texts) if match]
 
 
 def test_sheet_has_5_to_6_questions_and_20_to_25_marks(solution):
     topic, notebook = solution
     keys = make_exercises.keys_of(notebook, "na-60hz")
-    by_hand = sum("marks, by hand" in c.source for c in notebook.cells) * 2
-    assert 5 <= len(keys) <= 6 and 20 <= sum(key.marks for key in keys.values()) + by_hand <= 25
+    assert 5 <= len(keys) <= 6
+    assert 20 <= sum(int(match[2]) for match in headings(notebook, HEADING)) <= 25
+
+
+def test_each_question_has_a_heading_with_its_marks(solution):
+    """What is checked and what is marked by hand add up to what the heading says."""
+    _, notebook = solution
+    keys = make_exercises.keys_of(notebook, "na-60hz")
+    by_hand = {match[1]: int(match[2]) for match in headings(notebook, IN_WORDS)}
+    found = headings(notebook, HEADING)
+    assert [match[1] for match in found] == [f"Q{n + 1}" for n in range(len(found))]
+    for name, marks, is_open, _, all_by_hand in (match.groups() for match in found):
+        assert bool(all_by_hand) == (name not in keys), name
+        assert bool(is_open) == (name in keys and keys[name].kind == "design"), name
+        if name in keys:
+            assert int(marks) == keys[name].marks + by_hand.get(name, 0), name
+    assert not any(re.match(r"\*\*Q\d", cell.source) for cell in notebook.cells)
+
+
+def test_the_sheet_says_how_many_marks_and_minutes_its_questions_have(solution):
+    _, notebook = solution
+    found = headings(notebook, HEADING)
+    said = re.search(r"(\d+) marks, about (\d+) minutes\.", notebook.cells[0].source)
+    assert int(said[1]) == sum(int(match[2]) for match in found)
+    assert abs(int(said[2]) - sum(int(match[4]) for match in found)) <= 5
+
+
+def test_sheet_is_called_as_its_chapter(solution):
+    topic, notebook = solution
+    chapter = nbformat.read(ROOT / "chapters" / f"{topic}.ipynb", as_version=4)
+    title = make_exercises.title_of(notebook)
+    assert f"# {title}" in "\n".join(cell.source for cell in chapter.cells).splitlines()
+    assert f"](../chapters/{topic}.ipynb)" in notebook.cells[0].source
+    exercise = make_exercises.exercise_of(topic, notebook)
+    text = "\n".join(cell.source for cell in exercise.cells).splitlines()
+    assert f"# Exercise {title}" in text and f"# Solution {title}" not in text
+    assert _answers.sheet(topic)["title"] == title
+
+
+def test_score_and_drawing_code_is_tagged_to_be_folded(solution):
+    """Cells tagged `score` and `figure` are stored folded; given numbers stay open."""
+    _, notebook = solution
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if cell.cell_type == "code" and "key" not in tags:
+            assert ("def score(" not in cell.source) or "score" in tags, cell.id
+            assert ("show(fig" not in cell.source) or "figure" in tags, cell.id
+            assert not {"score", "figure"} & set(tags) or "book.given" not in cell.source, cell.id
+    assert sum("open the folded cell" in cell.source for cell in notebook.cells) == 1
+
+
+# ----------------------------------------------------------------------------- what a check accepts
 
 
 def test_right_answers_are_accepted(solution, cases):
@@ -90,10 +179,12 @@ def test_right_answers_are_accepted(solution, cases):
     for preset, variant, question, key, given in cases:
         if key.kind == "design":
             continue
-        ways = [key.reference, *key.also] if key.kind == "function" else [key.reference(given), *(way(given) for way in key.also)]
+        ways = [key.reference, *key.also]
         assert len(ways) >= 3, question
-        for answer in ways:
-            assert judged(topic, preset, variant, question, answer) == (1.0, ""), (preset, variant, question, answer)
+        for way in ways:
+            answer = way if key.kind == "function" else way(given)
+            told = judged(topic, preset, variant, question, answer)
+            assert told == (1.0, ""), (preset, variant, question, answer)
 
 
 def test_typical_slips_get_their_hint(solution, cases):
@@ -103,7 +194,11 @@ def test_typical_slips_get_their_hint(solution, cases):
         for hint, slip in key.slips.items():
             if key.kind != "design":
                 answer = slip if key.kind == "function" else slip(given)
-                assert judged(topic, preset, variant, question, answer) == (0.0, hint), (preset, variant, question)
+                told = judged(topic, preset, variant, question, answer)
+                assert told == (0.0, hint), (preset, variant, question)
+
+
+SLIPS = {-1: "sign", 1000: "1000", 3600: "3600", 60: "60", -1e-3: "sign"}
 
 
 def test_unit_and_sign_slips_are_named(solution, cases):
@@ -111,26 +206,37 @@ def test_unit_and_sign_slips_are_named(solution, cases):
     for preset, variant, question, key, given in cases:
         if key.kind == "value":
             right = key.reference(given)
-            for factor, word in ((-1, "sign"), (1000, "1000"), (3600, "3600"), (60, "60"), (-1e-3, "sign")):
+            for factor, word in SLIPS.items():
                 share, words = judged(topic, preset, variant, question, right * factor)
-                assert share == 0 and (word in words or words in key.slips), (question, factor, words)
+                assert share == 0, (question, factor)
+                assert word in words or words in key.slips, (question, factor, words)
+
+
+def run_cell(cell, names):
+    """Run a cell, and keep its text as a notebook's kernel does."""
+    file, text = f"<cell {cell.id}>", cell.source + "\n"
+    linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
+    exec(compile(text, file, "exec"), names)
 
 
 def test_designs_are_scored_by_measurement(solution):
     topic, notebook = solution
-    designs = {q: k for q, k in make_exercises.keys_of(notebook, "na-60hz").items() if k.kind == "design"}
+    keys = make_exercises.keys_of(notebook, "na-60hz")
+    designs = {question: key for question, key in keys.items() if key.kind == "design"}
     names = {}
     for cell in notebook.cells:
-        if cell.cell_type == "code" and ({"imports", "score"} & set(cell.metadata.get("tags", [])) or "def score(" in cell.source):
-            exec(cell.source, names)
+        if cell.cell_type == "code" and {"imports", "score"} & set(cell.metadata.get("tags", [])):
+            run_cell(cell, names)
     assert designs, "each sheet ends in an open design question"
     for question, key in designs.items():
+        stored = _answers.sheet(topic)["questions"][question]["score"]
+        assert "score" in stored and _score.is_own(names["score"], stored)
         for design in key.also:
             share, _ = judged(topic, None, 0, question, design, names["score"])
             assert share > 0.9
         for hint, design in key.slips.items():
             share, words = judged(topic, None, 0, question, design, names["score"])
-            assert share < 0.75 and hint in words
+            assert share < 0.75 and hint in html.unescape(words)
 
 
 def test_no_value_is_ever_shown(solution, cases):
@@ -141,18 +247,20 @@ def test_no_value_is_ever_shown(solution, cases):
             right = key.reference(given)
             for wrong in (right * 1.5, "text", [right, right], float("nan"), None):
                 _, words = judged(topic, preset, variant, question, wrong)
-                words = words.replace(str(wrong), "").replace(f"not within {100 * key.tol:g} %", "")
+                words = html.unescape(words).replace(str(wrong), "")
+                words = words.replace(f"not within {100 * key.tol:g} %", "")
                 assert not any(f"{number:.3g}" in words for number in np.ravel(right))
 
 
+def notebook_of(*sources):
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in sources])
+
+
 def test_generator_refuses_a_surviving_solution_line():
-    notebook = nbformat.v4.new_notebook(cells=[
-        nbformat.v4.new_code_cell("answer = ...\n### BEGIN SOLUTION\nsecret_value = 1234567\n### END SOLUTION"),
-        nbformat.v4.new_code_cell("print('hint')\nsecret_value =  1234567"),
-    ])
-    exercise = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("secret_value = 1234567")])
+    source = "answer = ...\n### BEGIN SOLUTION\nsecret_value = 1234567\n### END SOLUTION"
+    solved, exercise = notebook_of(source), notebook_of("print('hint')\nsecret_value =  1234567")
     with pytest.raises(SystemExit, match="survive"):
-        make_exercises._refuse_leaks("x", nbformat.v4.new_notebook(cells=notebook.cells[:1]), exercise)
+        make_exercises._refuse_leaks("x", solved, exercise)
 
 
 def test_generator_refuses_slips_that_cannot_be_told_apart():
@@ -163,18 +271,30 @@ def test_generator_refuses_slips_that_cannot_be_told_apart():
 
 def test_generator_draws_again_until_slips_can_be_told_apart_and_then_stops():
     region = presets.load("na-60hz")
-    unlucky = workbook.Key(marks=1, draw=lambda rng, region: {"a": int(rng.integers(1, 4))}, reference=lambda g: g["a"], slips={"a": lambda g: 3})
-    drawn = {make_exercises.fit("x", "Q1", {"Q1": unlucky}, variant, region)[0]["a"] for variant in range(20)}
+    unlucky = workbook.Key(marks=1, draw=lambda rng, region: {"a": int(rng.integers(1, 4))},
+                           reference=lambda g: g["a"], slips={"a": lambda g: 3})
+    drawn = {make_exercises.fit("x", "Q1", {"Q1": unlucky}, variant, region)[0]["a"]
+             for variant in range(20)}
     assert drawn == {1, 2}
-    hopeless = workbook.Key(marks=1, draw=lambda rng, region: {"a": 3}, reference=lambda g: g["a"], slips={"a": lambda g: 3})
+    hopeless = workbook.Key(marks=1, draw=lambda rng, region: {"a": 3},
+                            reference=lambda g: g["a"], slips={"a": lambda g: 3})
     with pytest.raises(SystemExit, match="told apart"):
         make_exercises.fit("x", "Q1", {"Q1": hopeless}, 1, region)
+
+
+def test_generator_refuses_an_answer_of_too_many_numbers():
+    with pytest.raises(SystemExit, match="too long to check; ask for at most 100"):
+        make_exercises._digests("x", [1.0] * 101, [], 0.01)
+
+
+def test_generator_refuses_a_sheet_without_a_title():
+    with pytest.raises(SystemExit, match="no title like '# Solution 1 · Frequency'"):
+        make_exercises.title_of(notebook_of("# 01_frequency solution"))
 
 
 def test_generator_replaces_blocks_by_dots():
     source = "x = ...\n### BEGIN SOLUTION\nx = 5\n### END SOLUTION\ncheck(x)"
     def_source = "def f():\n    ### BEGIN SOLUTION\n    return 123456\n    ### END SOLUTION"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source), nbformat.v4.new_code_cell(def_source)])
-    made = make_exercises.exercise_of("x", notebook)
+    made = make_exercises.exercise_of("x", notebook_of(source, def_source))
     assert made.cells[0].source == "x = ...\ncheck(x)"
     assert made.cells[1].source == "def f():\n    ..."

@@ -117,7 +117,7 @@ def test_e12_and_e13_are_the_anchors():
     paid = table.loc["first paid cars, PJM"]
     assert paid.low == paid.high == expected["usd_per_year"] and paid.cars == inputs["cars"]
     assert inputs["pool_kW"] / paid.cars == expected["kW_per_car"]
-    assert set(table.currency) <= {"$", "€", "£"} and table.source.str.len().min() > 20 and (table.low <= table.high).all()
+    assert set(table.currency) <= {"USD", "EUR", "GBP"} and table.source.str.len().min() > 20 and (table.low <= table.high).all()
 
 
 # ------------------------------------------------------------------------------------------------------ two payments
@@ -357,7 +357,7 @@ def test_every_rule_file_can_be_read_and_says_where_it_comes_from():
     assert markets("Europe") == ["fcr_continental", "nordic"] and markets("Great Britain") == ["gb_dc"] and markets("Mars") == []
     for name in markets():
         rules = market(name)
-        assert rules.currency in "$€£" and rules.date.year >= 2016 and len(rules.story) > 40
+        assert rules.currency in ("USD", "EUR", "GBP") and rules.date.year >= 2016 and len(rules.story) > 40
         for rule in rules.rules:
             assert rule["source"] and rule["says"] and rule["confidence"] in ("read", "from memory", "chosen")
         for product in rules.products:
@@ -985,7 +985,7 @@ def test_bad_input_is_told_in_words(call, message):
 @pytest.mark.parametrize("change", [{"field": "colour"}, {"test": "about"}, {"confidence": "sure"}, {"when": {"colour": 1}}])
 def test_rules_that_cannot_be_read_are_refused(change):
     rule = {"field": "power_kw", "test": "at least", "value": 1.0, "says": "x", "source": "y", "confidence": "read"}
-    base = {"name": "Mars", "region": "Mars", "currency": "$", "date": None, "story": ""}
+    base = {"name": "Mars", "region": "Mars", "currency": "USD", "date": None, "story": ""}
     assert Market(rules=[rule], **base).rules == [rule]
     with pytest.raises(ValueError, match="the rules of Mars hold one that cannot be read"):
         Market(rules=[{**rule, **change}], **base)

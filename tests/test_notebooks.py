@@ -14,7 +14,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from tidy_notebooks import PLOTLY, WIDGET, execute, figure_hash, read, with_map  # noqa: E402
+from pictures import fingerprint  # noqa: E402
+from start_page import with_map  # noqa: E402
+from tidy_notebooks import PLOTLY, WIDGET, execute, read  # noqa: E402
 from v2gbook.classroom import presets  # noqa: E402
 
 NOTEBOOKS = sorted(path for folder in ("chapters", "solutions", "exercises") for path in (ROOT / folder).glob("*.ipynb"))
@@ -68,7 +70,7 @@ def output_faults(output, kind):
     if set(data) == {WIDGET}:
         yield "a widget view is stored; its model is gone"
     if PLOTLY in data and kind != "exercises":
-        if output.metadata.get("image/png", {}).get("figure") != figure_hash(data[PLOTLY]):
+        if output.metadata.get("image/png", {}).get("figure") != fingerprint(data[PLOTLY]):
             yield "the PNG does not belong to this figure: python run.py notebooks"
     if PLOTLY in data and len(data.get("text/plain", "").split()) < 5:
         yield "a figure without its sentence"
@@ -167,6 +169,14 @@ def test_notebook_does_not_rebind_what_it_imported(path):
     assert imported & bound == set()
 
 
+def test_the_inventory_is_asked_before_the_first_chapter_and_after_the_last():
+    chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
+    stages = {path.stem: [stage for cell in nbformat.read(path, as_version=4).cells for stage in re.findall(r'^inventory\("(\w+)"\)', cell.source, re.MULTILINE)]
+              for path in chapters}
+    asked = {stem: told for stem, told in stages.items() if told}
+    assert asked == {chapters[0].stem: ["before"], chapters[-1].stem: ["after"]}, "move the cells with the course"
+
+
 def test_arrows_go_one_way():
     """Topics import NumPy, SciPy, pandas and their like, never the classroom; the classroom never imports a topic."""
     topics = {topic.split("_", 1)[1] for topic in TOPICS}
@@ -184,6 +194,10 @@ FIGURE = """
 from IPython.display import display
 display({'application/vnd.plotly.v1+json': {'data': [{'type': 'scatter', 'name': 'f', 'x': [0, 1], 'y': [1.0, %s]}],
          'layout': {'xaxis': {'title': {'text': '%s'}}}}, 'text/plain': 'a figure'}, raw=True)"""
+DRAWING = """
+from IPython.display import display
+display({'image/svg+xml': '<svg xmlns="http://www.w3.org/2000/svg"><title>a street</title><text x="%s" y="2">R1</text>'
+         '<text>%s</text><path d="M 0 0"/>%s</svg>', 'text/plain': 'a street'}, raw=True)"""
 CANARIES = [  # name, code that runs, code whose output is stored, and whether the comparison must pass
     ("same", "print('f = 49.9 Hz')", None, True),
     ("last_digits", "print('f = 49.900000001 Hz')", "print('f = 49.9 Hz')", True),
@@ -197,6 +211,9 @@ CANARIES = [  # name, code that runs, code whose output is stored, and whether t
     ("figure_same", FIGURE % ("2.0000000001", "t"), FIGURE % ("2.0", "t"), True),
     ("figure_value", FIGURE % ("2.1", "t"), FIGURE % ("2.0", "t"), False),
     ("figure_title", FIGURE % ("2.0", "t"), FIGURE % ("2.0", "s"), False),
+    ("drawing_same", DRAWING % (3.01, "35.0000001 m", "<path/>"), DRAWING % (3, "35 m", "<path/>"), True),
+    ("drawing_label", DRAWING % (3, "30 m", "<path/>"), DRAWING % (3, "35 m", "<path/>"), False),
+    ("drawing_element", DRAWING % (3, "35 m", ""), DRAWING % (3, "35 m", "<path/>"), False),
     ("error", "1 / 0", "pass", False),
     ("widget", "from IPython.display import display; display({'application/vnd.jupyter.widget-view+json': {}}, raw=True)", "pass", True),
 ]
@@ -237,7 +254,7 @@ def test_no_notebook_leans_on_the_one_before(tmp_path):
 
 def test_a_notebook_that_cannot_run_is_named_and_left_alone(tmp_path):
     with pytest.raises(SystemExit, match="cell bad stopped with SyntaxError"):
-        execute(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("def f(:", id="bad")]), tmp_path)
+        execute(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("def f(:", id="bad")]), tmp_path / "x.ipynb")
     path = tmp_path / "x.ipynb"
     path.write_text('{"cells": [', encoding="utf-8")
     with pytest.raises(SystemExit, match="x.ipynb is not a readable notebook"):

@@ -26,7 +26,7 @@ def owned(preset):
     stages = preset.frequency["ufls"]["f_hz"]
     return {
         "nominal frequency": rf"(?<![\d.,]){preset.f0_hz:g}(\.0+)?\s*Hz",
-        "currency": re.escape(preset.currency) + (r"\s?\d" if preset.currency == "$" else ""),
+        "currency": rf"\b{preset.currency}\b",
         "load-shedding stage": "|".join(rf"(?<![\d.]){stage:g}0*\s*Hz" for stage in stages),
         "name": "|".join(map(re.escape, preset.names)),
     }
@@ -34,7 +34,7 @@ def owned(preset):
 
 def strangers(text, own=None, but=()):
     """Words of `text` that belong to a preset other than `own` (a key; None: to any preset); kinds in `but` are let through."""
-    text = re.sub(r"\$\$.*?\$\$|(?<![\\\w])\$(?!\s?\d)[^$\n]+\$", "", text, flags=re.DOTALL)  # mathematics is not money
+    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL)  # a formula belongs to no region
     mine = owned(presets.load(own)) if own else {}
     found = []
     for key in presets.names():
@@ -45,13 +45,14 @@ def strangers(text, own=None, but=()):
     return sorted(set(found))
 
 
-def run(notebook, preset, folder, tmp_path, monkeypatch):
+def run(notebook, preset, path, tmp_path, monkeypatch):
     """Execute all code cells in a fresh shell; return the text that each cell shows, and the explorers it set up."""
     explorers, shown = [], {}
     monkeypatch.setenv("V2GBOOK_PRESET", preset)
     monkeypatch.setenv("V2GBOOK_PROGRESS", str(tmp_path))
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(classroom, "explore", lambda draw, **controls: explorers.append((draw, controls)))
+    monkeypatch.chdir(path.parent)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    monkeypatch.setattr(classroom, "explore", lambda draw, *, alt, caption="", play=None, positions=None, **controls: explorers.append((draw, controls)))
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance(colors="nocolor")
     try:
@@ -95,7 +96,7 @@ def runs():
 @pytest.mark.parametrize("path, preset", list(runs()))
 def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
-    shown, explorers = run(notebook, preset, path.parent, tmp_path, monkeypatch)
+    shown, explorers = run(notebook, preset, path, tmp_path, monkeypatch)
     events = {cell.id for cell in notebook.cells if "event" in cell.metadata.get("tags", [])}
     for name, text in shown.items():
         assert not re.search(r"(?<![\w.])(nan|inf)(?![\w.])", text, re.IGNORECASE), f"cell {name} shows {text}"
@@ -114,7 +115,7 @@ def check_both_ends(draw, controls, preset):
     assert start
     kinds = None
     for name, control in controls.items():
-        ends = [control.min, control.max] if hasattr(control, "min") else control.options
+        ends = control.options or [control.low, control.high]
         for value in ends:
             drawn = draw(**{**start, name: value})
             fig, text = drawn if isinstance(drawn, tuple) else (drawn, "")
@@ -133,16 +134,20 @@ def test_fixed_text_belongs_to_no_region(path):
 
 
 @pytest.mark.parametrize("text, own", [
-    ("falls from 60 Hz", "gb-50hz"), ("falls from 50.0 Hz", "na-60hz"), ("costs $120 a month", "eu-50hz"), ("costs £3", "na-60hz"), ("costs 3 €", "gb-50hz"),
-    ("the ERCOT market", "gb-50hz"), ("below 59.3 Hz", "eu-50hz"), ("below 48.80 Hz", "na-60hz"), ("Dynamic Containment", "eu-50hz"), ("60 Hz", None), ("$5", None), ("LFDD", None),
+    ("falls from 60 Hz", "gb-50hz"), ("falls from 50.0 Hz", "na-60hz"),
+    ("costs USD 120 a month", "eu-50hz"), ("costs GBP 3", "na-60hz"), ("0.3 EUR/kWh", "gb-50hz"),
+    ("price [USD/MWh]", "gb-50hz"), ("**USD 5** and $x$", None),
+    ("the ERCOT market", "gb-50hz"), ("below 59.3 Hz", "eu-50hz"), ("below 48.80 Hz", "na-60hz"),
+    ("Dynamic Containment", "eu-50hz"), ("60 Hz", None), ("USD 5", None), ("LFDD", None),
 ])
 def test_canary_of_a_foreign_sentence(text, own):
     assert strangers(f"Frequency and money: {text} and so on.", own) != []
 
 
 @pytest.mark.parametrize("text, own", [
-    ("falls from 60 Hz", "na-60hz"), ("50 Hz and 49.5 Hz", "gb-50hz"), ("$\\Delta f = 3$ and $H = 5$ s", None), ("costs $120", "na-60hz"), ("49.50 Hz", None), ("LFDD at 48.8 Hz", "gb-50hz"),
-    ("$$E = 60\\ \\text{Hz}$$", None),
+    ("falls from 60 Hz", "na-60hz"), ("50 Hz and 49.5 Hz", "gb-50hz"), ("49.50 Hz", None),
+    ("$\\Delta f = 3$ and $H = 5$ s", None), ("$$E = 60\\ \\text{Hz}$$", None), ("LFDD at 48.8 Hz", "gb-50hz"),
+    ("costs USD 120", "na-60hz"), ("price [EUR/kWh]", "eu-50hz"), ("two dollars and five euros", None),
 ])
 def test_canary_of_a_sentence_at_home(text, own):
     assert strangers(text, own) == []

@@ -231,8 +231,9 @@ def explorers(path):
     """What a chapter hands to `explore`, as (draw, controls), from running its code cells in this process."""
     found = []
     notebook, explore = nbformat.read(path, as_version=4), classroom.explore
-    classroom.explore = lambda draw, **controls: found.append((draw, controls))
+    classroom.explore = lambda draw, *, alt, caption="", play=None, positions=None, **controls: found.append((draw, controls))
     names, loop = {}, asyncio.new_event_loop()
+    os.environ["JPY_SESSION_NAME"] = str(path)
     try:
         with contextlib.chdir(path.parent), contextlib.redirect_stdout(io.StringIO()):
             for cell in notebook.cells:
@@ -248,9 +249,9 @@ def explorers(path):
 
 def anywhere(control, rng):
     """Some value that a control can take."""
-    if hasattr(control, "options"):
+    if control.options:
         return rng.choice(control.options)
-    return control.min + control.step * rng.randint(0, round((control.max - control.min) / control.step))
+    return control.low + control.step * rng.randint(0, round((control.high - control.low) / control.step))
 
 
 def compute(path):
@@ -263,19 +264,53 @@ def compute(path):
 
 
 def paint(paths):
-    """Key press to painted plot in JupyterLab, for the first explorer of each chapter."""
+    """Key press to painted plot in JupyterLab for the first explorer of each chapter, its parts, and the floor without a kernel."""
     try:
         browser.find()
     except FileNotFoundError as missing:
         tell("slider to paint", "Chromium missing", str(missing))
         return
-    with tempfile.TemporaryDirectory() as folder, browser.desk(folder) as desk:
+    with tempfile.TemporaryDirectory() as folder, browser.desk(folder, 1366, 768) as desk:
         for path in paths:
             with desk.notebook(f"chapters/{path.name}") as notebook:
                 notebook.run_all()
-                explorer = notebook.explorer()
-                explorer.key_to_paint_ms(4)  # warm
-                tell(f"{path.stem}: slider to paint, p50 / p95", spread(explorer.key_to_paint_ms(40)), "100 / 150 ms; with an LP p95 200 ms")
+                try:
+                    paint_one(path.stem, notebook.explorer())
+                except Exception as trouble:  # one explorer that dies leaves the others to be measured
+                    tell(f"{path.stem}: slider to paint", "failed", str(trouble).splitlines()[0])
+
+
+def paint_one(name, explorer, presses=40):
+    """Three lines of the table: floor, parts and total of one explorer."""
+    explorer.key_to_paint_ms(6)  # warm
+    total = explorer.key_to_paint_ms(presses)
+    parts = ", ".join(f"{part} {statistics.median(taken):.0f}" for part, taken in explorer.parts_ms(presses).items())
+    tell(f"{name}: slider to paint, p50 / p95", spread(total), "60 / 100 ms where draw takes less than 16; else p95 200 ms")
+    tell("  of which, median", "", f"{parts} ms")
+    tell("  floor: a bare Plotly.react, p50 / p95", spread(explorer.floor_ms()))
+
+
+def starts(paths, times=20):
+    """On a slow laptop (throttled four times, all cores busy): how many starts of each chapter show curves and follow the slider."""
+    with tempfile.TemporaryDirectory() as folder, browser.desk(folder, 1366, 768) as desk, browser.slow_laptop(desk.page):
+        for path in paths:
+            good = sum(start(desk, f"chapters/{path.name}") for _ in range(times))
+            tell(f"{path.stem}: starts on a slow laptop", f"{good} of {times}", f"{times} of {times}")
+
+
+def start(desk, path):
+    """Open a chapter, run it, move its slider: 1 if the plot followed, else 0."""
+    with desk.notebook(path) as notebook:
+        notebook.run_all()
+        try:
+            explorer = notebook.explorer()
+            before = explorer.drawn()
+            explorer.handle.press("ArrowRight")
+            explorer.changed(before)
+        except Exception as trouble:
+            print(f"  {path}: {str(trouble).splitlines()[0]}", flush=True)
+            return 0
+    return 1
 
 
 def imports():
@@ -294,9 +329,13 @@ def imports():
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="run.py bench", description="Measure the course: models, explorers, imports.")
     parser.add_argument("--no-browser", action="store_true", help="leave out what needs Chromium")
+    parser.add_argument("--only", choices=["paint", "starts"], help="only the explorers in the browser, or only their starts on a slow laptop")
+    parser.add_argument("--chapters", default="", metavar="NAME", help="of the chapters only those with this in their name")
     options = parser.parse_args(arguments)
-    chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
+    chapters = [path for path in sorted((ROOT / "chapters").glob("*.ipynb")) if options.chapters in path.name]
     tell("what", "measured", "target")
+    if options.only:
+        return {"paint": paint, "starts": starts}[options.only](chapters)
     models()
     schedules()
     streets()

@@ -23,7 +23,7 @@ OPEN = ".jp-NotebookPanel:not(.lm-mod-hidden)"  # the notebook in front
 RESTS = ".jp-Notebook-ExecutionIndicator[data-status=idle]"  # in its toolbar
 
 # One text for all that an explorer's plot shows: the outlines that plotly has drawn.
-DRAWN = "cell => [...cell.querySelectorAll('.cartesianlayer path')].map(path => path.getAttribute('d')).join()"
+DRAWN = "cell => [...cell.querySelectorAll('.v2g-plot .cartesianlayer path:not(.v2g-ghost)')].map(path => path.getAttribute('d')).join()"
 
 # Ready when the plot has looked the same for ten frames in a row (it takes its width from the page after its first drawing).
 SETTLED = """cell => new Promise(ready => {
@@ -52,8 +52,32 @@ STOPWATCH = """cell => {
         const since = pressed;
         pressed = null;
         requestAnimationFrame(() => wire.port2.postMessage(since));
-    }).observe(cell.querySelector('.cartesianlayer'), {subtree: true, childList: true, attributeFilter: ['d']});
+    }).observe(cell.querySelector('.v2g-plot .cartesianlayer'), {subtree: true, childList: true, attributeFilter: ['d']});
 }""" % DRAWN
+
+# What painting takes without a kernel: the plot as it stands, drawn anew in a second place with nothing but Plotly.react, from the
+# call to the next painted frame. Its numbers change a little each time, as they do when a slider moves.
+FLOOR = """async (cell, times) => {
+    const plotly = await globalThis.v2gPlotly, stage = cell.querySelector('.v2g-plot'), copy = document.createElement('div');
+    const moved = (values, turn) => values && values.map ? values.map(one => typeof one === 'number' ? one * (1 + turn / 1000) : one) : values;
+    const painted = () => new Promise(ready => requestAnimationFrame(() => {
+        const wire = new MessageChannel();
+        wire.port1.onmessage = ready;
+        wire.port2.postMessage(0);
+    }));
+    stage.after(copy);
+    const taken = [];
+    for (let turn = 0; turn < times + 3; turn += 1) {
+        const data = stage.data.map(trace => ({...trace, y: moved(trace.y, turn % 5)}));
+        await new Promise(ready => setTimeout(ready, 100));
+        const start = performance.now();
+        plotly.react(copy, data, {...stage.layout}, {displayModeBar: false});
+        await painted();
+        taken.push(performance.now() - start);
+    }
+    copy.remove();
+    return taken.slice(3);
+}"""
 
 
 # The notebook has a kernel of its own, connected and at rest. (The status bar may still show the rest of the one before.)
@@ -84,12 +108,28 @@ def desk(folder, width=1280, height=900):
     course.mkdir()
     for name in ("START_HERE.md", "course.toml"):
         shutil.copy(ROOT / name, course)
-    for name in ("chapters", "exercises"):
+    for name in ("chapters", "exercises", "docs"):
         shutil.copytree(ROOT / name, course / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     with sync_playwright() as playwright, contextlib.closing(launch(playwright)) as chromium, _lab(course, Path(folder)) as (url, token):
         page = chromium.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(WAIT_MS)
         yield Desk(page, course, url, token)
+
+
+@contextlib.contextmanager
+def slow_laptop(page, times=4):
+    """Make this machine a slow one for a while: the page's processor throttled, and every core busy with something else."""
+    throttle = page.context.new_cdp_session(page)
+    throttle.send("Emulation.setCPUThrottlingRate", {"rate": times})
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for one in busy:
+            one.kill()
+            one.wait()
+        throttle.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+        throttle.detach()
 
 
 @contextlib.contextmanager
@@ -141,13 +181,21 @@ class Desk:
     @contextlib.contextmanager
     def notebook(self, path):
         """Click on the link to `path` ("chapters/01_frequency.ipynb") in START_HERE; gives its `Notebook`; then ends its kernel and closes it unsaved."""
+        self._open(path)
+        yield Notebook(self.page)
+        self._end_kernels()
+        self._close(path)
+
+    def _open(self, path):
+        """Click on a link in START_HERE, until its notebook has a kernel at rest."""
         self.page.locator(".lm-TabBar-tab", has_text="START_HERE").click()
         self.page.locator(f".jp-MarkdownViewer a[href*='{path}']").first.click()
         self.page.locator(f"{OPEN} .jp-Cell").first.wait_for()
         self.page.wait_for_function(READY, arg=path, polling=100)
         self.page.locator(f"{OPEN} {RESTS}").wait_for()
-        yield Notebook(self.page)
-        self._api("DELETE", *(f"sessions/{session['id']}" for session in self._api("GET", "sessions")[0]))
+
+    def _close(self, path):
+        """Close a notebook unsaved."""
         tab = self.page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab", has_text=Path(path).name).last
         tab.click()
         tab.locator(".lm-TabBar-tabCloseIcon").click()
@@ -155,6 +203,20 @@ class Desk:
         if (unsaved := self.page.locator(".jp-Dialog button", has_text="Discard")).is_visible():
             unsaved.click()
             self.page.locator(OPEN).wait_for(state="detached")
+
+    def save_and_reopen(self, path):
+        """Save the notebook in front, end its kernel, load the whole page anew and open the notebook as on the next day."""
+        self.page.keyboard.press("Escape")
+        self.page.locator(OPEN).locator(".jp-Notebook").focus()
+        self.page.keyboard.press("Control+s")
+        self.page.wait_for_function("() => !document.querySelector('.lm-DockPanel-tabBar .lm-mod-current.jp-mod-dirty')", polling=100)
+        self._end_kernels()
+        self.start()
+        self._open(path)
+        return Notebook(self.page)
+
+    def _end_kernels(self):
+        self._api("DELETE", *(f"sessions/{session['id']}" for session in self._api("GET", "sessions")[0]))
 
     def _api(self, method, *paths):
         """What the server answers to each path."""
@@ -192,13 +254,18 @@ class Notebook:
         seen.nth(count - 1).wait_for()
         return [(box["width"], box["height"]) for box in (one.bounding_box() for one in seen.all())]
 
+    def wide_cells(self):
+        """First lines of the open code cells that have to be scrolled sideways."""
+        return self.find(".jp-CodeCell .jp-InputArea-editor .cm-scroller:visible").evaluate_all(
+            "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText.split('\\n')[0])")
+
     def explorer(self):
         """The first explorer, ready to be moved."""
-        return Explorer(self.find(".jp-CodeCell", has=self.page.locator(".widget-slider")).first)
+        return Explorer(self.find(".jp-CodeCell", has=self.page.locator(".v2g-explorer[aria-label^=Explorer]")).first)
 
     def quizzes(self):
-        """The quizzes that wait for an answer."""
-        return [Quiz(cell) for cell in self.find(".jp-CodeCell", has_text="Check yourself", has=self.page.locator(".widget-html")).all()]
+        """The quizzes of the notebook."""
+        return [Quiz(cell) for cell in self.find(".jp-CodeCell", has=self.page.locator(".v2g-answer, details")).all()]
 
     def run_all(self):
         """Run > Run All Cells, until every code cell has run (or one has failed)."""
@@ -227,12 +294,16 @@ class Notebook:
         prompts.evaluate_all("all => all.forEach(one => one.textContent = '')")
 
     def _finished(self):
-        """Wait until every cell that shows a number has one and the kernel rests, or until a cell has failed. False if it rests for 5 s and has not run all."""
+        """Wait until every cell that shows a number has one and the kernel rests, or until a cell has failed.
+
+        False if it rests, or is not connected, for 5 s and has not run all.
+        """
         return self.page.wait_for_function("""([open, rests]) => {
             const told = [...document.querySelectorAll(open + ' .jp-CodeCell .jp-InputArea-prompt')].map(prompt => prompt.textContent);
-            const idle = document.querySelector(open + ' ' + rests) && !told.some(one => one.includes('*'));
+            const resting = document.querySelector(open + ' ' + rests) && !told.some(one => one.includes('*'));
+            const idle = resting || document.querySelector(open + ' .jp-Notebook-ExecutionIndicator[data-status=unknown]');
             if (document.querySelector(open + ' .jp-OutputArea-output[data-mime-type$=error]')) return 'failed';
-            if (idle && told.every(one => /[0-9]/.test(one))) return 'done';
+            if (resting && told.every(one => /[0-9]/.test(one))) return 'done';
             window.quiet = idle ? window.quiet || performance.now() : null;
             if (!window.quiet || performance.now() - window.quiet < 5000) return null;
             window.quiet = null;
@@ -241,21 +312,20 @@ class Notebook:
 
 
 class Quiz:
-    """A quiz in a notebook that has run."""
+    """A quiz of a notebook: each answer opens."""
 
     def __init__(self, cell):
-        self.cell, self.keys = cell, cell.locator("button.jupyter-button")
+        self.cell, self.answers = cell, cell.locator("details")
 
     def answer_all(self):
-        """Give every answer by keyboard, from the first button on with Tab and Enter; what the quiz says to each."""
-        self.keys.first.focus()
+        """Open every answer by keyboard; what the quiz says to each."""
         verdicts = []
-        for letter in self.keys.all_inner_texts():
+        for answer in self.answers.all():
+            answer.locator("summary").focus()
             self.cell.page.keyboard.press("Enter")
-            verdict = self.cell.locator("[role=status]", has_text=re.compile(rf"^\s*{letter} [✓✗]"))
+            verdict = answer.locator("p", has_text=re.compile("[✓✗]"))
             verdict.wait_for()
             verdicts.append(verdict.inner_text())
-            self.cell.page.keyboard.press("Tab")
         return verdicts
 
 
@@ -264,9 +334,10 @@ class Explorer:
 
     def __init__(self, cell):
         self.page, self.cell = cell.page, cell
-        self.handle = self.cell.locator(".noUi-handle").first
-        self.cell.locator(".js-plotly-plot .cartesianlayer path").first.wait_for(state="attached")
-        self.cell.scroll_into_view_if_needed()
+        self.handle = self.cell.locator(".v2g-control input[type=range]").first
+        self.note = self.cell.locator(".v2g-note")
+        self.cell.locator(".v2g-plot .cartesianlayer path").first.wait_for(state="attached")
+        self.cell.locator(".v2g-explorer").scroll_into_view_if_needed()
         self.cell.evaluate(SETTLED)
 
     def drawn(self):
@@ -275,7 +346,7 @@ class Explorer:
 
     def value(self):
         """Where the first slider stands."""
-        return float(self.handle.get_attribute("aria-valuenow"))
+        return float(self.handle.input_value())
 
     def changed(self, old):
         """Wait until the plot no longer looks like `old`; gives how it looks now."""
@@ -287,9 +358,11 @@ class Explorer:
         self.page.wait_for_function(f"([cell, wanted]) => ({DRAWN})(cell) === wanted", arg=[self.cell.element_handle(), wanted])
 
     def drag(self, pixels):
-        """Drag the first slider by mouse."""
+        """Drag the first slider by mouse, from where its handle is."""
         box = self.handle.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        low, high = (float(self.handle.get_attribute(end)) for end in ("min", "max"))
+        x = box["x"] + 8 + (self.value() - low) / (high - low) * (box["width"] - 16)
+        y = box["y"] + box["height"] / 2
         self.page.mouse.move(x, y)
         self.page.mouse.down()
         self.page.mouse.move(x + pixels, y, steps=5)
@@ -297,13 +370,36 @@ class Explorer:
 
     def reset(self):
         """Press the button that takes everything back to the start."""
-        self.cell.locator("button.jupyter-button", has_text="Reset").click()
+        self.cell.locator(".v2g-buttons button", has_text="Reset").click()
 
     def key_to_paint_ms(self, presses=20):
-        """Press arrow keys on the first slider; the time of each from the press to the next painted frame with a new plot. [ms]"""
-        self.cell.evaluate(STOPWATCH)
-        self.handle.focus()
+        """Press arrow keys on the first slider; the time of each from the press to the next painted frame with a new plot. [ms]
+
+        Raises TimeoutError, with what the explorer says, if a press is never painted.
+        """
+        cell = self.cell.element_handle()  # looked up once: a look-up takes tens of milliseconds of the page's own time
+        cell.evaluate(STOPWATCH)
+        handle = self.handle.element_handle()
+        handle.focus()
+        key, turn = "ArrowRight", {"ArrowRight": "ArrowLeft", "ArrowLeft": "ArrowRight"}
+        ends = {"ArrowRight": float(self.handle.get_attribute("max")), "ArrowLeft": float(self.handle.get_attribute("min"))}
         for press in range(presses):
-            self.page.keyboard.press("ArrowRight" if press < presses / 2 else "ArrowLeft")
-            self.page.wait_for_function("([cell, press]) => cell.paints.length > press", arg=[self.cell.element_handle(), press])
-        return self.cell.evaluate("cell => cell.paints")
+            if float(handle.input_value()) == ends[key]:
+                key = turn[key]
+            self.page.keyboard.press(key)
+            try:
+                self.page.wait_for_function("([cell, press]) => cell.paints.length > press", arg=[cell, press], timeout=15_000, polling=50)
+            except Exception as late:
+                said = self.note.inner_text() if self.note.is_visible() else "nothing"
+                raise TimeoutError(f"press {press + 1} of {presses} was not painted within 15 s; the explorer says: {said}") from late
+        return cell.evaluate("cell => cell.paints")
+
+    def parts_ms(self, presses):
+        """What the last `presses` were made of, as the page and the kernel measured it: question to answer, model in it, plotly. [ms]"""
+        asked, painted = self.page.evaluate(
+            "count => ['v2g-ask', 'v2g-paint'].map(name => performance.getEntriesByName(name).slice(-count).map(one => [one.duration, one.detail]))", presses)
+        return {"way": [took - draw for took, draw in asked], "draw": [draw for _, draw in asked], "plotly": [took for took, _ in painted]}
+
+    def floor_ms(self, times=20):
+        """What a bare Plotly.react of this plot takes until it is painted. [ms]"""
+        return self.cell.evaluate(FLOOR, times)

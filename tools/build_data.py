@@ -132,7 +132,7 @@ def tariff(source, key):
     """Write one schedule as TOML; a rule that an earlier one covers in full is left out."""
     file, when, whose, effective = TARIFFS[key]
     schedule = json.loads(source.read(f"acnportal/signals/tariffs/tariff_schedules/{file}.json"))
-    lines = [f'name = "{schedule["name"]} ({when})"', 'currency = "$"', 'timezone = "America/Los_Angeles"',
+    lines = [f'name = "{schedule["name"]} ({when})"', 'currency = "USD"', 'timezone = "America/Los_Angeles"',
              "interval_min = 15        # not in the source", "fixed_per_month = 0.0    # not in the source",
              f'source = "{whose}, {effective}, as coded in acnportal 0.3.3 (BSD-3)"']
     seen, demand = set(), {}

@@ -1,7 +1,9 @@
-"""Generate exercises/NN_topic.ipynb and v2gbook/data/checks/NN_topic.json from solutions/NN_topic.ipynb.
+"""Make each exercise from its solution, with everything that its checks need.
 
-The solution is the single source. Its cells tagged `key` say what is right; they do not reach the exercise. Between
-### BEGIN SOLUTION and ### END SOLUTION stands what the student is to write; Markdown cells tagged `solution` are written answers.
+`exercises/NN_topic.ipynb` and `v2gbook/data/checks/NN_topic.json` come from
+`solutions/NN_topic.ipynb`, which is the single source. Its cells tagged `key` say what is right;
+they do not reach the exercise. Between ### BEGIN SOLUTION and ### END SOLUTION stands what the
+student is to write. Markdown cells tagged `solution` are written answers.
 """
 
 import json
@@ -18,13 +20,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from tidy_notebooks import execute, read, tidy, write  # noqa: E402
-from v2gbook.classroom import presets, workbook  # noqa: E402
+from v2gbook.classroom import _answers, _score, presets, workbook  # noqa: E402
 
-BLOCK = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[ \t]*\n?", re.DOTALL | re.MULTILINE)
+TITLE = re.compile(r"^# Solution (\d+ · \S.*)$", re.MULTILINE)
+BLOCK = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[ \t]*\n?",
+                   re.DOTALL | re.MULTILINE)
+DOTS = re.compile(r"(= \.\.\.\n)\.\.\.\n")  # `answer = ...`, and once more for its block
 
 
 class _Collector(workbook.Workbook):
-    """A workbook that only takes down keys while the generator runs a solution's key cells."""
+    """A workbook that only takes down keys while a solution's key cells run."""
 
     def __init__(self, topic, student="", preset=None):
         self.region, self.keys = presets.load(preset or "na-60hz"), {}
@@ -39,7 +44,8 @@ def keys_of(solution, preset):
             try:
                 exec(compile(cell.source, f"<{preset} {cell.id}>", "exec"), names)
             except Exception as error:
-                raise SystemExit(f"cell {cell.id} stopped with {type(error).__name__}: {error}; nothing was written") from None
+                raise SystemExit(f"cell {cell.id} stopped with {type(error).__name__}: {error}; "
+                                 "nothing was written") from None
     return book.keys
 
 
@@ -49,48 +55,88 @@ class Unfit(Exception):
 
 def draw(topic, question, key, variant, region, attempt=0):
     """The numbers of one variant: the same on every machine, whatever the course is called."""
-    seed = blake2b(f"{topic}|{question}|{variant}{f'|{attempt}' if attempt else ''}".encode(), digest_size=8).digest()
-    return key.draw(np.random.default_rng(int.from_bytes(seed, "big") if variant or attempt else 0), region) if key.draw else {}
+    if not key.draw:
+        return {}
+    name = f"{topic}|{question}|{variant}" + (f"|{attempt}" if attempt else "")
+    seed = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
+    return key.draw(np.random.default_rng(seed if variant or attempt else 0), region)
+
+
+def title_of(solution):
+    """What the sheet is called: "1 · Frequency", from the title "# Solution 1 · Frequency"."""
+    text = "\n".join(cell.source for cell in solution.cells if cell.cell_type == "markdown")
+    match = TITLE.search(text)
+    if not match:
+        raise SystemExit("the solution has no title like '# Solution 1 · Frequency', with the "
+                         "chapter's own words; nothing was written")
+    return match[1]
+
+
+def scores_of(solution):
+    """Digests of all functions in the cells tagged `score`, by name."""
+    found = {}
+    for cell in solution.cells:
+        if "score" in cell.metadata.get("tags", []):
+            found |= _score.functions_of(cell.source)
+    return found
 
 
 def checks_of(topic, solution):
-    """Everything the student's check needs, as plain values."""
+    """Everything that the student's check of each question needs, as plain values."""
     checks = {}
     for preset in presets.names():
-        region = presets.load(preset)
         keys = keys_of(solution, preset)
         for question, key in keys.items():
-            entry = checks.setdefault(question, {
-                "kind": key.kind, "marks": key.marks, "unit": key.unit, "tol": key.tol, "numbers": key.shares or question, "hints": list(key.slips),
-                "probes": key.probes, "rises_with": list(key.rises_with), "given": {}, "answers": {},
-            })
-            if key.kind == "function":
-                label = f"{topic}|{question}"
-                right, wrong = _probe_all(key)
-                try:
-                    _distinct(question, right, wrong, key)
-                except Unfit as trouble:
-                    raise SystemExit(str(trouble)) from None
-                entry |= {"right": workbook.digests(label, right, key.tol), "wrong": [workbook.digests(label, w, key.tol) for w in wrong]}
+            if question not in checks:
+                checks[question] = _entry(topic, question, key, solution)
         for owner, key in keys.items():
             if not key.shares and (key.draw or key.kind == "value"):
-                for variant in range(workbook.VARIANTS + 1):
-                    given, answers = fit(topic, owner, keys, variant, region)
-                    if key.draw:
-                        checks[owner]["given"].setdefault(preset, []).append({k: v for k, v in given.items() if not k.startswith("_")})
-                    for question, answer in answers.items():
-                        checks[question]["answers"].setdefault(preset, []).append(answer)
+                _add_variants(checks, topic, owner, keys, presets.load(preset))
     return checks
 
 
+def _entry(topic, question, key, solution):
+    """What is the same for every student and preset."""
+    entry = {
+        "kind": key.kind, "marks": key.marks, "unit": key.unit, "tol": key.tol,
+        "numbers": key.shares or question, "hints": list(key.slips), "probes": key.probes,
+        "rises_with": list(key.rises_with), "given": {}, "answers": {},
+        "score": scores_of(solution) if key.kind == "design" else {},
+    }
+    if key.kind != "function":
+        return entry
+    right, wrong = _probe_all(key)
+    try:
+        _distinct(question, right, wrong, key)
+    except Unfit as trouble:
+        raise SystemExit(str(trouble)) from None
+    return entry | _digests(f"{topic}|{question}", right, wrong, key.tol)
+
+
+def _add_variants(checks, topic, owner, keys, region):
+    """The numbers of each variant under one preset, and the answers that go with them."""
+    for variant in range(workbook.VARIANTS + 1):
+        given, answers = fit(topic, owner, keys, variant, region)
+        if keys[owner].draw:
+            open_numbers = {name: value for name, value in given.items() if name[0] != "_"}
+            checks[owner]["given"].setdefault(region.key, []).append(open_numbers)
+        for question, answer in answers.items():
+            checks[question]["answers"].setdefault(region.key, []).append(answer)
+
+
 def fit(topic, owner, keys, variant, region, attempts=12):
-    """The first numbers with which every question that uses them can be checked, and the digests of its answers."""
-    key, sharing = keys[owner], {question: k for question, k in keys.items() if (k.shares or question) == owner}
+    """The first numbers with which every question that uses them can be checked.
+
+    They come with the digests of the answers of these questions.
+    """
+    key = keys[owner]
+    sharing = {question: one for question, one in keys.items()
+               if (one.shares or question) == owner and one.kind == "value"}
     for attempt in range(attempts if key.draw else 1):
         given = draw(topic, owner, key, variant, region, attempt)
         try:
-            return given, {question: _value_digests(topic, question, region.key, variant, given, k)
-                           for question, k in sharing.items() if k.kind == "value"}
+            return given, {question: _value_digests(topic, question, region.key, variant, given, one)
+                           for question, one in sharing.items()}
         except Unfit as trouble:
             last = trouble
     raise SystemExit(f"{last}; {attempts} draws were tried")
@@ -98,12 +144,22 @@ def fit(topic, owner, keys, variant, region, attempts=12):
 
 def _value_digests(topic, question, preset, variant, given, key):
     label = f"{topic}|{question}|{preset}|{variant}"
-    right = workbook.summary(key.reference(given))
-    wrong = [workbook.summary(slip(given)) for slip in key.slips.values()]
+    right = _answers.summary(key.reference(given))
+    wrong = [_answers.summary(slip(given)) for slip in key.slips.values()]
     if not all(math.isfinite(value) and abs(value) > 1e-9 for value in right):
-        raise Unfit(f"{label}: the right answer {right} is degenerate; draw other numbers")
+        raise Unfit(f"{label}: the right answer {right} holds a zero or is not finite; "
+                    "draw other numbers")
     _distinct(label, right, wrong, key)
-    return {"right": workbook.digests(label, right, key.tol), "wrong": [workbook.digests(label, w, key.tol) for w in wrong]}
+    return _digests(label, right, wrong, key.tol)
+
+
+def _digests(label, right, wrong, tol):
+    """The right answer and the typical wrong ones as they are stored."""
+    if len(right) > _answers.MOST:
+        raise SystemExit(f"{label}: an answer of {len(right)} numbers is too long to check; "
+                         f"ask for at most {_answers.MOST}")
+    return {"right": _answers.digests(label, right, tol),
+            "wrong": [_answers.digests(label, values, tol) for values in wrong]}
 
 
 def _probe_all(key):
@@ -114,13 +170,18 @@ def _probe_all(key):
 
 
 def _distinct(label, right, wrong, key):
-    """A slip must not be taken for the answer, nor for another slip."""
+    """A slip must not be taken for the answer, nor for another slip.
+
+    A check compares with the answer first, then with the slips in their order.
+    """
     answers = {"the right answer": right, **dict(zip(key.slips, wrong))}
     names = list(answers)
     for i, one in enumerate(names):
+        stored = _answers.digests("x", answers[one], key.tol)
         for other in names[i + 1:]:
-            if workbook.matches("x", answers[one], workbook.digests("x", answers[other], key.tol), key.tol):
-                raise Unfit(f"{label}: {one!r} and {other!r} cannot be told apart ({answers[one]}); draw other numbers")
+            if _answers.matches("x", answers[other], stored, key.tol):
+                raise Unfit(f"{label}: {one!r} and {other!r} cannot be told apart "
+                            f"({answers[one]}); draw other numbers")
 
 
 def exercise_of(topic, solution):
@@ -129,11 +190,12 @@ def exercise_of(topic, solution):
     kept = [cell for cell in exercise.cells if "key" not in cell.metadata.get("tags", [])]
     for cell in kept:
         if cell.cell_type == "code":
-            cell.source = re.sub(r"(= \.\.\.\n)\.\.\.\n", r"\1", BLOCK.sub(lambda match: f"{match[1]}...\n", cell.source)).rstrip("\n")
+            emptied = BLOCK.sub(lambda match: f"{match[1]}...\n", cell.source)
+            cell.source = DOTS.sub(r"\1", emptied).rstrip("\n")
             cell.outputs, cell.execution_count = [], None
         elif "solution" in cell.metadata.get("tags", []):
             cell.source = "*Your words here.*"
-        cell.source = cell.source.replace(f"# {topic} solution", f"# {topic} exercise")
+        cell.source = TITLE.sub(r"# Exercise \1", cell.source, count=1)
     exercise.cells = kept
     _refuse_leaks(topic, solution, exercise)
     return exercise
@@ -162,7 +224,9 @@ def _refuse_leaks(topic, solution, exercise):
 def generate(path):
     """Both files of one topic, as {path: text}; the exercise is not executed yet."""
     solution = read(path)
-    checks = json.dumps(checks_of(path.stem, solution), separators=(",", ":"), ensure_ascii=False).replace('{"kind"', '\n{"kind"')
+    sheet = {"title": title_of(solution), "questions": checks_of(path.stem, solution)}
+    checks = json.dumps(sheet, separators=(",", ":"), ensure_ascii=False)
+    checks = checks.replace('{"kind"', '\n{"kind"')  # a line for each question
     return {ROOT / "v2gbook/data/checks" / f"{path.stem}.json": checks + "\n",
             ROOT / "exercises" / path.name: exercise_of(path.stem, solution)}
 
@@ -173,7 +237,7 @@ def main(names=()):
             continue
         (checks, text), (target, exercise) = generate(path).items()
         workbook._replace(checks, text)
-        write(target, tidy(execute(exercise, ROOT / "exercises")))
+        write(target, tidy(execute(exercise, target)))
         print(f"{path.stem}: {target.relative_to(ROOT)} and {checks.relative_to(ROOT)}")
 
 

@@ -195,7 +195,7 @@ def regulation_revenue(p_kw, plugged_h, *, capacity_per_kw_h, energy_per_kwh, di
 
 @dataclass(frozen=True, kw_only=True)
 class Tariff:
-    """What a utility charges.
+    """What a utility charges, in `currency`, an ISO code such as "USD".
 
     `energy` and `demand` are lists of rules: a dict with `months` (1..12), `days` ("weekdays", "weekends" or "all"), `from_h`,
     `to_h` (local clock) and a price, `price_per_kwh` or `price_per_kw_month`. For energy the first rule that fits counts; of the demand

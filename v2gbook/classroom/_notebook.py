@@ -1,5 +1,6 @@
 """What a running cell can find out about its own notebook: the file, the preset it was stored with, and which cell it is."""
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -27,3 +28,22 @@ def cell():
     except (AttributeError, ImportError):
         return None
     return request.get("metadata", {}).get("cellId") or request.get("content", {}).get("code")
+
+
+def run():
+    """A number that is new each time a cell runs; None outside of IPython."""
+    try:
+        from IPython import get_ipython
+        return get_ipython().execution_count
+    except (AttributeError, ImportError):
+        return None
+
+
+def after(seconds, work):
+    """Do some work later, in a front end that names its cells as JupyterLab does; elsewhere nobody looks, and nothing is done."""
+    try:
+        from IPython import get_ipython
+        if get_ipython().get_parent().get("metadata", {}).get("cellId"):
+            asyncio.get_running_loop().call_later(seconds, work)
+    except (AttributeError, ImportError, RuntimeError):
+        return

@@ -1,27 +1,47 @@
-"""Figures of the course: one small template, axis titles with units, and a sentence for those who cannot see them."""
+"""Figures of the course: one template, numbers and captions, and a sentence for those who cannot see them.
 
+`figure(x, y)` gives an empty plotly figure, `show(fig, alt=..., caption=...)` dresses, numbers and shows it. Dressing adds what
+a reader would miss: units in the hover, full names, patterns in areas, names at the ends of lines where there is room.
+"""
+
+import html
 import json
 import re
+import textwrap
 
+import numpy as np
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
-# Okabe and Ito's palette: told apart with every kind of colour vision; dashes repeat the difference in grey.
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
-DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "solid", "dash"]
-LIMIT = {"color": "black", "dash": "dot", "width": 1.2}             # a threshold: fig.add_scatter(..., line=LIMIT)
-MEASURED = {"mode": "markers", "marker": {"color": "black", "symbol": "circle-open", "size": 9}}  # fig.add_scatter(..., **MEASURED)
-MARKERS = ["circle", "square", "diamond", "cross", "triangle-up", "x", "star"]
+from . import _notebook
 
-_AXIS = {"showline": True, "linecolor": "#555", "gridcolor": "#e5e5e5", "zeroline": False, "ticks": "outside", "automargin": True}
+# Six colours with a contrast of at least 3:1 on white and on JupyterLab's dark page, and distinct with every common kind of
+# colour vision (a test simulates them); dashes and markers repeat the difference in grey.
+COLOURS = ["#5A5AD2", "#D27800", "#00A578", "#D20F3C", "#965A96", "#8700FF"]
+GREY = "#6B6B6B"
+DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "solid"]
+MARKERS = ["circle", "square", "diamond", "cross", "triangle-up", "x"]
+PATTERNS = ["", "/", ".", "x", "-", "|"]
+LIMIT = {"color": GREY, "dash": "dot", "width": 1.5}  # a threshold: fig.add_scatter(..., line=LIMIT)
+MEASURED = {"mode": "markers", "marker": {"color": GREY, "symbol": "circle-open", "size": 9}}  # add_scatter(..., **MEASURED)
+
+_AXIS = {
+    "showline": True, "linecolor": "#555", "gridcolor": "#e5e5e5", "zeroline": False, "ticks": "outside",
+    "automargin": True, "title": {"standoff": 8},
+}
 TEMPLATE = go.layout.Template(
     layout={
         "colorway": COLOURS, "font": {"size": 14, "color": "#222"}, "paper_bgcolor": "white", "plot_bgcolor": "white",
         "xaxis": _AXIS, "yaxis": _AXIS, "margin": {"l": 70, "r": 20, "t": 40, "b": 60}, "hovermode": "x unified",
+        "hoverlabel": {"namelength": -1},
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "traceorder": "normal"},
     },
-    data={"scatter": [{"mode": "lines", "line": {"dash": dash, "width": 2.5}, "marker": {"symbol": symbol, "size": 8}} for dash, symbol in zip(DASHES, MARKERS)]},
+    data={"scatter": [
+        {"mode": "lines", "line": {"dash": dash, "width": 2.5}, "marker": {"symbol": symbol, "size": 8}}
+        for dash, symbol in zip(DASHES, MARKERS)
+    ]},
 )
+WIDTH, HEIGHT = 760, 380  # of a stored picture [pixels]
 
 
 def figure(x, y, *, below=None, height=None, **layout):
@@ -37,48 +57,277 @@ def figure(x, y, *, below=None, height=None, **layout):
         Height in pixels; the width follows the page.
     **layout
         Anything plotly's layout takes, such as `yaxis_range=[49, 50]`.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Raises
+    ------
+    ValueError
+        If an axis title does not end in its unit in brackets.
     """
     for name, title in (("x", x), ("y", y), ("below", below or "[-]")):
         if not (title.endswith("]") and "[" in title):
-            raise ValueError(f"{name} = {title!r}: an axis title ends in its unit in brackets, such as 'time [s]' or 'share [-]'")
-    axes = {"xaxis": {"title": x}, "yaxis": {"title": y}}
+            raise ValueError(
+                f"{name} = {title!r}: an axis title ends in its unit in brackets, such as 'time [s]' or 'share [-]'")
+    high = height or (540 if below else HEIGHT)
+    panel = 0.4 * high if below else 0.7 * high
+    axes = {"xaxis": {"title": _wrapped(x, WIDTH - 100)}, "yaxis": {"title": _wrapped(y, panel)}}
     if below:
-        axes = {"xaxis": {"title": x, "anchor": "y2"}, "yaxis": {"title": y, "domain": [0.52, 1]},
-                "yaxis2": {"title": below, "domain": [0, 0.46], "anchor": "x"}}
-    for name, value in layout.items():  # yaxis_range=... joins its axis here: plotly's update_layout takes four times as long
-        axis, _, property_ = name.partition("_")
-        axes = axes | ({axis: axes[axis] | {property_: value}} if axis in axes else {name: value})
-    return go.Figure(layout={"template": "none", "height": height or (540 if below else 380), **axes})
+        axes["xaxis"]["anchor"] = "y2"
+        axes["yaxis"]["domain"] = [0.53, 1]
+        axes["yaxis2"] = {"title": _wrapped(below, panel), "domain": [0, 0.47], "anchor": "x"}
+    for name, value in layout.items():  # yaxis_range=... joins its axis here: update_layout takes four times as long
+        axis, _, entry = name.partition("_")
+        if axis in axes:
+            axes[axis][entry] = value
+        else:
+            axes[name] = value
+    return go.Figure(layout={"template": "none", "height": high, **axes})
 
 
-def dressed(fig):
-    """The figure in the course's template; done once, when it is shown, for it takes longer than drawing."""
-    return fig.update_layout(template=TEMPLATE)
+def _wrapped(title, pixels):
+    """An axis title in as many lines as its axis is long (a letter is about 7.5 pixels wide)."""
+    return "<br>".join(textwrap.wrap(title, max(12, int(pixels / 7.5)), break_long_words=False))
 
 
-def bundle(fig, alt):
+# ---------------------------------------------------------------------------------------------------------------- showing
+
+
+def show(fig, *, alt, caption=""):
+    """Show a figure with its number, one caption, and a text alternative.
+
+    Parameters
+    ----------
+    fig : plotly.graph_objects.Figure
+    alt : str
+        One whole sentence that describes the figure to somebody who cannot see it.
+    caption : str, optional
+        What to see in it (Markdown). If it is left out, the description is the caption.
+
+    Raises
+    ------
+    ValueError
+        If the description is not a whole sentence.
+    """
+    checked_alt(alt)
+    display(stored(dressed(fig), alt), raw=True)
+    captioned(caption, alt)
+
+
+def checked_alt(alt):
+    """Refuse a text alternative that is not a sentence."""
+    if len(alt.split()) < 5 or not alt.rstrip().endswith("."):
+        raise ValueError(f"alt is {alt!r}; say in one whole sentence, with a full stop, what the figure shows")
+
+
+def stored(fig, alt):
     """The figure as the notebook stores it: plotly JSON, with the sentence as its text alternative."""
     return {"application/vnd.plotly.v1+json": json.loads(fig.to_json()), "text/plain": alt}
 
 
-def show(fig, *, alt):
-    """Show a figure with a sentence that says what is to be seen (`alt`); the sentence stands below it too."""
-    if len(alt.split()) < 5 or not alt.rstrip().endswith("."):
-        raise ValueError(f"alt is {alt!r}; say in one whole sentence, with a full stop, what the figure shows")
-    display(bundle(dressed(fig), alt), raw=True)
-    display(Markdown(f"*{alt}*"))
+def captioned(caption, alt):
+    """Print "**Figure 7.1.**" and the caption; the text alternative stands beside it in the page's structure.
+
+    A screen reader reads the alternative; on the page it is hidden where the class `sr-only` is known (JupyterLab knows it).
+    """
+    told = f"**Figure {numbers.next()}.** {caption or alt}"
+    if caption:
+        told += f' <span class="v2g-alt sr-only">In words: {html.escape(alt, quote=False)}</span>'
+    else:
+        told += f'<span class="v2g-alt" data-alt="{html.escape(alt)}"></span>'
+    display(Markdown(told))
 
 
-def say(text):
-    """Show a sentence with computed numbers as Markdown; a dollar sign in it is money, not mathematics."""
-    display(Markdown(escaped(text)))
+class _Numbers:
+    """Numbers of the figures of one notebook, in the order in which they are first shown.
+
+    A cell that runs again keeps its numbers; another notebook in the same kernel begins at 1.
+    """
+
+    def __init__(self):
+        self.notebook, self.of_cell, self.run, self.count = None, {}, None, 0
+
+    def next(self):
+        """The next number, with that of the chapter before it: "7.1"."""
+        notebook = _notebook.path()
+        if notebook != self.notebook:
+            self.__init__()
+            self.notebook = notebook
+        run = _notebook.run()
+        self.count = self.count + 1 if run == self.run and run is not None else 1
+        self.run = run
+        place = (_notebook.cell() or len(self.of_cell), self.count)
+        number = self.of_cell.setdefault(place, len(self.of_cell) + 1)
+        chapter = re.match(r"0*(\d+)_", notebook.name) if notebook else None
+        return f"{chapter[1]}.{number}" if chapter else str(number)
 
 
-def escaped(text):
-    """Markdown in which a dollar sign is shown as such."""
-    return re.sub(r"(?<!\\)\$", r"\\$", text)
+numbers = _Numbers()
 
 
-def money(amount, currency, digits=2):
-    """An amount as people write it: -$3.43, €1,250."""
-    return f"{'-' if round(amount, digits) < 0 else ''}{currency}{abs(amount):,.{digits}f}"
+# --------------------------------------------------------------------------------------------------------------- dressing
+
+
+def dressed(fig):
+    """The figure in the course's template, with units in the hover, patterns in areas, names at line ends, and no idle points."""
+    add_units(fig)
+    add_patterns(fig)
+    for trace in fig.data:
+        thin(trace, fig)
+    name_ends(fig)
+    return fig.update_layout(template=TEMPLATE)
+
+
+def unit_of(axis):
+    """Unit in brackets at the end of an axis title, such as "MW"; an empty string if there is none or it is "-"."""
+    found = re.search(r"\[([^\[\]]+)\]$", axis.title.text or "")
+    return found[1] if found and found[1] != "-" else ""
+
+
+def axis_of(trace, fig, letter):
+    """The axis object that a trace is drawn on."""
+    name = getattr(trace, f"{letter}axis", None) or letter
+    return fig.layout[f"{letter}axis{name[1:]}"]
+
+
+def add_units(fig):
+    """Hover over a curve says the value with its unit; the heading says where, with its own unit."""
+    if fig.layout.hovermode not in (None, "x unified"):
+        return
+    for trace in fig.data:
+        if trace.type in ("scatter", "bar") and trace.hovertemplate is None and trace.hoverinfo is None:
+            trace.hovertemplate = f"%{{y:.5~g}} {unit_of(axis_of(trace, fig, 'y'))}".rstrip()
+    across = unit_of(fig.layout.xaxis)
+    numeric = fig.layout.xaxis.type in (None, "linear", "log") and all(is_numeric(trace.x) for trace in fig.data)
+    if across and numeric:
+        fig.layout.xaxis.unifiedhovertitle.text = f"%{{x:.5~g}} {across}"
+
+
+def is_numeric(values):
+    """True for a sequence of plain numbers (not of dates or words)."""
+    return values is not None and np.asarray(values).dtype.kind in "fiu"
+
+
+def add_patterns(fig):
+    """Where several areas or several kinds of bars meet, each gets its own pattern."""
+    areas = [trace for trace in fig.data if trace.type == "scatter" and (trace.stackgroup or trace.fill not in (None, "none"))]
+    named = [trace for trace in areas if trace.name and trace.fillpattern.shape is None and trace.fillcolor is None]
+    bars = [trace for trace in fig.data if trace.type == "bar" and trace.marker.pattern.shape is None]
+    for number, trace in enumerate(named if len(named) > 1 else []):
+        trace.fillpattern = {"shape": PATTERNS[number % len(PATTERNS)], "solidity": 0.25}
+    for number, trace in enumerate(bars if len(bars) > 1 else []):
+        trace.marker.pattern = {"shape": PATTERNS[number % len(PATTERNS)], "solidity": 0.25}
+
+
+def thin(trace, fig, pixels=0.2):
+    """Drop the points of a long curve that nobody could see: those less than a fraction of a pixel beside the line."""
+    plain = trace.type == "scatter" and "markers" not in (trace.mode or "lines") and not trace.stackgroup
+    if not plain or trace.fill not in (None, "none") or not is_numeric(trace.x) or not is_numeric(trace.y):
+        return
+    if any(axis_of(trace, fig, letter).type == "log" for letter in "xy"):
+        return
+    x, y = np.asarray(trace.x, dtype=float), np.asarray(trace.y, dtype=float)
+    if len(x) < 100 or len(x) != len(y) or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return
+    keep = visible_points(_scaled(x, 1200), _scaled(y, 500), pixels)
+    trace.x, trace.y = x[keep], y[keep]
+
+
+def _scaled(values, pixels):
+    """Values as places on an axis that is so many pixels long."""
+    return (values - values.min()) / (np.ptp(values) or 1.0) * pixels
+
+
+def visible_points(x, y, tolerance):
+    """Places of the points that a polyline needs to stay within a distance of the full one (Ramer, Douglas and Peucker).
+
+    Parameters
+    ----------
+    x, y : array of n
+        The full polyline. [pixels]
+    tolerance : float
+        Largest vertical distance of a dropped point from the line that is drawn. [pixels]
+
+    Returns
+    -------
+    array of int
+        Ascending; first and last point always among them.
+
+    References
+    ----------
+    .. [1] D. Douglas and T. Peucker, Cartographica 10(2), 112-122, 1973, doi:10.3138/FM57-6770-U75U-7727.
+    """
+    keep = np.zeros(len(x), dtype=bool)
+    keep[[0, -1]] = True
+    open_ends = [(0, len(x) - 1)]
+    while open_ends:
+        first, last = open_ends.pop()
+        if last - first < 2:
+            continue
+        inside = slice(first + 1, last)
+        run = x[last] - x[first]
+        share = (x[inside] - x[first]) / run if run else np.zeros(last - first - 1)
+        away = np.abs(y[inside] - (y[first] + share * (y[last] - y[first])))
+        worst = int(np.argmax(np.round(away, 6)))  # rounded, so that equal distances fall alike on every machine
+        if away[worst] > tolerance:
+            middle = first + 1 + worst
+            keep[middle] = True
+            open_ends += [(first, middle), (middle, last)]
+    return np.flatnonzero(keep)
+
+
+def name_ends(fig):
+    """Write each line's name at its right end instead of in a legend, if all names of the figure find room there."""
+    lines = [trace for trace in fig.data if trace.showlegend is not False and trace.name]
+    if not 2 <= len(lines) <= 6 or fig.layout.showlegend is False or fig.layout.legend.to_plotly_json():
+        return
+    ends = [_end(trace, fig) for trace in lines]
+    if None in ends or not _room(ends):
+        return
+    for trace, (axis, value, _) in zip(lines, ends):
+        trace.showlegend = False
+        fig.add_annotation(
+            text=trace.name, xref="paper", x=1, xanchor="left", xshift=4, yref=axis, y=value, showarrow=False,
+            font={"size": 13})
+    fig.update_layout(margin_r=24 + 7.3 * max(len(trace.name) for trace in lines), showlegend=False)
+
+
+def _end(trace, fig):
+    """Axis, value and height (0..1 of the figure) of a line's right end; None if it does not end at the right edge in sight."""
+    y_axis, x_axis = axis_of(trace, fig, "y"), axis_of(trace, fig, "x")
+    plain = trace.type == "scatter" and "lines" in (trace.mode or "lines") and not trace.stackgroup and len(trace.name) <= 22
+    if not plain or not is_numeric(trace.x) or not is_numeric(trace.y) or {x_axis.type, y_axis.type} - {None, "linear"}:
+        return None
+    if len(trace.x) < 2 or y_axis.overlaying or y_axis.side == "right":
+        return None
+    x, y = np.asarray(trace.x, dtype=float), np.asarray(trace.y, dtype=float)
+    x_low, x_high = _range(fig, x_axis, "x")
+    y_low, y_high = _range(fig, y_axis, "y", getattr(trace, "yaxis", None) or "y")
+    if not np.isfinite(y[-1]) or abs(x[-1] - x_high) > 0.02 * (x_high - x_low) or x[-1] < x.max():
+        return None
+    share = (y[-1] - y_low) / (y_high - y_low)
+    low, high = y_axis.domain or (0, 1)
+    if not 0 <= share <= 1:
+        return None
+    return getattr(trace, "yaxis", None) or "y", y[-1], low + share * (high - low)
+
+
+def _range(fig, axis, letter, name=None):
+    """Range of an axis: the given one, or the extent of what is drawn on it."""
+    if axis.range is not None:
+        return tuple(float(end) for end in axis.range)
+    drawn = [
+        np.asarray(trace[letter], dtype=float) for trace in fig.data
+        if is_numeric(trace[letter]) and len(trace[letter]) and (name is None or (trace.yaxis or "y") == name)
+    ]
+    values = np.concatenate(drawn) if drawn else np.array([0.0, 1.0])
+    low, high = np.nanmin(values), np.nanmax(values)
+    return (low, high) if high > low else (low - 1, high + 1)
+
+
+def _room(ends):
+    """True where no two names lie closer than a line of text (about a fifteenth of the figure)."""
+    places = sorted(place for _, _, place in ends)
+    return all(above - below > 0.07 for below, above in zip(places, places[1:]))

@@ -1,99 +1,112 @@
-"""The student's side of an exercise: own numbers, instant checks that never show the answer, a page of progress.
+"""The student's side of an exercise: own numbers, instant checks, a page of progress.
 
     book = Workbook("01_frequency", student="...")
     given = book.given("Q1")          # this student's numbers
     book.check("Q1", answer)          # says in words what is right or wrong
 
-Right answers and typical slips are stored as keyed digests of logarithmic buckets in `v2gbook/data/checks`: hidden from the
-eye, not from a determined search. Marks are made elsewhere, with other numbers.
+A check never shows the answer, and never stops the notebook. Right answers and typical slips are
+stored as keyed digests in `v2gbook/data/checks`. Marks are made elsewhere, with other numbers.
 """
 
+import copy
 import hashlib
-import json
 import math
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
 from IPython.display import Markdown, display
 
-from . import presets
-from .figures import escaped
+from . import _answers, _notebook, _page, _progress, _score, presets
+from ._progress import replace as _replace  # noqa: F401  (the tools write their files with it)
+from ._progress import save_inventory  # noqa: F401  (the quiz keeps its results with it)
+from ._student import attempt, quoted, quoted_error, quoted_repr, quoted_type, same_name
 
-CHECKS = Path(__file__).parents[1] / "data" / "checks"
+VARIANTS = 64  # sets of numbers, and the book's own, variant 0
 NOTHING = "your function returns nothing yet"
-VARIANTS = 64  # and the book's own numbers, variant 0
+FOREIGN = ("this was measured with another score function than the sheet's, "
+           "so it is not recorded; run the sheet's own cells again to go back to it")
 
-# What a constant factor between answer and right value gives away; tried in this order, with both signs.
+# How a verdict is told: a sign and a word, in a colour that the classroom's style sheet gives.
+STATES = {"right": "✓ right", "wrong": "✗ not right", "partly": "◐ partly",
+          "open": "○ not attempted"}
+
+# What a constant factor between answer and right value gives away; tried in this order.
+_THOUSAND = "a factor of 1000 (kilo against mega?)"
+_HOURS = "a factor of 3600 (hours against seconds?)"
+_CENT = "a factor of 100 (per cent against a fraction?)"
+_SAMPLES = "a factor of 10 (samples per second: the time step dt?)"
 FACTORS = {
-    1.0: "", 1e3: "a factor of 1000 (k against M?)", 1e-3: "a factor of 1000 (k against M?)", 1e6: "a factor of a million (units?)",
-    1e-6: "a factor of a million (units?)", 3600.0: "a factor of 3600 (hours against seconds?)", 1 / 3600: "a factor of 3600 (hours against seconds?)",
-    100.0: "a factor of 100 (per cent against a fraction?)", 0.01: "a factor of 100 (per cent against a fraction?)",
-    60.0: "a factor of 60 (minutes?)", 1 / 60: "a factor of 60 (minutes?)", 10.0: "a factor of 10 (samples per second: the time step dt?)",
-    0.1: "a factor of 10 (samples per second: the time step dt?)", 2.0: "a factor of 2", 0.5: "a factor of 2",
+    1.0: "", 1e3: _THOUSAND, 1e-3: _THOUSAND, 1e6: "a factor of a million (units?)",
+    1e-6: "a factor of a million (units?)", 3600.0: _HOURS, 1 / 3600: _HOURS, 100.0: _CENT,
+    0.01: _CENT, 60.0: "a factor of 60 (minutes?)", 1 / 60: "a factor of 60 (minutes?)",
+    10.0: _SAMPLES, 0.1: _SAMPLES, 2.0: "a factor of 2", 0.5: "a factor of 2",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What a solution says about one question; only the generator, the tests and the marker see it."""
+    """What a solution says about one question; only generator, tests and marker see it.
+
+    Parameters
+    ----------
+    marks : int
+        Marks of the question.
+    unit : str
+        Unit in which the answer is wanted.
+    tol : float
+        Largest difference from the right value, as a share of it.
+    draw : function, optional
+        `draw(rng, region)` gives the numbers; names that begin with "_" stay hidden.
+    reference : function, optional
+        `reference(given)` is the right value; for a function question the right function itself.
+    probes : list of dict
+        The examples of a function question, as keyword arguments.
+    slips : dict
+        Hint and typical wrong value, or wrong function, in the form of `reference`.
+    also : list
+        Other right ways, in the same form.
+    score : bool, optional
+        True for a design question, which the sheet's own `score(design)` measures.
+    rises_with : tuple
+        Arguments of a function question with which the answer must not fall.
+    shares : str
+        The question whose numbers this one uses too.
+    """
 
     marks: int
     unit: str = ""
     tol: float = 0.01
-    draw: object = None        # draw(rng, region) -> given numbers; names that start with "_" stay hidden
-    reference: object = None   # reference(given) -> right value; for a function question: the right function
-    probes: list = field(default_factory=list)  # keyword arguments of a function question
-    slips: dict = field(default_factory=dict)   # hint -> wrong value (or wrong function) as reference
-    also: list = field(default_factory=list)    # other right ways
-    score: object = None       # score(design) -> (0..1, sentence) of a design question
-    rises_with: tuple = ()     # arguments of a function question in which the answer must not fall
-    shares: str = ""           # question whose numbers this one uses too
+    draw: object = None
+    reference: object = None
+    probes: list = field(default_factory=list)
+    slips: dict = field(default_factory=dict)
+    also: list = field(default_factory=list)
+    score: object = None
+    rises_with: tuple = ()
+    shares: str = ""
 
     @property
     def kind(self):
-        return "design" if self.score else "function" if self.probes else "value"
+        if self.score:
+            return "design"
+        return "function" if self.probes else "value"
 
 
-def summary(answer):
-    """An answer as a flat list of numbers: a scalar as itself, an array by length, first, last, mean, minimum and maximum."""
-    array = np.asarray(answer, dtype=float)
-    if array.ndim == 0:
-        return [float(array)]
-    if array.size == 0:
-        return [0.0]
-    return [float(array.size), float(array.flat[0]), float(array.flat[-1]), float(array.mean()), float(array.min()), float(array.max())]
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a check has found; `words` is Markdown in which a student's own text is quoted."""
 
+    question: str
+    state: str
+    marks: float
+    of: float
+    words: str = ""
+    counts: bool = True  # False: not to be recorded
 
-def bucket(value, tol):
-    """Sign and logarithmic bucket of a number; infinity and zero have one of their own."""
-    if value == 0 or math.isinf(value):
-        return (0 if value == 0 else math.copysign(9, value)), 0
-    return math.copysign(1, value), math.floor(math.log(abs(value)) / (tol / 5))
-
-
-def digest(label, place):
-    """Keyed digest of one bucket; `label` names question, preset, variant and position."""
-    return hashlib.blake2b(f"{place[0]:.0f}|{place[1]}".encode(), key=label.encode()[:64], digest_size=6).hexdigest()
-
-
-def digests(label, values, tol):
-    """Digests of a list of numbers as they are stored."""
-    return [digest(f"{label}|{i}", bucket(value, tol)) for i, value in enumerate(values)]
-
-
-def matches(label, values, stored, tol):
-    """True where every value lies within `tol` of what was stored."""
-    if len(values) != len(stored):
-        return False
-    width = math.ceil(-math.log(1 - tol) / (tol / 5)) + 1
-    for i, (value, want) in enumerate(zip(values, stored)):
-        sign, place = bucket(value, tol)
-        near = [0] if sign in (0, 9, -9) else sorted(range(-width, width + 1), key=abs)
-        if not any(digest(f"{label}|{i}", (sign, place + step)) == want for step in near):
-            return False
-    return True
+    def markdown(self):
+        """The verdict as it is shown."""
+        told = f"{STATES[self.state]} {self.marks:g}/{self.of:g}"
+        words = f": {self.words}" if self.words else ""
+        return f'**{self.question}** <span class="v2g-{self.state}">{told}</span>{words}'
 
 
 class Workbook:
@@ -104,234 +117,318 @@ class Workbook:
     topic : str
         Number and name of the topic, such as "01_frequency".
     student : str
-        Name or number; decides the student's own numbers. Empty: the book's numbers.
+        Name or number; decides the student's own numbers. Empty: the book's numbers. Names that
+        look the same count as the same.
     preset : str, optional
-        Region; the course's own if left out.
+        Region. If left out: what the environment's V2GBOOK_PRESET says, else the preset that this
+        notebook was stored with, else the one of course.toml.
+
+    Raises
+    ------
+    ValueError
+        If there is no such sheet, no such preset, or the student is not given as text.
     """
 
     def __init__(self, topic, student="", preset=None):
-        known = sorted(path.stem for path in CHECKS.glob("*.json"))
-        if topic not in known:
-            raise ValueError(f"there is no exercise {topic!r}; there are {', '.join(known)}")
+        if topic not in _answers.topics():
+            raise ValueError(f"there is no exercise {topic!r}; "
+                             f"there are {', '.join(_answers.topics())}")
         if not isinstance(student, str):
-            raise ValueError(f"student is {student!r}; give a name or number in quotes, such as student=\"s123456\"")
+            raise ValueError(f"student is {student!r}; give a name or number in quotes, "
+                             'such as student="s123456"')
         self.topic, self.student = topic, student.strip()
-        self.region = presets.load(preset) if preset else presets.current()
-        self.questions = json.loads((CHECKS / f"{topic}.json").read_text(encoding="utf-8"))
+        self.questions = _answers.sheet(topic)["questions"]
+        self.region = presets.load(preset) if preset else _region()
+        self.course = presets.course()["course"]
         self.results, self.keys = {}, {}
+        self._check_region()
+        if _notebook.cell() is not None:
+            _page.wake()  # for the colours of verdicts and the text alternatives of figures
+
+    def _check_region(self):
+        """Refuse a region for which this sheet has no numbers."""
+        for asked in self.questions.values():
+            known = asked["answers"] or asked["given"]
+            if known and self.region.key not in known:
+                raise ValueError(
+                    f"the sheet {self.topic} has no numbers for the preset {self.region.key!r}, "
+                    f"only for {', '.join(known)}; run  python run.py exercises  to make them")
 
     def variant(self, question):
         """Which of the stored sets of numbers this student gets; 0 is the book's."""
-        if not self.student:
+        name = same_name(self.student)
+        if not name:
             return 0
-        text = f"{presets.course()['course']}|{self.student}|{question}"
-        return 1 + int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") % VARIANTS
+        text = f"{self.course}|{name}|{question}"
+        number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+        return 1 + number % VARIANTS
 
     def given(self, question):
-        """This student's numbers for a question, as a dict."""
-        numbers = self._question(question)["numbers"]
+        """This student's numbers for a question, as a dict of one's own.
+
+        Raises
+        ------
+        ValueError
+            If the sheet has no such question.
+        """
+        name = self._name_of(question)
+        if name is None:
+            raise ValueError(f"this sheet has no question {question!r}; "
+                             f"it has {', '.join(self.questions)}")
+        numbers = self.questions[name]["numbers"]
         sets = self.questions[numbers]["given"]
-        return dict(sets[self.region.key][self.variant(numbers)]) if sets else {}
+        return copy.deepcopy(sets[self.region.key][self.variant(numbers)]) if sets else {}
 
     def key(self, question, **facts):
         """In a solution only: what counts as right, and the typical slips (see Key)."""
         self.keys[question] = Key(**facts)
 
-    def check(self, question, answer=None, score=None):
-        """Say whether an answer is right, or what seems wrong with it. Never raises, never shows the right value."""
-        marks, of, words = 0, 0, ""
-        try:
-            asked = self._question(question)
-            of = asked["marks"]
-            if answer is None or answer is Ellipsis:
-                words = None
-            else:
-                share, words = self._judge(question, asked, answer, score)
-                marks = round(share * of * 2) / 2
-        except Exception as error:  # a check must never stop the notebook
-            words = f"the check could not read this answer: {type(error).__name__}: {error}"
-        self.results[question] = (marks, of)
-        attempted = words is not None and words != NOTHING
-        state = "not attempted" if not attempted else "✓" if marks == of else "partly" if marks else "✗"
-        display(Markdown(f"**{question}** {state} {marks:g}/{of}" + (f": {escaped(words)}" if words else "")))
-        if attempted:
-            self._record()
+    def check(self, question=None, answer=None, score=None):
+        """Say whether an answer is right, or what seems wrong with it.
+
+        It never raises, whatever is asked and answered, and never shows the right value. The marks
+        of a known question are kept in the student's progress; a design counts only if it was
+        measured with the sheet's own score.
+
+        Parameters
+        ----------
+        question : str
+            Name of the question, such as "Q1".
+        answer : number, array, function or dict
+            What the question asks for; None and ... stand for an answer that is still open.
+        score : function, optional
+            The sheet's score function, for the open question.
+        """
+        _, error = attempt(self._check, question, answer, score)
+        if error is not None:  # somebody pressed "interrupt" while the verdict was being told
+            attempt(_say, f"This check was cut short by {quoted_error(error)}. Run the cell again.")
 
     def score(self):
         """Marks of this sheet so far."""
-        open_questions = [name for name in self.questions if name not in self.results]
+        rest = [name for name in self.questions if name not in self.results]
         got = sum(marks for marks, _ in self.results.values())
         of = sum(asked["marks"] for asked in self.questions.values())
-        rest = f" Not run yet: {', '.join(open_questions)}." if open_questions else ""
-        display(Markdown(f"**{self.topic}** {got:g}/{of} by checks; written answers are marked by hand.{rest}"))
+        not_run = f" Not run yet: {', '.join(rest)}." if rest else ""
+        _say(f"**{_progress.title(self.topic)}** {got:g}/{of} by checks; "
+             f"written answers are marked by hand.{not_run}")
 
-    # ------------------------------------------------------------------------------------------------- judging
+    # ------------------------------------------------------------------------------------ judging
 
-    def _question(self, name):
-        if name not in self.questions:
-            raise ValueError(f"there is no question {name!r}; this sheet has {', '.join(self.questions)}")
-        return self.questions[name]
+    def _check(self, question, answer, score):
+        name = self._name_of(question)
+        if name is None:
+            _say('<span class="v2g-wrong">✗ no such question</span>: this sheet has no question '
+                 f"{quoted_repr(question)}; it has {', '.join(self.questions)}")
+            return
+        verdict = self._verdict(name, answer, score)
+        _say(verdict.markdown())
+        if verdict.counts:
+            self.results[name] = (verdict.marks, verdict.of)
+            if verdict.state != "open":
+                self._record(verdict)
+
+    def _name_of(self, question):
+        """The name under which this sheet has a question; None if it has none of that name."""
+        if not isinstance(question, str):
+            return None
+        names, error = attempt(lambda: [name for name in self.questions if name == question])
+        return names[0] if error is None and names else None
+
+    def _verdict(self, name, answer, score):
+        """What is to be said about an answer to a question of this sheet."""
+        asked = self.questions[name]
+        if answer is None or answer is Ellipsis:
+            return Verdict(question=name, state="open", marks=0, of=asked["marks"])
+        judged, error = attempt(self._judge, name, asked, answer, score)
+        if error is not None:
+            judged = 0.0, f"the check could not read this answer: {quoted_error(error)}"
+        share, words = judged
+        own = asked["kind"] != "design" or score is None or _is_own(score, asked["score"])
+        return _told(name, asked["marks"], share, words, own)
 
     def _judge(self, question, asked, answer, score):
+        """Share of the marks (0 to 1) of an answer, and a sentence in Markdown."""
         if asked["kind"] == "design":
-            if score is None:
-                return 0.0, "give the score function too: check(question, design, score)"
-            share, words = score(answer)
-            return min(1.0, max(0.0, float(share))), words
+            return _measured(answer, score)
         if asked["kind"] == "function":
-            if not callable(answer):
-                return 0.0, f"this question wants a function, not {type(answer).__name__}; give its name without brackets"
-            values, trouble = _probe(answer, asked["probes"])
-            if trouble:
-                return 0.0, trouble
-            label, stored = f"{self.topic}|{question}", asked
-            scaled = lambda factor: [factor * value for value in values]  # noqa: E731
-        else:
-            trouble = _unfit(answer)
-            if trouble:
-                return 0.0, trouble
-            values = summary(answer)
-            scaled = lambda factor: summary(factor * np.asarray(answer, dtype=float))  # noqa: E731
-            numbers = self.variant(asked["numbers"])
-            label = f"{self.topic}|{question}|{self.region.key}|{numbers}"
-            stored = asked["answers"][self.region.key][numbers]
-        tol = asked["tol"]
-        if matches(label, values, stored["right"], tol):
-            return (1.0, "") if asked["kind"] == "value" else _lawful(answer, asked)
-        for hint, wrong in zip(asked["hints"], stored["wrong"]):
-            if matches(label, values, wrong, tol):
-                return 0.0, hint
-        return 0.0, self._factor(label, values, scaled, stored["right"], asked)
+            return self._judge_function(question, asked, answer)
+        return self._judge_value(question, asked, answer)
 
-    def _factor(self, label, values, scaled, right, asked):
-        """A shape, unit or sign slip, if one explains the answer; `scaled(factor)` gives its values times a factor."""
-        tol = asked["tol"]
-        unit = f" The answer is wanted in {asked['unit']}." if asked["unit"] else ""
-        if len(values) != len(right) and asked["kind"] == "value":
-            return f"the shape is wrong: the answer should be {'a single number' if len(right) == 1 else 'an array'}.{unit}"
-        if len(values) > 1 and asked["kind"] == "value" and not matches(label, values[:1], right[:1], tol):
-            return f"the array has {values[0]:.0f} entries; the answer has another number of them.{unit}"
-        for factor, words in FACTORS.items():
-            for sign in (1, -1):
-                if (factor, sign) != (1.0, 1) and matches(label, scaled(factor * sign), right, tol):
-                    return "it is off by " + " and ".join(filter(None, [words, "the sign" if sign < 0 else ""])) + f".{unit}"
-        return f"not within {100 * tol:g} % yet.{unit}"
+    def _judge_function(self, question, asked, function):
+        if not callable(function):
+            return 0.0, (f"this question wants a function, not {quoted_type(function)}; "
+                         "give its name without brackets")
+        values, trouble = _probe(function, asked["probes"])
+        if trouble:
+            return 0.0, trouble
+        share, words = _compared(f"{self.topic}|{question}", values, asked, asked)
+        return _lawful(function, asked) if share == 1.0 else (share, words)
 
-    # ------------------------------------------------------------------------------------------------ progress
+    def _judge_value(self, question, asked, answer):
+        array, trouble = _answers.numbers(answer)
+        if trouble:
+            return 0.0, trouble
+        variant = self.variant(asked["numbers"])
+        label = f"{self.topic}|{question}|{self.region.key}|{variant}"
+        stored = asked["answers"][self.region.key][variant]
+        return _compared(label, _answers.summary(array), asked, stored)
 
-    def _record(self):
-        try:
-            notice = save_progress(self.topic, self.results, sum(asked["marks"] for asked in self.questions.values()))
-        except OSError as error:
-            notice = f"progress could not be saved ({error.strerror or error}); your answer was checked all the same"
+    def _record(self, verdict):
+        """Keep the marks, and say so if that does not work."""
+        notice, error = attempt(_progress.record, self.topic, verdict.question, verdict.marks)
+        if error is not None:
+            reason = quoted_error(error)
+            if isinstance(error, OSError) and error.strerror:
+                reason = quoted(error.strerror)
+            notice = (f"progress could not be saved ({reason}); "
+                      "your answer was checked all the same")
         if notice:
-            display(Markdown(f"*{notice}*"))
+            _say(f"*{notice}*")
 
 
-def _unfit(answer):
-    """Why an answer cannot be a number or an array of numbers; an empty string if it can."""
-    if callable(answer):
-        return "this question wants a number, not a function; call it and give the result"
-    try:
-        array = np.asarray(answer, dtype=float)
-    except (TypeError, ValueError):
-        return f"this question wants a number, not {type(answer).__name__}"
-    if array.size == 0:
-        return "the answer is empty"
-    return "the answer contains NaN (not a number); look where it comes from" if np.isnan(array).any() else ""
+def _region():
+    """The preset of the sheet; where nobody names one, a line says whose numbers are used."""
+    region = presets.of_sheet()
+    if region is None:
+        _say(presets.fallback_words())
+        region = presets.load(presets.DEFAULTS["preset"])
+    return region
+
+
+def _say(text):
+    display(Markdown(text))
+
+
+def _told(name, of, share, words, own):
+    """The verdict on a share of the marks."""
+    marks = round(share * of * 2) / 2
+    if words == NOTHING:
+        state = "open"
+    elif marks == of:
+        state = "right"
+    else:
+        state = "partly" if marks else "wrong"
+    if not own:
+        words = f"{words} ({FOREIGN})"
+    return Verdict(question=name, state=state, marks=marks, of=of, words=words, counts=own)
+
+
+def _compared(label, values, asked, stored):
+    """Share and sentence for a list of numbers, against the right one and the typical slips."""
+    if _answers.matches(label, values, stored["right"], asked["tol"]):
+        return 1.0, ""
+    for hint, wrong in zip(asked["hints"], stored["wrong"]):
+        if _answers.matches(label, values, wrong, asked["tol"]):
+            return 0.0, hint
+    unit = f" The answer is wanted in {asked['unit']}." if asked["unit"] else ""
+    trouble = _wrong_shape(asked["kind"], len(values), len(stored["right"]))
+    trouble = trouble or _wrong_factor(label, values, stored["right"], asked["tol"])
+    return 0.0, (trouble or f"not within {100 * asked['tol']:g} % yet.") + unit
+
+
+def _wrong_shape(kind, here, wanted):
+    """A sentence on how many numbers were given; empty if it is as many as wanted."""
+    if here == wanted:
+        return ""
+    if kind == "function":
+        return "on some example your function returns too many or too few numbers."
+    if wanted == 1:
+        return "the shape is wrong: the answer should be a single number."
+    if here == 1:
+        return "the shape is wrong: the answer should be an array."
+    return f"the array has {here} entries; the answer has another number of them."
+
+
+def _wrong_factor(label, values, right, tol):
+    """A sentence on a unit or sign slip that explains the answer; empty if there is none."""
+    for factor, words in FACTORS.items():
+        for sign in (1, -1):
+            scaled = [sign * factor * value for value in values]
+            if _answers.matches(label, scaled, right, tol):
+                reasons = [words, "the sign" if sign < 0 else ""]
+                return f"it is off by {' and '.join(filter(None, reasons))}."
+    return ""
+
+
+# ------------------------------------------------------------------------ a student's functions
+
+
+def _call(function, arguments):
+    """What a function returns on an example of its own, as an array, or what went wrong."""
+    result, error = attempt(function, **copy.deepcopy(arguments))
+    if error is not None:
+        return None, f"your function raised {quoted_error(error)}"
+    if result is None or result is Ellipsis:
+        return None, NOTHING
+    return _answers.numbers(result)
 
 
 def _probe(function, probes):
-    """Values of a student's function on the public examples, or what went wrong."""
+    """Values of a function on the public examples, or what went wrong."""
     values = []
     for arguments in probes:
-        call = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-        try:
-            result = function(**arguments)
-        except Exception as error:
-            return [], f"on the example ({call}) your function raised {type(error).__name__}: {error}"
-        if result is None or result is Ellipsis:
+        array, trouble = _call(function, arguments)
+        if trouble == NOTHING:
             return [], NOTHING
-        trouble = _unfit(result)
         if trouble:
-            return [], f"on the example ({call}): {trouble}"
-        values += summary(result)
+            return [], f"on the example ({_example(arguments)}): {trouble}"
+        values += _answers.summary(array)
     return values, ""
+
+
+def _example(arguments):
+    """The arguments of a call, as they are written."""
+    return quoted(", ".join(f"{name}={value!r}" for name, value in arguments.items()))
 
 
 def _lawful(function, asked):
     """Full marks, or half if the function breaks a law that must hold for all numbers."""
     for name in asked["rises_with"]:
-        base = asked["probes"][0]
-        values = [float(function(**{**base, name: base[name] * factor})) for factor in (1.0, 1.05, 1.1)]
-        if sorted(values) != values:
-            return 0.5, f"right on the examples, but the result falls when {name} rises; should it?"
+        values = []
+        for factor in (1.0, 1.05, 1.1):
+            base = asked["probes"][0]
+            arguments = {**base, name: base[name] * factor}
+            array, trouble = _call(function, arguments)
+            if trouble:
+                return 0.5, (f"right on the examples, but not on ({_example(arguments)}): "
+                             f"{trouble}")
+            values.append(float(array.flat[0]))
+        if not _never_falls(values):
+            return 0.5, (f"right on the examples, but the result falls when `{name}` rises; "
+                         "should it?")
     return 1.0, ""
 
 
-def save_progress(topic, results, of):
-    """Add one sheet's results to progress.json and rewrite MY_PROGRESS.md; returns a notice if something had to be set aside.
-
-    Both are replaced whole or not at all. A progress file that cannot be read is kept under another name.
-    """
-    progress, notice = _load_progress()
-    best = progress.get(topic, {"marks": {}})["marks"]
-    for name, (marks, _) in results.items():
-        best[name] = max(marks, best.get(name, 0))
-    progress[topic] = {"marks": best, "of": of}
-    _save(progress)
-    return notice
+def _never_falls(values):
+    return all(after >= before or math.isclose(after, before, rel_tol=1e-9)
+               for before, after in zip(values, values[1:]))
 
 
-def save_inventory(stage, right, of):
-    """Note the result of the concept inventory; returns the results of all stages so far."""
-    progress, _ = _load_progress()
-    results = {**progress.get("inventory", {"marks": {}})["marks"], stage: right}
-    progress["inventory"] = {"marks": results, "of": of}
-    _save(progress)
-    return results
+def _measured(design, score):
+    """Share of the marks of a design, and what the score function says about it."""
+    if score is None:
+        return 0.0, "give the score function too: check(question, design, score)"
+    own_copy, error = attempt(copy.deepcopy, design)
+    result, error = attempt(score, design if error is not None else own_copy)
+    if error is not None:
+        return 0.0, f"the score could not be measured: {quoted_error(error)}"
+    fitting, error = attempt(_share_and_words, result)
+    if error is not None:
+        return 0.0, (f"the score function returned {quoted_repr(result)}; "
+                     "it must return a share from 0 to 1 and a sentence")
+    return fitting
 
 
-def _folder():
-    return Path(os.environ.get("V2GBOOK_PROGRESS") or presets.course_root())
+def _share_and_words(result):
+    """A score's result as a share from 0 to 1 and quoted words; an error if it is anything else."""
+    share, words = result
+    share = float(share)
+    if not (-1e-9 <= share <= 1 + 1e-9 and isinstance(words, str)):
+        raise ValueError("not a share and a sentence")
+    return min(1.0, max(0.0, share)), quoted(words, 400)
 
 
-def _load_progress():
-    """What is stored, and a notice if it could not be read (it is then kept under another name)."""
-    path = _folder() / "progress.json"
-    if not path.exists():
-        return {}, ""
-    try:
-        progress = json.loads(path.read_text(encoding="utf-8"))
-        numbers = [mark for sheet in progress.values() for mark in (sheet["of"], *sheet["marks"].values())]
-        if not all(isinstance(number, (int, float)) for number in numbers):
-            raise ValueError
-        return progress, ""
-    except (ValueError, KeyError, AttributeError, TypeError):
-        spare = next(path.with_name(f"{path.name}.bad{n}") for n in range(1, 1000) if not path.with_name(f"{path.name}.bad{n}").exists())
-        os.replace(path, spare)
-        return {}, f"progress.json could not be read; it was kept as {spare.name} and a new one begun"
-
-
-def _save(progress):
-    """Write progress.json and the page that shows it."""
-    _replace(_folder() / "progress.json", json.dumps(progress, indent=1, sort_keys=True))
-    lines = ["# My progress", "", "Best result of each question so far, from the checks in the exercises.", "",
-             "| topic | marks | questions |", "|---|---|---|"]
-    for name, sheet in sorted(progress.items()):
-        each = ", ".join(f"{question} {marks:g}" for question, marks in sorted(sheet["marks"].items()))
-        if name == "inventory":
-            lines.append(f"| questions before and after the course | of {sheet['of']} | {each} |")
-        else:
-            lines.append(f"| [{name}](exercises/{name}.ipynb) | {sum(sheet['marks'].values()):g} of {sheet['of']} | {each} |")
-    _replace(_folder() / "MY_PROGRESS.md", "\n".join(lines) + "\n")
-
-
-def _replace(path, text):
-    """Write a file whole or not at all."""
-    spare = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        spare.write_text(text, encoding="utf-8")
-        os.replace(spare, path)
-    finally:
-        spare.unlink(missing_ok=True)
+def _is_own(score, stored):
+    """Is a score function the sheet's own, as far as that can be told?"""
+    own, error = attempt(_score.is_own, score, stored)
+    return error is None and own

