@@ -23,6 +23,7 @@ import numpy as np
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 PART = r' data-part=\\"[^"\\]*\\"'  # in JSON: the number of a living part, new in every session and not stored
 PLOTLY, SVG = "application/vnd.plotly.v1+json", "image/svg+xml"
+FIGURE = "application/vnd.v2gbook.figure+json"  # the same as it is stored in chapters and solutions, where its PNG is shown
 
 
 def same_text(fresh, stored):
@@ -71,7 +72,7 @@ def same_drawing(fresh, stored):
 
 def same_output(kind, fresh, stored):
     """Equal in what a reader takes from an output of this kind (a MIME type)."""
-    if kind == PLOTLY:
+    if kind in (PLOTLY, FIGURE):
         return same_figure(fresh, stored)
     if kind == SVG:
         return same_drawing(fresh, stored)
@@ -85,6 +86,8 @@ def settled(fresh, stored):
     result = [nbval.plugin.NotebookNode(json.loads(re.sub(PART, "", json.dumps(output)))) for output in fresh]
     for new, old in zip(result, stored):
         new_values, old_values = new.get("data", new), old.get("data", old)
+        if FIGURE in old_values and PLOTLY in new_values:
+            new_values[FIGURE] = new_values.pop(PLOTLY)
         for kind in new_values.keys() & old_values.keys():
             if same_output(kind, new_values[kind], old_values[kind]):
                 new_values[kind] = old_values[kind]

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from browser import find, launch  # noqa: E402
-from tidy_notebooks import PLOTLY  # noqa: E402
+from tidy_notebooks import FIGURE  # noqa: E402
 from v2gbook.classroom import figure, figures  # noqa: E402
 
 NOTEBOOKS = sorted(path for folder in ("chapters", "solutions", "exercises")
@@ -106,8 +106,8 @@ def stored_figures(path):
     """Cell and plain values of each figure in a stored notebook."""
     for cell in nbformat.read(path, as_version=4).cells:
         for output in cell.get("outputs", []):
-            if PLOTLY in output.get("data", {}):
-                yield cell.id, output["data"][PLOTLY]
+            if FIGURE in output.get("data", {}):
+                yield cell.id, output["data"][FIGURE]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")

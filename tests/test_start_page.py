@@ -28,7 +28,7 @@ def chapter(number, title, *, cover=True, without=""):
     lines = [f"# {number} · {title}", "**What is it?**", "**Time** an hour. **Helps to know** it.",
              "**In one sentence** It is what it is & more."]
     text = "\n\n".join(line for line in lines if not without or without not in line)
-    shown = nbformat.v4.new_output("display_data", data={start_page.PLOTLY: FIGURE,
+    shown = nbformat.v4.new_output("display_data", data={start_page.FIGURE: FIGURE,
                                                          "text/plain": "One line rises."})
     tags = ["cover"] if cover else []
     drawing = nbformat.v4.new_code_cell("show()", outputs=[shown], metadata={"tags": tags})
@@ -128,7 +128,7 @@ def test_renewing_twice_changes_and_draws_nothing(course):
 def test_a_changed_figure_is_drawn_again_and_a_lost_chapter_forgotten(course):
     start_page.renew(course, drawn)
     other = chapter(1, "One")
-    other.cells[1].outputs[0].data[start_page.PLOTLY]["layout"]["xaxis"]["range"] = [0, 1]
+    other.cells[1].outputs[0].data[start_page.FIGURE]["layout"]["xaxis"]["range"] = [0, 1]
     store(course, "01_one", other)
     (course / "chapters" / "02_two.ipynb").unlink()
     asked = []

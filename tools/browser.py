@@ -250,7 +250,7 @@ class Notebook:
 
     def figures(self, count):
         """Wait until `count` figures are to be seen, drawn by plotly or as their stored pictures; width and height of each. [pixels]"""
-        seen = self.find(".jp-RenderedPlotly").locator("img, .main-svg:first-child")
+        seen = self.find(".jp-RenderedImage img:visible, .jp-RenderedPlotly img:visible, .jp-RenderedPlotly .main-svg:first-child")
         seen.nth(count - 1).wait_for()
         return [(box["width"], box["height"]) for box in (one.bounding_box() for one in seen.all())]
 

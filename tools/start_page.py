@@ -18,7 +18,7 @@ import pictures
 from v2gbook.classroom import workbook
 
 ROOT = Path(__file__).resolve().parents[1]
-PLOTLY = "application/vnd.plotly.v1+json"
+FIGURE = "application/vnd.v2gbook.figure+json"
 WORDS = {  # what a chapter says about itself, and how it is found in its Markdown
     "title": r"^# (.+)$",
     "question": r"^\*\*(.+\?.*)\*\*$",
@@ -76,12 +76,12 @@ def cover_of(stem, notebook):
     """The figure of the one cell that is tagged `cover`, and its text alternative."""
     tagged = [cell for cell in notebook.cells if "cover" in cell.metadata.get("tags", [])]
     shown = [output.get("data", {}) for cell in tagged for output in cell.get("outputs", [])]
-    figures = [data for data in shown if PLOTLY in data]
+    figures = [data for data in shown if FIGURE in data]
     if len(tagged) != 1 or not figures:
         raise SystemExit(
             f"{stem}.ipynb has {len(tagged)} cells tagged cover, with {len(figures)} figures; "
             "exactly one cell with a stored figure is its picture on the start page")
-    return figures[0][PLOTLY], figures[0].get("text/plain", "")
+    return figures[0][FIGURE], figures[0].get("text/plain", "")
 
 
 # ---------------------------------------------------------------------------------- thumbnails

@@ -23,13 +23,14 @@ from v2gbook.classroom import presets, workbook
 ROOT = Path(__file__).resolve().parents[1]
 FOLDED = {"figure", "score", "quiz"}  # cells whose source is one click away: they draw, score or ask
 PLOTLY, SVG = "application/vnd.plotly.v1+json", "image/svg+xml"
+FIGURE = "application/vnd.v2gbook.figure+json"  # a figure at rest: the same values, shown as its PNG in the right size
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def figure_of(output):
     """The plotly figure or the SVG drawing of an output, which gets a PNG beside it; None if it has neither."""
     data = output.get("data", {})
-    return data.get(PLOTLY) or data.get(SVG)
+    return data.get(FIGURE) or data.get(SVG)
 
 
 def read(path):
@@ -72,6 +73,8 @@ def tidy(notebook, known=None):
         cell.outputs = [output for output in cell.outputs if set(output.get("data", {"text": ""})) != {WIDGET}]
         for output in cell.outputs:
             asleep(output)
+            if known is not None and PLOTLY in output.get("data", {}):
+                output.data[FIGURE] = output.data.pop(PLOTLY)
             figure = figure_of(output)
             if figure and known is not None:
                 mark = pictures.fingerprint(figure)

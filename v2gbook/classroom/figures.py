@@ -37,7 +37,7 @@ TEMPLATE = go.layout.Template(
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "traceorder": "normal"},
     },
     data={"scatter": [
-        {"mode": "lines", "line": {"dash": dash, "width": 2.5}, "marker": {"symbol": symbol, "size": 8}}
+        {"mode": "lines", "line": {"dash": dash, "width": 2.5, "simplify": False}, "marker": {"symbol": symbol, "size": 8}}
         for dash, symbol in zip(DASHES, MARKERS)
     ]},
 )
@@ -88,8 +88,8 @@ def figure(x, y, *, below=None, height=None, **layout):
 
 
 def _wrapped(title, pixels):
-    """An axis title in as many lines as its axis is long (a letter is about 7.5 pixels wide)."""
-    return "<br>".join(textwrap.wrap(title, max(12, int(pixels / 7.5)), break_long_words=False))
+    """An axis title in as many lines as its axis is long (a letter is about 9 pixels wide)."""
+    return "<br>".join(textwrap.wrap(title, max(12, int(pixels / 9)), break_long_words=False))
 
 
 # ---------------------------------------------------------------------------------------------------------------- showing
@@ -217,11 +217,12 @@ def add_patterns(fig):
     bars = [trace for trace in fig.data if trace.type == "bar" and trace.marker.pattern.shape is None]
     for number, trace in enumerate(named if len(named) > 1 else []):
         trace.fillpattern = {"shape": PATTERNS[number % len(PATTERNS)], "solidity": 0.25}
-    for number, trace in enumerate(bars if len(bars) > 1 else []):
-        trace.marker.pattern = {"shape": PATTERNS[number % len(PATTERNS)], "solidity": 0.25}
+    kinds = list(dict.fromkeys(trace.name for trace in bars))  # bars of one name are one kind
+    for trace in bars if len(kinds) > 1 else []:
+        trace.marker.pattern = {"shape": PATTERNS[kinds.index(trace.name) % len(PATTERNS)], "solidity": 0.25}
 
 
-def thin(trace, fig, pixels=0.2):
+def thin(trace, fig, pixels=0.05):
     """Drop the points of a long curve that nobody could see: those less than a fraction of a pixel beside the line."""
     plain = trace.type == "scatter" and "markers" not in (trace.mode or "lines") and not trace.stackgroup
     if not plain or trace.fill not in (None, "none") or not is_numeric(trace.x) or not is_numeric(trace.y):
@@ -279,19 +280,25 @@ def visible_points(x, y, tolerance):
 
 
 def name_ends(fig):
-    """Write each line's name at its right end instead of in a legend, if all names of the figure find room there."""
+    """Write each line's name at its right end instead of in a legend, if all names of the figure find room there.
+
+    A line that is alone in its panel needs no name: the title of its axis says what it is.
+    """
     lines = [trace for trace in fig.data if trace.showlegend is not False and trace.name]
     if not 2 <= len(lines) <= 6 or fig.layout.showlegend is False or fig.layout.legend.to_plotly_json():
         return
     ends = [_end(trace, fig) for trace in lines]
     if None in ends or not _room(ends):
         return
+    panels = [axis for axis, _, _ in ends]
     for trace, (axis, value, _) in zip(lines, ends):
         trace.showlegend = False
-        fig.add_annotation(
-            text=trace.name, xref="paper", x=1, xanchor="left", xshift=4, yref=axis, y=value, showarrow=False,
-            font={"size": 13})
-    fig.update_layout(margin_r=24 + 7.3 * max(len(trace.name) for trace in lines), showlegend=False)
+        if panels.count(axis) > 1:
+            fig.add_annotation(
+                text=trace.name, xref="paper", x=1, xanchor="left", xshift=4, yref=axis, y=value, showarrow=False,
+                font={"size": 13})
+    named = [note.text for note in fig.layout.annotations]
+    fig.update_layout(margin_r=24 + 7.3 * max(map(len, named), default=0), showlegend=False)
 
 
 def _end(trace, fig):

@@ -434,8 +434,8 @@ function describe() {
     const figure = figureAbove(note.closest(OUTPUT));
     if (!figure) continue;
     note.dataset.done = "";
-    figure.setAttribute("role", "img");
-    figure.setAttribute("aria-label", note.dataset.alt ?? note.textContent);
+    figure.setAttribute("role", "figure");
+    figure.setAttribute("aria-label", note.dataset.alt ?? note.textContent.replace("In words: ", ""));
     for (const image of figure.querySelectorAll("img")) image.alt = "";
     note.setAttribute("aria-hidden", "true");
   }
