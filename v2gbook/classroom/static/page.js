@@ -141,7 +141,7 @@ function explorer(place, spec, source) {
   root.append(stage, words, board.root, buttons, note);
   words.innerHTML = spec.words ?? "";
 
-  const state = { busy: false, wanted: true, shown: null, ghost: null, painted: 0, ended: false, turn: 0 };
+  const state = { busy: false, wanted: true, shown: null, ghost: null, painted: 0, height: null, ended: false, turn: 0 };
   let plotly = null;
 
   const tell = (text, retry) => {
@@ -195,7 +195,8 @@ function explorer(place, spec, source) {
       const { layout } = drawn.figure;
       const data = drawn.figure.data.map((trace, index) => ({ ...spec.trims[index], ...trace }));
       if (stage.hidden) reveal();
-      const size = { width: stage.clientWidth, height: height(layout.height), autosize: false };
+      state.height ??= height(layout.height);
+      const size = { width: stage.clientWidth, height: state.height, autosize: false };
       if (!state.ghost || performance.now() - state.painted > REST_MS) state.ghost = state.shown;
       await plotly.react(stage, data, { ...layout, ...size, template: spec.template }, { displayModeBar: false });
       if (spec.ghost) haunt(stage, state.ghost);
@@ -231,6 +232,7 @@ function explorer(place, spec, source) {
   const sized = new ResizeObserver(later(() => {
     if (!stage.clientWidth || Math.abs(stage.clientWidth - drawnWidth(stage)) <= 2) return;
     words.style.minHeight = "";
+    state.height = null;
     ask();
   }));
   sized.observe(place);
