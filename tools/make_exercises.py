@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from tidy_notebooks import execute, read, tidy, write  # noqa: E402
-from v2gbook.classroom import _answers, _score, presets, workbook  # noqa: E402
+from v2gbook.classroom import _answers, _progress, _score, presets, workbook  # noqa: E402
 
 TITLE = re.compile(r"^# Solution (\d+ · \S.*)$", re.MULTILINE)
 BLOCK = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[ \t]*\n?",
@@ -236,7 +236,7 @@ def main(names=()):
         if names and not any(name in path.stem for name in names):
             continue
         (checks, text), (target, exercise) = generate(path).items()
-        workbook._replace(checks, text)
+        _progress.replace(checks, text)
         write(target, tidy(execute(exercise, target)))
         print(f"{path.stem}: {target.relative_to(ROOT)} and {checks.relative_to(ROOT)}")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import pictures
 
-from v2gbook.classroom import workbook
+from v2gbook.classroom._progress import replace
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURE = "application/vnd.v2gbook.figure+json"
@@ -236,4 +236,4 @@ def renew(root=ROOT, draw=pictures.draw):
 def replace_if_new(path, text):
     """Write a file whole or not at all, and leave it alone when nothing in it changes."""
     if text != path.read_text(encoding="utf-8"):
-        workbook._replace(path, text)
+        replace(path, text)

@@ -18,7 +18,8 @@ import start_page
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from v2gbook.classroom import presets, workbook
+from v2gbook.classroom import presets
+from v2gbook.classroom._progress import replace
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDED = {"figure", "score", "quiz"}  # cells whose source is one click away: they draw, score or ask
@@ -112,7 +113,7 @@ def about_picture(data, mark):
 
 def write(path, notebook):
     """Store a notebook byte-stably, whole or not at all."""
-    workbook._replace(path, nbformat.writes(notebook) + "\n")
+    replace(path, nbformat.writes(notebook) + "\n")
 
 
 def main(names):

@@ -7,10 +7,9 @@ from itertools import pairwise
 from IPython.display import display
 
 from . import _page
-from .figures import TEMPLATE, add_patterns, add_units, captioned, checked_alt, stored
+from .figures import PLOTLY, TEMPLATE, add_patterns, add_units, captioned, checked_alt, stored
 
 FILM_BYTES = 300_000  # of the frames of a film at most, as a notebook stores them
-PLOTLY = "application/vnd.plotly.v1+json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,7 @@ TEMPLATE = go.layout.Template(
         for dash, symbol in zip(DASHES, MARKERS)
     ]},
 )
+PLOTLY = "application/vnd.plotly.v1+json"
 WIDTH, HEIGHT = 760, 380  # of a stored picture [pixels]
 
 
@@ -124,7 +125,7 @@ def checked_alt(alt):
 
 def stored(fig, alt):
     """The figure as the notebook stores it: plotly JSON, with the sentence as its text alternative."""
-    return {"application/vnd.plotly.v1+json": json.loads(fig.to_json()), "text/plain": alt}
+    return {PLOTLY: json.loads(fig.to_json()), "text/plain": alt}
 
 
 def captioned(caption, alt):
