@@ -1,6 +1,6 @@
 """The course as a reader meets it: JupyterLab in a real browser, by keyboard and by mouse.
 
-Every chapter is opened and looked at. Every fourth is played as well: run, its explorer moved, its quizzes answered, saved
+Every chapter is opened and looked at. Every sixth is played as well: run, its explorer moved, its quizzes answered, saved
 and opened again (all of them where V2GBOOK_SCREENSHOTS names a folder for pictures; `python run.py bench` moves every explorer).
 """
 
@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import browser  # noqa: E402
 
 CHAPTERS = sorted(path.name for path in (ROOT / "chapters").glob("*.ipynb"))
-PLAYED = CHAPTERS if os.environ.get("V2GBOOK_SCREENSHOTS") else CHAPTERS[::4]
+PLAYED = CHAPTERS if os.environ.get("V2GBOOK_SCREENSHOTS") else CHAPTERS[::6]
 ANSWER = 'answer = {sign}frequency.rocof(plant["output_mw"], plant["kinetic_energy_mws"] - plant["inertia_s"] * plant["rating_mva"], f0_hz=f0_hz)'
 
 # A page with one explorer and little else, for what has to be tried many times.
@@ -75,9 +75,9 @@ def explorer(chapter):
     explorer.became(start)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small(desk):
-    """The small page after Run All Cells."""
+    """The small page after Run All Cells. (The tests of it stand in an order in which each can use what the one before left.)"""
     with desk.notebook("chapters/90_small.ipynb") as notebook:
         notebook.run_all()
         yield notebook
@@ -89,6 +89,13 @@ def sheet(desk):
     with desk.notebook("exercises/01_frequency.ipynb") as notebook:
         notebook.run_all()
         yield notebook
+
+
+def follows(explorer):
+    """The curves follow the slider."""
+    start = explorer.drawn()
+    explorer.handle.press("ArrowRight")
+    explorer.changed(start)
 
 
 def picture(page, name, folder):
@@ -108,7 +115,7 @@ def test_start_page_is_shown_rendered(desk):
 def test_chapter_reads_well_before_it_runs(desk, name):
     stored = json.loads((desk.course / "chapters" / name).read_text(encoding="utf-8"))
     count = sum("image/png" in output.get("data", {}) for cell in stored["cells"] for output in cell.get("outputs", []))
-    with desk.notebook(f"chapters/{name}") as notebook:
+    with desk.notebook(f"chapters/{name}", kernel=False) as notebook:
         figures = notebook.figures(count)
         assert notebook.errors() == []
         assert len(figures) == count > 0 and all(min(size) > 100 for size in figures)
@@ -174,27 +181,11 @@ def test_quizzes_by_keyboard(chapter):
 # -------------------------------------------------------------------------------------------------------- a page that lasts
 
 
-def test_the_next_day_the_page_invites_again(desk):
-    with desk.notebook("chapters/90_small.ipynb") as notebook:
+def test_starts_on_a_slow_laptop(desk):
+    """Throttled four times, with every core busy: a start shows curves and follows the slider (`bench --only starts` tries 20 a chapter)."""
+    with browser.slow_laptop(desk.page), desk.notebook("chapters/90_small.ipynb") as notebook:
         notebook.run_all()
-        notebook.explorer()
-        again = desk.save_and_reopen("chapters/90_small.ipynb")
-        again.figures(1)
-        assert "Run this cell" in again.text() and again.errors() == []
-        again.run_all()
-        start = again.explorer().drawn()
-        again.explorer().handle.press("ArrowRight")
-        again.explorer().changed(start)
-
-
-def test_a_page_that_is_loaded_again_comes_back_to_life(small, desk):
-    small.explorer()
-    desk.page.keyboard.press("Control+s")
-    desk.page.reload()
-    explorer = browser.Notebook(desk.page).explorer()
-    start = explorer.drawn()
-    explorer.handle.press("ArrowRight")
-    explorer.changed(start)
+        follows(notebook.explorer())
 
 
 def test_what_draw_refuses_is_said_in_words_and_the_picture_stays(small):
@@ -208,12 +199,27 @@ def test_what_draw_refuses_is_said_in_words_and_the_picture_stays(small):
 
 def test_positions_play_and_ghost(small):
     explorer = small.explorer()
+    explorer.reset()
     start = explorer.drawn()
     explorer.cell.get_by_role("button", name="Strong").click()
     explorer.changed(start)
     assert explorer.value() == 8 and explorer.cell.locator(".v2g-ghost").count() == 1
     explorer.cell.get_by_role("button", name="Play Gain").press("Enter")
     small.page.wait_for_function("slider => slider.value === '10'", arg=explorer.handle.element_handle())
+
+
+def test_the_next_day_the_page_invites_again(small, desk):
+    again = desk.save_and_reopen("chapters/90_small.ipynb")
+    again.figures(1)
+    assert "Run this cell" in again.text() and again.errors() == []
+    again.run_all()
+    follows(again.explorer())
+
+
+def test_a_page_that_is_loaded_again_comes_back_to_life(small, desk):
+    desk.save()
+    desk.page.reload()
+    follows(browser.Notebook(desk.page).explorer())
 
 
 def test_a_kernel_that_ends_is_told(small, desk):
@@ -224,18 +230,6 @@ def test_a_kernel_that_ends_is_told(small, desk):
     explorer.note.get_by_text("The kernel has ended").wait_for()
     assert explorer.handle.is_disabled() and explorer.drawn()
     small.find(browser.RESTS).wait_for()
-
-
-def test_starts_on_a_slow_laptop(desk):
-    """Throttled four times, with every core busy: each start shows curves and follows the slider (`bench --starts` tries 20 a chapter)."""
-    with browser.slow_laptop(desk.page):
-        for _ in range(3):
-            with desk.notebook("chapters/90_small.ipynb") as notebook:
-                notebook.run_all()
-                explorer = notebook.explorer()
-                start = explorer.drawn()
-                explorer.handle.press("ArrowRight")
-                explorer.changed(start)
 
 
 # ------------------------------------------------------------------------------------------------------------------ a sheet

@@ -1,16 +1,12 @@
-"""Explorers: every slider and every drop-down changes what a reader sees."""
+"""Which controls of an explorer change nothing; test_presets.py asks it of every explorer of the course."""
 
 import json
 
-import nbformat
 import numpy as np
-import pytest
 from plotly.utils import PlotlyJSONEncoder
-from test_presets import NOTEBOOKS, run
 
 from v2gbook.classroom import choice, figure, slider
 
-CHAPTERS = [path for path in NOTEBOOKS if path.parent.name == "chapters"]
 LOOKS = 5  # at so many values of a slider, its ends among them
 
 
@@ -33,25 +29,6 @@ def idle(draw, controls):
     start = {name: control.cast(control.value) for name, control in controls.items()}
     return [name for name, control in controls.items()
             if len({shown(draw, start | {name: value}) for value in values_of(control)}) == 1]
-
-
-def until_last_explorer(notebook):
-    """The notebook without the cells after its last explorer; None if it has none."""
-    places = [place for place, cell in enumerate(notebook.cells)
-              if cell.cell_type == "code" and "explore(" in cell.source]
-    notebook.cells = notebook.cells[:places[-1] + 1] if places else []
-    return notebook if places else None
-
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_every_control_changes_what_is_seen(path, tmp_path, monkeypatch):
-    notebook = until_last_explorer(nbformat.read(path, as_version=4))
-    if notebook is None:
-        pytest.skip("this chapter has no explorer")
-    preset = notebook.metadata["v2gbook"]["preset"]
-    _, explorers = run(notebook, preset, path, tmp_path, monkeypatch)
-    assert explorers
-    assert [idle(draw, controls) for draw, controls in explorers] == [[] for _ in explorers]
 
 
 def line(slope, colour, deaf):

@@ -1,18 +1,21 @@
 """Every notebook runs under every preset, and no sentence belongs to another region.
 
-In-process, in a fresh IPython shell each (no kernels). Chapters run under all presets, for their explorers are drawn as well. A solution runs under
+In-process, in a fresh IPython shell each (no kernels). Chapters run under all presets, for their explorers are drawn as well: both ends of every
+control, and under the preset that the chapter is stored with, a look whether each control changes anything. A solution runs under
 those that nbval does not run it with, and an exercise has the cells of its solution. Cells tagged `event` tell of real events and keep their own numbers; everything
 else may only speak of the preset it runs under, and fixed Markdown of none at all.
 """
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from test_explorers import idle
 
 import v2gbook.classroom as classroom
 from v2gbook.classroom import presets
@@ -21,8 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path for folder in ("chapters", "solutions", "exercises") for path in (ROOT / folder).glob("*.ipynb"))
 
 
-def owned(preset):
+@cache
+def owned(key):
     """Patterns that only this preset (and those that share the value) may show."""
+    preset = presets.load(key)
     stages = preset.frequency["ufls"]["f_hz"]
     return {
         "nominal frequency": rf"(?<![\d.,]){preset.f0_hz:g}(\.0+)?\s*Hz",
@@ -35,10 +40,10 @@ def owned(preset):
 def strangers(text, own=None, but=()):
     """Words of `text` that belong to a preset other than `own` (a key; None: to any preset); kinds in `but` are let through."""
     text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL)  # a formula belongs to no region
-    mine = owned(presets.load(own)) if own else {}
+    mine = owned(own) if own else {}
     found = []
     for key in presets.names():
-        for what, pattern in owned(presets.load(key)).items():
+        for what, pattern in owned(key).items():
             for match in re.finditer(pattern, text):
                 if what not in but and not (mine and any(re.fullmatch(p, match[0]) for p in mine.values())):
                     found.append(f"{what} of {key}: {match[0]!r}")
@@ -107,6 +112,8 @@ def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
         assert "✗" not in everything and "partly" not in everything and "not attempted" not in everything
     for draw, controls in explorers:
         check_both_ends(draw, controls, preset)
+        if preset == notebook.metadata["v2gbook"]["preset"]:
+            assert idle(draw, controls) == []
 
 
 def check_both_ends(draw, controls, preset):

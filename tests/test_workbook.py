@@ -268,6 +268,7 @@ def test_what_is_accepted_lies_within_the_stated_tolerance(value, tol, share):
     """1 % is 1 %: what is nearer is accepted, what is 2 % of the tolerance farther away is not."""
     stored = _answers.digests("k", [value], tol)
     accepted = _answers.matches("k", [value * (1 + share * tol)], stored, tol)
+    assert _answers.alike([value * (1 + share * tol)], [value], tol) == accepted
     if abs(share) < 0.999:
         assert accepted
     if abs(share) > 1.03:
@@ -279,8 +280,9 @@ def test_what_is_accepted_lies_within_the_stated_tolerance(value, tol, share):
 def test_zero_and_infinity_match_themselves():
     for value in (0.0, math.inf, -math.inf):
         stored = _answers.digests("k", [value], 0.01)
-        assert [_answers.matches("k", [other], stored, 0.01)
-                for other in (0.0, math.inf, -math.inf, 5.0)].count(True) == 1
+        others = (0.0, math.inf, -math.inf, 5.0)
+        assert [_answers.matches("k", [other], stored, 0.01) for other in others].count(True) == 1
+        assert [_answers.alike([other], [value], 0.01) for other in others].count(True) == 1
     assert _answers.matches("k", [1e-17], _answers.digests("k", [0.0], 0.01), 0.01)
 
 

@@ -173,26 +173,35 @@ class Desk:
         self.page, self.course, self.url, self.token = page, course, url, token
         self.start()
 
-    def start(self):
-        """Open the page that run.py opens."""
-        self.page.goto(f"{self.url}/lab/tree/START_HERE.md?token={self.token}")
+    def start(self, reset=False):
+        """Open the page that run.py opens; with `reset`, without what was open before."""
+        self.page.goto(f"{self.url}/lab/tree/START_HERE.md?token={self.token}{'&reset' if reset else ''}")
         self.page.locator(".jp-MarkdownViewer h1").or_(self.page.locator(".jp-FileEditor")).wait_for()
 
     @contextlib.contextmanager
-    def notebook(self, path):
-        """Click on the link to `path` ("chapters/01_frequency.ipynb") in START_HERE; gives its `Notebook`; then ends its kernel and closes it unsaved."""
-        self._open(path)
-        yield Notebook(self.page)
-        self._end_kernels()
-        self._close(path)
+    def notebook(self, path, kernel=True):
+        """Click on the link to `path` ("chapters/01_frequency.ipynb") in START_HERE; gives its `Notebook`; then ends its kernel and closes it unsaved.
 
-    def _open(self, path):
-        """Click on a link in START_HERE, until its notebook has a kernel at rest."""
+        Without `kernel` it does not wait until one is there. After an error in the block Lab starts anew with nothing open.
+        """
+        try:
+            self._open(path, kernel)
+            yield Notebook(self.page)
+            self._end_kernels()
+            self._close(path)
+        except Exception:
+            self._end_kernels()
+            self.start(reset=True)
+            raise
+
+    def _open(self, path, kernel=True):
+        """Click on a link in START_HERE, until its notebook is there and has a kernel at rest."""
         self.page.locator(".lm-TabBar-tab", has_text="START_HERE").click()
         self.page.locator(f".jp-MarkdownViewer a[href*='{path}']").first.click()
         self.page.locator(f"{OPEN} .jp-Cell").first.wait_for()
-        self.page.wait_for_function(READY, arg=path, polling=100)
-        self.page.locator(f"{OPEN} {RESTS}").wait_for()
+        if kernel:
+            self.page.wait_for_function(READY, arg=path, polling=100)
+            self.page.locator(f"{OPEN} {RESTS}").wait_for()
 
     def _close(self, path):
         """Close a notebook unsaved."""
@@ -204,12 +213,16 @@ class Desk:
             unsaved.click()
             self.page.locator(OPEN).wait_for(state="detached")
 
-    def save_and_reopen(self, path):
-        """Save the notebook in front, end its kernel, load the whole page anew and open the notebook as on the next day."""
+    def save(self):
+        """Save the notebook in front by keyboard."""
         self.page.keyboard.press("Escape")
         self.page.locator(OPEN).locator(".jp-Notebook").focus()
         self.page.keyboard.press("Control+s")
         self.page.wait_for_function("() => !document.querySelector('.lm-DockPanel-tabBar .lm-mod-current.jp-mod-dirty')", polling=100)
+
+    def save_and_reopen(self, path):
+        """Save the notebook in front, end its kernel, load the whole page anew and open the notebook as on the next day."""
+        self.save()
         self._end_kernels()
         self.start()
         self._open(path)
@@ -250,9 +263,12 @@ class Notebook:
 
     def figures(self, count):
         """Wait until `count` figures are to be seen, drawn by plotly or as their stored pictures; width and height of each. [pixels]"""
-        seen = self.find(".jp-RenderedImage img:visible, .jp-RenderedPlotly img:visible, .jp-RenderedPlotly .main-svg:first-child")
-        seen.nth(count - 1).wait_for()
-        return [(box["width"], box["height"]) for box in (one.bounding_box() for one in seen.all())]
+        return self.page.wait_for_function("""([open, count]) => {
+            const figures = '.jp-RenderedImage img, .jp-RenderedPlotly img, .jp-RenderedPlotly .main-svg:first-child';
+            const boxes = [...document.querySelector(open).querySelectorAll(figures)].map(one => one.getBoundingClientRect());
+            const seen = boxes.filter(box => box.width && box.height);
+            return seen.length >= count && seen.map(box => [box.width, box.height]);
+        }""", arg=[OPEN, count]).json_value()
 
     def wide_cells(self):
         """First lines of the open code cells that have to be scrolled sideways."""

@@ -177,9 +177,8 @@ def _distinct(label, right, wrong, key):
     answers = {"the right answer": right, **dict(zip(key.slips, wrong))}
     names = list(answers)
     for i, one in enumerate(names):
-        stored = _answers.digests("x", answers[one], key.tol)
         for other in names[i + 1:]:
-            if _answers.matches("x", answers[other], stored, key.tol):
+            if _answers.alike(answers[other], answers[one], key.tol):
                 raise Unfit(f"{label}: {one!r} and {other!r} cannot be told apart "
                             f"({answers[one]}); draw other numbers")
 

@@ -92,7 +92,7 @@ def _busy_until(frame):
     order = np.argsort(frame.arrival, kind="stable")
     sorted_ = frame.iloc[order].reset_index(drop=True)
     latest = sorted_.groupby("station").departure.cummax().groupby(sorted_.station).shift()
-    return latest.iloc[np.argsort(order)].set_axis(frame.index)
+    return latest.iloc[np.argsort(order, kind="stable")].set_axis(frame.index)
 
 
 def _recorded_days(frame):

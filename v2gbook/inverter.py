@@ -493,7 +493,7 @@ def pll_poles(pll, x_pu, i_pu, *, f0_hz):
     checked("the drop x_pu * i_pu", abs(drop), "pu (more than this no angle can carry)", lt=1)
     cosine, per_w0 = math.sqrt(1 - drop**2), drop / (_TURN * checked("f0_hz", f0_hz, "Hz", gt=0))
     poles = np.roots([1 - pll.kp_per_s * per_w0, pll.kp_per_s * cosine - pll.ki_per_s2 * per_w0, pll.ki_per_s2 * cosine])  # eq. (7.14)
-    return poles[np.argsort(-poles.real)]
+    return poles[np.argsort(-poles.real, kind="stable")]
 
 
 def _follower_rest(unit, scr):
@@ -954,7 +954,7 @@ def eigenvalues(unit, scr, *, f0_hz, machine=None):
     size = len(y) + (3 if machine else 0)  # without a machine the grid's own frequency is no state
     slopes = _joint(make(unit, scr, f0), bus, len(y), 1.0)
     values = np.linalg.eigvals(_jacobian(slopes, y + [0.0] * (3 if machine else 1))[:size, :size]).astype(complex)
-    return values[np.argsort(-values.real)]
+    return values[np.argsort(-values.real, kind="stable")]
 
 
 def _checked_f0(f0_hz, machine):

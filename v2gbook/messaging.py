@@ -901,7 +901,7 @@ def storm(cars, per_s, backoff, *, rng, until_s=600):
     due_s = np.broadcast_to(backoff.delay_s(failures, rng), cars).copy()
     for t_s in range(int(checked("until_s", until_s, "s", ge=1))):
         at_door = np.flatnonzero(due_s < t_s + 1)
-        at_door = at_door[np.argsort(due_s[at_door])]
+        at_door = at_door[np.argsort(due_s[at_door], kind="stable")]
         away = at_door[per_s:]
         due_s[at_door[:per_s]] = math.inf
         if away.size:

@@ -177,7 +177,7 @@ def expected_profit(offer_mw, available_mw, deal, probability=None):
 
 def _mean_short(offer, available, chance):
     """E(q - A)+, exactly: q F(q) less the mean of what is below q."""
-    order = np.argsort(available)
+    order = np.argsort(available, kind="stable")
     below = np.searchsorted(available[order], offer, side="right")
     share, power = (np.append(0.0, np.cumsum(part[order])) for part in (chance, chance * available))
     return offer * share[below] - power[below]
@@ -465,7 +465,7 @@ def cvar(losses, alpha, probability=None):
     """
     losses, chance = _row("losses", losses, probability)
     alpha = np.asarray(checked("alpha", alpha, FRACTION, ge=0, lt=1))
-    order = np.argsort(losses)
+    order = np.argsort(losses, kind="stable")
     border = np.append(0.0, np.cumsum(chance[order]))
     beyond = np.maximum(border - alpha[..., None], 0.0)
     return plain((np.diff(beyond, axis=-1) @ losses[order]) / beyond[..., -1])  # eq. (12.8)
@@ -969,7 +969,7 @@ def crps(observed, samples, probability=None):
     if samples.ndim == 1 and observed.ndim:
         samples = np.repeat(samples[:, None], observed.size, axis=1)
     away = np.abs(samples - observed)
-    order = np.argsort(samples, axis=0)
+    order = np.argsort(samples, axis=0, kind="stable")
     up_to = np.cumsum(chance[order], axis=0)[:-1]
     gaps = np.diff(np.take_along_axis(samples, order, axis=0), axis=0)
     return plain(chance @ away - (gaps * up_to * (1 - up_to)).sum(axis=0))  # eq. (12.17)
