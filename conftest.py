@@ -159,6 +159,12 @@ def _stop(self):
     _idle.append(self.kernel)
 
 
+def pytest_collection_modifyitems(items):
+    """The files that take longest come first, so that no worker is left alone with one of them at the end."""
+    longest = "test_browser.py", "test_presets.py", "test_exercises.py"
+    items.sort(key=lambda item: item.path.name not in longest)
+
+
 def pytest_sessionfinish():
     while _idle:
         _idle.pop().stop()

@@ -144,8 +144,9 @@ def build():
     run(*([uv, "venv", "--quiet", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]), str(VENV))
     install = [uv, "pip", "install", "--quiet", "--python", str(PYTHON)] if uv else [str(PYTHON), "-m", "pip", "install", "--quiet", "--no-compile"]
     print(f"  installing the packages of requirements.lock with {'uv' if uv else 'pip'}...", flush=True)
+    install.append("--no-deps")  # the lock is complete; left to itself pip would look for newer ones
     run(*install, "--require-hashes", "-r", "requirements.lock")
-    run(*install, "--no-build-isolation", "--no-deps", "-e", ".")
+    run(*install, "--no-build-isolation", "-e", ".")
     write_stamp()
     print("  done.", flush=True)
 
@@ -160,8 +161,11 @@ def write_stamp():
 # -------------------------------------------------------------------------------------------------------- other programs
 
 def environment():
-    """Variables for programs that we start: .venv first on PATH, nothing of another Python."""
-    other = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+    """Variables for programs that we start: .venv first on PATH, nothing of another Python.
+
+    Python keeps what it has compiled in .venv: without that JupyterLab and each kernel compile all packages anew.
+    """
+    other = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__", "PYTHONDONTWRITEBYTECODE")
     env = {name: value for name, value in os.environ.items() if name not in other}
     path = os.pathsep.join([str(BIN), env.get("PATH", os.defpath)])
     return env | {"PATH": path, "PYTHONUTF8": "1", "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
