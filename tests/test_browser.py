@@ -140,6 +140,18 @@ def test_explorer_fits_the_screen(explorer, chapter):
     explorer.handle.scroll_into_view_if_needed()
     page = chapter.find(".jp-WindowedPanel-outer").bounding_box()["height"]
     assert explorer.cell.locator(".v2g-explorer").bounding_box()["height"] <= page
+    assert explorer.tangled() == []
+
+
+def test_explorer_in_a_narrow_column(chapter, explorer):
+    """The plot takes the width that there is, and nothing of it is lost."""
+    wide = explorer.drawn()
+    chapter.page.set_viewport_size({"width": 800, "height": 768})
+    explorer.changed(wide)
+    explorer.cell.evaluate(browser.SETTLED)
+    assert explorer.tangled() == []
+    chapter.page.set_viewport_size({"width": 1366, "height": 768})
+    explorer.cell.evaluate(browser.SETTLED)
 
 
 def test_explorer_by_keyboard(explorer, chapter, tmp_path):

@@ -125,6 +125,18 @@ def test_hygiene_accepts_a_clean_notebook():
     assert broken(lambda nb, c: None) == []
 
 
+@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "START_HERE.md", ROOT / "README.md"], ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_column_of_a_table_has_a_name(path):
+    """A screen reader says it before each entry."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = nbformat.reads(text, as_version=4).cells
+        shown = [output.data.get("text/markdown", "") for cell in cells for output in cell.get("outputs", []) if "data" in output]
+        text = "\n".join([cell.source for cell in cells if cell.cell_type == "markdown"] + shown)
+    heads = re.findall(r"^(\|.*\|) *\n\|[ :|-]*-[ :|-]*\|", text, re.MULTILINE)
+    assert [head for head in heads if re.search(r"\| *\|", head)] == []
+
+
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *(ROOT / "v2gbook").rglob("*.py")], ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_equal_values_are_ordered_alike_on_every_processor(path):
     """NumPy's fastest sorting leaves equal values in an order that depends on the processor."""

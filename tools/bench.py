@@ -300,16 +300,16 @@ def starts(paths, times=20):
 
 def start(desk, path):
     """Open a chapter, run it, move its slider: 1 if the plot followed, else 0."""
-    with desk.notebook(path) as notebook:
-        notebook.run_all()
-        try:
+    try:
+        with desk.notebook(path) as notebook:
+            notebook.run_all()
             explorer = notebook.explorer()
             before = explorer.drawn()
             explorer.handle.press("ArrowRight")
             explorer.changed(before)
-        except Exception as trouble:
-            print(f"  {path}: {str(trouble).splitlines()[0]}", flush=True)
-            return 0
+    except Exception as trouble:
+        print(f"  {path}: {str(trouble).splitlines()[0]}", flush=True)
+        return 0
     return 1
 
 

@@ -55,6 +55,16 @@ STOPWATCH = """cell => {
     }).observe(cell.querySelector('.v2g-plot .cartesianlayer'), {subtree: true, childList: true, attributeFilter: ['d']});
 }""" % DRAWN
 
+# The words of a plot that lie over each other or out of it: axis titles and legend.
+TANGLED = """cell => {
+    const frame = cell.querySelector('.v2g-plot .main-svg').getBoundingClientRect();
+    const boxes = [...cell.querySelectorAll('.v2g-plot .infolayer text[class$=title], .v2g-plot .legend')]
+        .map(one => ({words: one.textContent, at: one.getBoundingClientRect()}));
+    const outside = at => at.left < frame.left - 1 || at.right > frame.right + 1 || at.top < frame.top - 1 || at.bottom > frame.bottom + 1;
+    const over = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    return boxes.filter(one => outside(one.at) || boxes.some(other => other !== one && over(one.at, other.at))).map(one => one.words);
+}"""
+
 # What painting takes without a kernel: the plot as it stands, drawn anew in a second place with nothing but Plotly.react, from the
 # call to the next painted frame. Its numbers change a little each time, as they do when a slider moves.
 FLOOR = """async (cell, times) => {
@@ -383,6 +393,10 @@ class Explorer:
         self.page.mouse.down()
         self.page.mouse.move(x + pixels, y, steps=5)
         self.page.mouse.up()
+
+    def tangled(self):
+        """Axis titles and legends that lie over each other or stand out of the plot."""
+        return self.cell.evaluate(TANGLED)
 
     def reset(self):
         """Press the button that takes everything back to the start."""

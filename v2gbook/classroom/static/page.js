@@ -9,6 +9,7 @@ const FRAME_MS = 100;          // a film moves one step in this many millisecond
 const LOOK_MS = 20;            // so often it looks whether a step is due
 const LEAP = 3;                // where drawing is slow it keeps its pace by leaving out steps, but goes at most this many at once
 const REST_MS = 700;           // a pause of this length ends a gesture; the ghost shows how the plot looked before
+const NARROW = 520;            // in a column of fewer pixels a plot keeps its height
 const OUTPUT = ".jp-OutputArea-child";
 
 export default {
@@ -213,8 +214,9 @@ function explorer(place, spec, source) {
     for (const twin of twins(place)) twin.classList.add("v2g-replaced");
   }
 
-  // As high as wanted, unless the whole would not fit the screen then.
+  // As high as wanted, unless the whole would not fit the screen then; in a narrow column it never does.
   function height(wanted) {
+    if (stage.clientWidth < NARROW) return wanted ?? 380;
     const page = place.closest(".jp-WindowedPanel-outer, .jp-Notebook")?.clientHeight || innerHeight;
     const rest = root.offsetHeight - stage.offsetHeight + 16;
     return Math.max(260, Math.min(wanted ?? 380, page - rest));
