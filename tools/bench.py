@@ -6,6 +6,7 @@ Targets are for two ordinary cores that do nothing else.
 import argparse
 import ast
 import asyncio
+import builtins
 import contextlib
 import functools
 import io
@@ -291,11 +292,51 @@ def paint_one(name, explorer, presses=40):
 
 
 def starts(paths, times=20):
-    """On a slow laptop (throttled four times, all cores busy): how many starts of each chapter show curves and follow the slider."""
+    """On a slow laptop (throttled four times, all cores busy): how many starts of each chapter's explorer show curves and follow the slider.
+
+    Each start opens the chapter anew, with a new kernel. Of its code only those cells run that the explorer needs.
+    """
     with tempfile.TemporaryDirectory() as folder, browser.desk(folder, 1366, 768) as desk, browser.slow_laptop(desk.page):
         for path in paths:
+            notebook = nbformat.read(path, as_version=4)
+            notebook.cells = until_explorer(notebook.cells)
+            nbformat.write(notebook, desk.course / "chapters" / path.name)
             good = sum(start(desk, f"chapters/{path.name}") for _ in range(times))
             tell(f"{path.stem}: starts on a slow laptop", f"{good} of {times}", f"{times} of {times}")
+
+
+def until_explorer(cells):
+    """The cells that the first explorer needs, itself included: those that made a name which a later one of them uses."""
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    first = next(place for place, cell in enumerate(code) if cell.source.startswith("explore("))
+    needed, kept = set(), []
+    for cell in code[first::-1]:
+        made, used = names_of(compile(cell.source, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
+        if made & needed or cell is code[first]:
+            kept.insert(0, cell)
+            needed = (needed - made) | used
+    return kept
+
+
+def names_of(tree):
+    """Names that a piece of code makes, and names of others that it uses; what is local to a function is neither."""
+    scopes = ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp
+    made, used = set(), set()
+    for node in ast.iter_child_nodes(tree):
+        inner_made, inner_used = names_of(node)
+        if isinstance(node, scopes):
+            used |= inner_used - inner_made
+            made |= {node.name} if hasattr(node, "name") else set()
+        else:
+            made |= inner_made
+            used |= inner_used
+    if isinstance(tree, ast.Name):
+        (used if isinstance(tree.ctx, ast.Load) else made).add(tree.id)
+    elif isinstance(tree, ast.arg):
+        made.add(tree.arg)
+    elif isinstance(tree, ast.alias):
+        made.add(tree.asname or tree.name.split(".")[0])
+    return made, used - set(dir(builtins))
 
 
 def start(desk, path):
