@@ -112,7 +112,7 @@ def explore(draw, *, alt, caption="", play=None, positions=None, **controls):
     positions = {name: start | _checked(position, controls) for name, position in (positions or {}).items()}
     if play is not None and (play not in controls or controls[play].options):
         raise ValueError(f"play = {play!r}: it must name one of the sliders {', '.join(controls)}")
-    fig, words = _drawn(draw, start)
+    fig, words = _page.parted(draw(**start))
     trims = _trimmed(fig)
     display(stored(fig.update_layout(template=TEMPLATE), alt), raw=True)
     labels = ", ".join(control.label for control in controls.values())
@@ -156,7 +156,7 @@ def animate(draw, times, *, alt, caption="", unit="s"):
     times = [float(time) for time in times]
     if len(times) < 2 or any(after <= before for before, after in pairwise(times)):
         raise ValueError(f"times = {times}: at least two ascending times are needed")
-    shots = [_drawn(draw, {"time": time}) for time in times]
+    shots = [_page.parted(draw(time=time)) for time in times]
     first, words = shots[0]
     trims = [_trimmed(fig) for fig, _ in shots][0]
     bundle = stored(first.update_layout(template=TEMPLATE), alt)
@@ -263,12 +263,6 @@ def _checked(position, controls):
     if strangers:
         raise ValueError(f"positions: there is no control {', '.join(sorted(strangers))}; there are {', '.join(controls)}")
     return {name: controls[name].checked(name, value) for name, value in position.items()}
-
-
-def _drawn(draw, values):
-    """What draw returns, always as a figure and a sentence."""
-    drawn = draw(**values)
-    return drawn if isinstance(drawn, tuple) else (drawn, "")
 
 
 def _trimmed(fig):

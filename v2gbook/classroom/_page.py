@@ -123,15 +123,19 @@ def plotly_js():
 
 def drawn(answer, values):
     """What a part's function returns, always as a sentence and a figure's plain values (or None)."""
-    result = answer(**values)
-    figure, words = result if isinstance(result, tuple) else (result, "")
-    if isinstance(figure, str):
-        figure, words = None, figure
+    figure, words = parted(answer(**values))
     if figure is not None:  # each part by itself: the figure's own way would write arrays as text
         layout = figure.layout.to_plotly_json()
         layout.pop("template", None)
         figure = {"data": [trace.to_plotly_json() for trace in figure.data], "layout": layout}
     return words, figure
+
+
+def parted(result):
+    """What a part's function returned, always as a figure (or None) and a sentence."""
+    if isinstance(result, str):
+        return None, result
+    return result if isinstance(result, tuple) else (result, "")
 
 
 def packed(value, chunks):
