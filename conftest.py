@@ -9,7 +9,6 @@ Where two outputs say the same, the stored one is handed to nbval, which then fi
 import atexit
 import base64
 import json
-import os
 import re
 import shutil
 import tempfile

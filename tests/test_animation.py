@@ -1,10 +1,8 @@
 """Films: what a notebook keeps of them, that of chapter 1 in every region, and how they play."""
 
 import base64
-import contextlib
 import json
 import re
-import sys
 from pathlib import Path
 
 import nbformat
@@ -17,10 +15,6 @@ from v2gbook.classroom import _explore, _page, figure, figures, presets
 from v2gbook.classroom import animate
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import browser  # noqa: E402
-
 CHAPTER = ROOT / "chapters" / "01_frequency.ipynb"
 PLOTLY = "application/vnd.plotly.v1+json"
 ALT = "A line grows from left to right while a bar beside it falls."
@@ -291,17 +285,6 @@ class Player:
     def focused(self):
         """Text of the button that has the focus."""
         return self.page.evaluate("document.activeElement.textContent")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-    try:
-        browser.find()
-    except FileNotFoundError as missing:
-        pytest.skip(str(missing))
-    with sync_playwright() as playwright, contextlib.closing(browser.launch(playwright)) as started:
-        yield started
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ tick label, no other title and no legend; a legend covers no panel. All figures 
 element, so that this takes seconds.
 """
 
-import contextlib
 import sys
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from browser import find, launch  # noqa: E402
 from tidy_notebooks import FIGURE  # noqa: E402
 from v2gbook.classroom import figure, figures  # noqa: E402
 
@@ -56,23 +54,17 @@ APART = {("title", "title"), ("title", "tick"), ("title", "legend"), ("legend", 
 
 
 @pytest.fixture(scope="module")
-def measure():
+def measure(chromium):
     """Measures a figure given as plotly's plain values."""
-    try:
-        find()
-    except FileNotFoundError as missing:
-        pytest.skip(str(missing))
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as playwright, contextlib.closing(launch(playwright)) as browser:
-        page = browser.new_page(viewport={"width": WIDTH + 40, "height": 900})
-        page.set_content("<!doctype html><div id='stage'></div>")
-        page.add_script_tag(path=str(LIBRARY))
+    page = chromium.new_page(viewport={"width": WIDTH + 40, "height": 900})
+    page.set_content("<!doctype html><div id='stage'></div>")
+    page.add_script_tag(path=str(LIBRARY))
 
-        def measured(figure):
-            layout = {**figure["layout"], "width": WIDTH}
-            return page.evaluate(MEASURE, {"data": figure["data"], "layout": layout})
+    def measured(figure):
+        layout = {**figure["layout"], "width": WIDTH}
+        return page.evaluate(MEASURE, {"data": figure["data"], "layout": layout})
 
-        yield measured
+    return measured
 
 
 def faults(picture):

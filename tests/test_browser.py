@@ -39,12 +39,8 @@ explore(draw, gain=slider("Gain", 1, 10, 3, step=1, unit="MW"), play="gain", pos
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
+def desk(has_chromium, tmp_path_factory):
     """JupyterLab on a copy of the course, before a browser with the screen of a small laptop."""
-    try:
-        browser.find()
-    except FileNotFoundError as missing:
-        pytest.skip(str(missing))
     with browser.desk(tmp_path_factory.mktemp("browser"), 1366, 768) as desk:
         small = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SMALL)])
         small.metadata = nbformat.read(ROOT / "chapters" / CHAPTERS[0], as_version=4).metadata

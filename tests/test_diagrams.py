@@ -20,7 +20,6 @@ from v2gbook.classroom.diagrams import GREY, INK, SVG, WIDTH, Car, House, Transf
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import browser  # noqa: E402
 import pictures  # noqa: E402
 
 ALT = "A battery feeds a filter, which takes out the steps."
@@ -262,17 +261,9 @@ BOXES = """svg => {
 
 
 @pytest.fixture(scope="module")
-def page():
+def page(chromium):
     """A page in a browser, with two pixels of the screen for each pixel of the page."""
-    from playwright.sync_api import sync_playwright
-    try:
-        browser.find()
-    except FileNotFoundError as missing:
-        pytest.skip(str(missing))
-    with sync_playwright() as playwright:
-        chromium = browser.launch(playwright)
-        yield chromium.new_page(device_scale_factor=2)
-        chromium.close()
+    return chromium.new_page(device_scale_factor=2)
 
 
 def overlap(a, b):

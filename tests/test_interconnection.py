@@ -19,7 +19,7 @@ from scipy.optimize import fsolve
 
 from v2gbook import interconnection as module
 from v2gbook.interconnection import (
-    Droop, EnterService, Event, Region, RlcLoad, RocofRelay, Stage, clearing_time, codes, conflicts, drift, drift_frequency, droop_power, duty,
+    Droop, EnterService, Event, Region, RlcLoad, RocofRelay, clearing_time, codes, conflicts, drift, drift_frequency, droop_power, duty,
     excursions, island, must_ride_rocof, non_detection, phase_jump_hz, respond, rocof, settings, smallest_feedback, verdict,
 )
 

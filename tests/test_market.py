@@ -4,7 +4,6 @@ import doctest
 import json
 import math
 import re
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from v2gbook import agc
 from v2gbook import market as module
 from v2gbook.arbitrage import net_present_value, regulation_revenue
 from v2gbook.market import (
-    Aggregation, CarService, Contract, Market, Product, Project, Queue, Regulation, Reservoir, Score, anchors, availability_statement, bids_hold, building,
+    Aggregation, CarService, Contract, Market, Project, Queue, Regulation, Reservoir, Score, anchors, availability_statement, bids_hold, building,
     car_year, cars_needed, cash_flow, credit, double_counts, eligible, erlang_wait, high_5_of_10, internal_rate, largest_bid, market, markets, metering,
     meter_value, mileage_ratio, over_offering, payback_years, performance, pollaczek_wait, precision_only, regression_baseline, reserve_needs, share_range,
     simulate, split_value, statement, truthful_score, usable_share, waiting_cost,

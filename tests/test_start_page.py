@@ -181,18 +181,7 @@ def test_a_png_carries_its_fingerprint(tmp_path):
     assert path.read_bytes().endswith(PNG[-12:])
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    """The module that starts Chromium, where there is one."""
-    import browser
-    try:
-        browser.find()
-    except FileNotFoundError as missing:
-        pytest.skip(str(missing))
-    return browser
-
-
-def test_drawing_in_a_browser(chromium):
+def test_drawing_in_a_browser(has_chromium):
     """What Chromium draws is a PNG of twice the size on the page, with its fingerprint in it."""
     png = start_page.marked(start_page.pictures.draw([start_page.small(FIGURE)])[0], "0123abcd")
     width, height = (int.from_bytes(png[at:at + 4], "big") for at in (16, 20))
@@ -204,18 +193,14 @@ def test_drawing_in_a_browser(chromium):
 
 def test_an_absent_tick_is_not_seen(chromium):
     """JupyterLab puts the word "Image" in place of an empty text alternative; it stays hidden."""
-    from playwright.sync_api import sync_playwright
     tick = start_page.tick("01_one").replace('alt=""', 'alt="Image"')
     circle = ("data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' "
               "viewBox='0 0 9 9'><circle r='9'/></svg>")
     there = tick.replace("progress/01_one.svg", circle.replace("<", "%3C").replace(">", "%3E"))
     empty = re.sub(r"<img.*?>", "", tick)
-    with sync_playwright() as playwright:
-        browser = chromium.launch(playwright)
-        page = browser.new_page()
-        shown = "".join(f"<p>{one}</p>" for one in (tick, there, empty))
-        page.set_content(f"<!doctype html>{shown}")
-        page.wait_for_function("[...document.images].every(one => one.complete)")
-        absent, seen, nothing = (page.locator("span").nth(at).screenshot() for at in range(3))
-        browser.close()
+    page = chromium.new_page()
+    shown = "".join(f"<p>{one}</p>" for one in (tick, there, empty))
+    page.set_content(f"<!doctype html>{shown}")
+    page.wait_for_function("[...document.images].every(one => one.complete)")
+    absent, seen, nothing = (page.locator("span").nth(at).screenshot() for at in range(3))
     assert absent == nothing != seen

@@ -103,25 +103,28 @@ def find():
     return found
 
 
-def launch(playwright):
-    """Headless Chromium: the machine's own, wherever it is."""
+@contextlib.contextmanager
+def chromium():
+    """Headless Chromium, the machine's own, wherever it is; it ends with the block."""
+    from playwright.sync_api import sync_playwright
     quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    return playwright.chromium.launch(executable_path=find(), args=quiet + root)
+    with sync_playwright() as playwright:
+        with contextlib.closing(playwright.chromium.launch(executable_path=find(), args=quiet + root)) as started:
+            yield started
 
 
 @contextlib.contextmanager
 def desk(folder, width=1280, height=900):
     """A `Desk`: JupyterLab on a copy of the course in `folder`, and a browser before it. Both end with the block."""
-    from playwright.sync_api import sync_playwright
     course = Path(folder) / "course"
     course.mkdir()
     for name in ("START_HERE.md", "course.toml"):
         shutil.copy(ROOT / name, course)
     for name in ("chapters", "exercises", "docs"):
         shutil.copytree(ROOT / name, course / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    with sync_playwright() as playwright, contextlib.closing(launch(playwright)) as chromium, _lab(course, Path(folder)) as (url, token):
-        page = chromium.new_page(viewport={"width": width, "height": height})
+    with chromium() as started, _lab(course, Path(folder)) as (url, token):
+        page = started.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(WAIT_MS)
         yield Desk(page, course, url, token)
 

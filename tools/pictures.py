@@ -5,7 +5,6 @@ own PNG and looks the same: figures have few colours.
 """
 
 import base64
-import contextlib
 import hashlib
 import json
 import struct
@@ -41,11 +40,10 @@ def fingerprint(figure):
 def draw(figures):
     """PNGs of figures (plain values of plotly) and drawings (SVG text), in their order, as bytes."""
     import plotly
-    from browser import launch
-    from playwright.sync_api import sync_playwright
+    from browser import chromium
     library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    with sync_playwright() as playwright, contextlib.closing(launch(playwright)) as browser:
-        page, sheet = browser.new_page(), browser.new_page(device_scale_factor=2)
+    with chromium() as started:
+        page, sheet = started.new_page(), started.new_page(device_scale_factor=2)
         page.set_content("<div></div>")
         page.add_script_tag(path=str(library))
         return [picture(page, sheet, figure) for figure in figures]
