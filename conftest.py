@@ -1,8 +1,8 @@
 """How stored notebooks are compared with a fresh run: a thin policy around nbval's own comparison.
 
 Numbers in text may differ by one part in a million; figures are compared by what they show (trace types, names, axis titles,
-smallest, mean and largest value within a ten-thousandth of the range, less than the eye can see), drawings by their text and by how many shapes of each kind they have; everything
-else must be equal, and widgets and PNGs are not compared.
+smallest, mean and largest value within a ten-thousandth of the range, less than the eye can see), drawings by their text and
+by how many shapes of each kind they have; everything else must be equal, and widgets and PNGs are not compared.
 Where two outputs say the same, the stored one is handed to nbval, which then finds no difference.
 """
 

@@ -88,13 +88,6 @@ def sheet(desk):
         yield notebook
 
 
-def follows(explorer):
-    """The curves follow the slider."""
-    start = explorer.drawn()
-    explorer.handle.press("ArrowRight")
-    explorer.changed(start)
-
-
 def picture(page, name, folder):
     """Keep a picture of the page in the test's folder, and where V2GBOOK_SCREENSHOTS says."""
     page.screenshot(path=folder / f"{name}.png")
@@ -151,9 +144,8 @@ def test_explorer_in_a_narrow_column(chapter, explorer):
 
 
 def test_explorer_by_keyboard(explorer, chapter, tmp_path):
-    start, value = explorer.drawn(), explorer.value()
-    explorer.handle.press("ArrowRight")
-    explorer.changed(start)
+    value = explorer.value()
+    explorer.follow()
     assert explorer.value() > value
     assert explorer.handle.get_attribute("aria-valuetext").split()[0].replace("-", "").replace(".", "").isdigit()
     picture(chapter.page, f"{chapter.name}_explorer", tmp_path)
@@ -194,7 +186,7 @@ def test_starts_on_a_slow_laptop(desk):
     """Throttled four times, with every core busy: a start shows curves and follows the slider (`bench --only starts` tries 20 a chapter)."""
     with browser.slow_laptop(desk.page), desk.notebook("chapters/90_small.ipynb") as notebook:
         notebook.run_all()
-        follows(notebook.explorer())
+        notebook.explorer().follow()
 
 
 def test_what_draw_refuses_is_said_in_words_and_the_picture_stays(small):
@@ -222,13 +214,13 @@ def test_the_next_day_the_page_invites_again(small, desk):
     again.figures(1)
     assert "Run this cell" in again.text() and again.errors() == []
     again.run_all()
-    follows(again.explorer())
+    again.explorer().follow()
 
 
 def test_a_page_that_is_loaded_again_comes_back_to_life(small, desk):
     desk.save()
     desk.page.reload()
-    follows(browser.Notebook(desk.page).explorer())
+    browser.Notebook(desk.page).explorer().follow()
 
 
 def test_a_kernel_that_ends_is_told(small, desk):

@@ -28,6 +28,14 @@ def lines(text):
     return text if isinstance(text, list) else text.splitlines()
 
 
+def code_of(path):
+    """The Python of a module, or of all code cells of a notebook."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return text
+    return "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells if cell.cell_type == "code")
+
+
 def faults(notebook, kilobytes, kind="chapters"):
     """What is wrong with a stored notebook, each with its cell; an empty list for a good one."""
     found, count = [], 0
@@ -140,10 +148,7 @@ def test_every_column_of_a_table_has_a_name(path):
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *(ROOT / "v2gbook").rglob("*.py")], ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_equal_values_are_ordered_alike_on_every_processor(path):
     """NumPy's fastest sorting leaves equal values in an order that depends on the processor."""
-    code = path.read_text(encoding="utf-8")
-    if path.suffix == ".ipynb":
-        code = "\n".join(cell.source for cell in nbformat.reads(code, as_version=4).cells if cell.cell_type == "code")
-    called = [ast.unparse(node) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    called = [ast.unparse(node) for node in ast.walk(ast.parse(code_of(path))) if isinstance(node, ast.Call)]
     ordering = [call for call in called if re.match(r"[\w.]*(argsort|sort_values|argpartition)\(", call)]
     assert [call for call in ordering if "kind='stable'" not in call] == []
 
@@ -186,7 +191,7 @@ def test_map_of_the_course_is_up_to_date(page):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_notebook_does_not_rebind_what_it_imported(path):
-    tree = ast.parse("\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"))
+    tree = ast.parse(code_of(path))
     imported = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "v2gbook" in (node.module or "") for alias in node.names}
     bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     bound |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}

@@ -110,6 +110,8 @@ def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
     everything = "\n".join(shown.values())
     if path.parent.name == "solutions":
         assert "✗" not in everything and "partly" not in everything and "not attempted" not in everything
+    if any(cell.source.startswith("explore(") for cell in notebook.cells):
+        assert explorers
     for draw, controls in explorers:
         check_both_ends(draw, controls, preset)
         if preset == notebook.metadata["v2gbook"]["preset"]:

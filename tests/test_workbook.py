@@ -694,8 +694,8 @@ def test_a_damaged_inventory_file_is_kept_aside(tmp_path, shown, rubbish):
 
 
 def test_the_inventory_keeps_both_results(tmp_path, shown):
-    assert workbook.save_inventory("before", 7, 20) == {"before": 7}
-    assert workbook.save_inventory("after", 15, 20) == {"before": 7, "after": 15}
+    assert _progress.save_inventory("before", 7, 20) == {"before": 7}
+    assert _progress.save_inventory("after", 15, 20) == {"before": 7, "after": 15}
     kept = json.loads(read(tmp_path / "progress/inventory.json"))
     assert kept == {"right": {"before": 7, "after": 15}, "of": 20}
     assert "| of 20 | after 15, before 7 |" in read(tmp_path / "MY_PROGRESS.md")

@@ -344,10 +344,7 @@ def start(desk, path):
     try:
         with desk.notebook(path) as notebook:
             notebook.run_all()
-            explorer = notebook.explorer()
-            before = explorer.drawn()
-            explorer.handle.press("ArrowRight")
-            explorer.changed(before)
+            notebook.explorer().follow()
     except Exception as trouble:
         print(f"  {path}: {str(trouble).splitlines()[0]}", flush=True)
         return 0

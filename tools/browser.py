@@ -386,6 +386,12 @@ class Explorer:
         """Wait until the plot looks like `wanted`."""
         self.page.wait_for_function(f"([cell, wanted]) => ({DRAWN})(cell) === wanted", arg=[self.cell.element_handle(), wanted])
 
+    def follow(self):
+        """Press an arrow key on the first slider and wait until the curves follow it; gives how the plot looks now."""
+        before = self.drawn()
+        self.handle.press("ArrowRight")
+        return self.changed(before)
+
     def drag(self, pixels):
         """Drag the first slider by mouse, from where its handle is."""
         box = self.handle.bounding_box()

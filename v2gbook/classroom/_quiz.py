@@ -7,7 +7,7 @@ from pathlib import Path
 from IPython.display import Markdown, display
 
 from . import _notebook, _page
-from .workbook import save_inventory
+from ._progress import save_inventory
 
 DATA = Path(__file__).parents[1] / "data"
 INVENTORY, QUIZZES = DATA / "inventory.toml", Path(__file__).parent / "quizzes"

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from IPython.display import Markdown, display
 
 from . import _answers, _notebook, _page, _progress, _score, presets
-from ._progress import save_inventory  # noqa: F401  (the quiz keeps its results with it)
 from ._student import attempt, quoted, quoted_error, quoted_repr, quoted_type, same_name
 
 VARIANTS = 64  # sets of numbers, and the book's own, variant 0

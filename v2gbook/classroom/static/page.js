@@ -215,11 +215,11 @@ function explorer(place, spec, source) {
   }
 
   // As high as wanted, unless the whole would not fit the screen then; in a narrow column it never does.
-  function height(wanted) {
-    if (stage.clientWidth < NARROW) return wanted ?? 380;
+  function height(wanted = 380) {
+    if (stage.clientWidth < NARROW) return wanted;
     const page = place.closest(".jp-WindowedPanel-outer, .jp-Notebook")?.clientHeight || innerHeight;
     const rest = root.offsetHeight - stage.offsetHeight + 16;
-    return Math.max(260, Math.min(wanted ?? 380, page - rest));
+    return Math.max(260, Math.min(wanted, page - rest));
   }
 
   for (const [name, position] of Object.entries(spec.positions ?? {})) buttons.append(button(name, () => board.set(position)));
