@@ -6,6 +6,7 @@ and opened again. It is all chapters where V2GBOOK_SCREENSHOTS names a folder fo
 
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ def draw(gain):
         raise ValueError("a gain above 9 is not stable")
     fig = figure("time [s]", "power [MW]")
     fig.add_scatter(x=np.arange(100.0), y=gain * np.sin(np.arange(100) / 9), name="power")
+    fig.add_scatter(x=[0.0, 50.0, 99.0], y=[0.0, gain, gain], name="limit", line_shape="hv")
     return fig, f"The gain is <b>{gain}</b>."
 
 explore(draw, gain=slider("Gain", 1, 10, 3, step=1, unit="MW"), play="gain", positions={"Strong": {"gain": 8}},
@@ -204,7 +206,10 @@ def test_positions_play_and_ghost(small):
     start = explorer.drawn()
     explorer.cell.get_by_role("button", name="Strong").click()
     explorer.changed(start)
-    assert explorer.value() == 8 and explorer.cell.locator(".v2g-ghost").count() == 1
+    ghosts = explorer.cell.locator(".v2g-ghost")
+    assert explorer.value() == 8 and ghosts.count() == 2
+    shapes = [set(re.findall("[A-Z]", ghost.get_attribute("d"))) for ghost in ghosts.all()]
+    assert {"M", "L"} in shapes and {"M", "H", "V"} in shapes, "a ghost has the steps of its curve"
     explorer.cell.get_by_role("button", name="Play Gain").press("Enter")
     small.page.wait_for_function("slider => slider.value === '10'", arg=explorer.handle.element_handle())
 

@@ -401,13 +401,14 @@ function haunt(stage, traces) {
     if (!subplot) return;
     const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
     path.setAttribute("class", "v2g-ghost");
-    path.setAttribute("d", outline(trace, subplot.xaxis, subplot.yaxis));
+    path.setAttribute("d", outline(trace, subplot.xaxis, subplot.yaxis, now.line.shape));
     path.style.stroke = now.line.color;
     subplot.plot.node().prepend(path);
   });
 }
 
-function outline({ x, y }, xaxis, yaxis) {
+// Steps stay steps: a curve of plotly's shape hv goes across and then up or down.
+function outline({ x, y }, xaxis, yaxis, shape) {
   let pen = "M";
   let d = "";
   for (let i = 0; i < x.length; i += 1) {
@@ -416,7 +417,8 @@ function outline({ x, y }, xaxis, yaxis) {
       pen = "M";
       continue;
     }
-    d += `${pen}${a.toFixed(1)},${b.toFixed(1)}`;
+    const [across, up] = [a.toFixed(1), b.toFixed(1)];
+    d += shape === "hv" && pen === "L" ? `H${across}V${up}` : `${pen}${across},${up}`;
     pen = "L";
   }
   return d;
