@@ -45,10 +45,16 @@ def values(data):
 
 def same_figure(fresh, stored):
     """Equal in what a reader sees."""
+
     def facts(figure):
         traces = [(trace.get("type"), trace.get("name")) for trace in figure["data"]]
-        axes = {name: axis.get("title") for name, axis in figure["layout"].items() if re.match("[xy]axis", name)}
+        axes = {
+            name: axis.get("title")
+            for name, axis in figure["layout"].items()
+            if re.match("[xy]axis", name)
+        }
         return json.dumps([traces, axes], sort_keys=True)
+
     return facts(fresh) == facts(stored) and all(map(same_trace, fresh["data"], stored["data"]))
 
 
@@ -58,8 +64,13 @@ def same_trace(fresh, stored):
         new, old = values(fresh.get(axis, [])), values(stored.get(axis, []))
         if abs(new.size - old.size) > (0.05 * old.size if old.size > 50 else 0):
             return False
-        new, old = (extent(array, values(trace.get("x", []))) for array, trace in ((new, fresh), (old, stored)))
-        if len(new) != len(old) or not np.allclose(new, old, rtol=1e-6, atol=1e-9 + 1e-4 * np.ptp(old or [0])):
+        new, old = (
+            extent(array, values(trace.get("x", [])))
+            for array, trace in ((new, fresh), (old, stored))
+        )
+        if len(new) != len(old) or not np.allclose(
+            new, old, rtol=1e-6, atol=1e-9 + 1e-4 * np.ptp(old or [0])
+        ):
             return False
     return True
 
@@ -75,9 +86,14 @@ def extent(array, x):
 
 def same_drawing(fresh, stored):
     """Equal in what is written in it, and in how many lines, circles and so on it has; places may differ."""
+
     def facts(svg):
         parts = list(ElementTree.fromstring(svg).iter())
-        words = [" ".join(part.itertext()) for part in parts if part.tag.endswith(("}text", "}title", "}desc"))]
+        words = [
+            " ".join(part.itertext())
+            for part in parts
+            if part.tag.endswith(("}text", "}title", "}desc"))
+        ]
         return Counter(part.tag for part in parts), "\n".join(words)
 
     (fresh_shapes, fresh_words), (stored_shapes, stored_words) = facts(fresh), facts(stored)
@@ -97,7 +113,10 @@ def settled(fresh, stored):
     """Fresh outputs, with the stored value wherever both say the same."""
     if len(fresh) != len(stored):
         return fresh
-    result = [nbval.plugin.NotebookNode(json.loads(re.sub(PART, "", json.dumps(output)))) for output in fresh]
+    result = [
+        nbval.plugin.NotebookNode(json.loads(re.sub(PART, "", json.dumps(output))))
+        for output in fresh
+    ]
     for new, old in zip(result, stored):
         new_values, old_values = new.get("data", new), old.get("data", old)
         if FIGURE in old_values and PLOTLY in new_values:
@@ -114,7 +133,11 @@ _setup, _teardown = nbval.plugin.IPyNbFile.setup, nbval.plugin.IPyNbFile.teardow
 
 def _compare(self, test, ref, skip_compare=None):
     widget = {"application/vnd.jupyter.widget-view+json"}
-    shown = [output for output in nbval.plugin.coalesce_streams(test) if set(output.get("data", {"text": ""})) != widget]
+    shown = [
+        output
+        for output in nbval.plugin.coalesce_streams(test)
+        if set(output.get("data", {"text": ""})) != widget
+    ]
     return _strict(self, settled(shown, ref), ref, skip_compare)
 
 
@@ -136,7 +159,11 @@ def _start(self):
     else:
         _fresh(self)
     preset = self.nb.metadata.get("v2gbook", {}).get("preset", "")
-    asked = self.kernel.execute_cell_input(BLANK.format(folder=str(self.path.parent), preset=preset, progress=progress, name=str(self.path)))
+    asked = self.kernel.execute_cell_input(
+        BLANK.format(
+            folder=str(self.path.parent), preset=preset, progress=progress, name=str(self.path)
+        )
+    )
     self.kernel.await_reply(asked, timeout=60)
     self.kernel.await_idle(asked, timeout=60)
 

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-import browser  # noqa: E402
+import browser
 
 
 @pytest.fixture(scope="session")

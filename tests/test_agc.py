@@ -15,11 +15,31 @@ from scipy.signal import StateSpace, lsim
 
 from v2gbook import agc as module
 from v2gbook.agc import (
-    Agc, Area, Fleet, Loss, Offset, Tie, Unit, ace, bias_from_nerc, dispatch, drift_per_h, follow, mileage, primary_response, regulation_signal,
-    restored, simulate, split, tracking,
+    Agc,
+    Area,
+    Fleet,
+    Loss,
+    Offset,
+    Tie,
+    Unit,
+    ace,
+    bias_from_nerc,
+    dispatch,
+    drift_per_h,
+    follow,
+    mileage,
+    primary_response,
+    regulation_signal,
+    restored,
+    simulate,
+    split,
+    tracking,
 )
 
-CASES = {c["id"]: c for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]}
+CASES = {
+    c["id"]: c
+    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
+}
 NAN, INF = float("nan"), float("inf")
 few = settings(deadline=None, max_examples=25)
 
@@ -27,24 +47,55 @@ few = settings(deadline=None, max_examples=25)
 def case(key):
     """Inputs of a published case, and its expected values with the tolerance they were published with."""
     outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]}) for name, out in outputs.items()}
+    return CASES[key]["inputs"], {
+        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
+        for name, out in outputs.items()
+    }
 
 
 F0 = 60.0
 ONE = Area(name="one", rating_mw=1000.0, inertia_s=5.0, damping_pu=0.6, droop_pu=0.05)
-TWO = Area(name="two", rating_mw=1500.0, inertia_s=4.0, damping_pu=0.9, droop_pu=0.0625, t_valve_s=0.3, t_turbine_s=0.4)
+TWO = Area(
+    name="two",
+    rating_mw=1500.0,
+    inertia_s=4.0,
+    damping_pu=0.9,
+    droop_pu=0.0625,
+    t_valve_s=0.3,
+    t_turbine_s=0.4,
+)
 TIE = Tie(between=("one", "two"), stiffness_mw_per_rad=200.0, damping_mw_per_hz=150.0)
-PLANT = Unit(name="plant", share=0.7, low_mw=-150.0, high_mw=200.0, ramp_mw_per_min=40.0, lag_s=10.0)
+PLANT = Unit(
+    name="plant", share=0.7, low_mw=-150.0, high_mw=200.0, ramp_mw_per_min=40.0, lag_s=10.0
+)
 CARS = Unit(name="cars", share=0.3, low_mw=-100.0, high_mw=100.0)
 
 
 def controlled(area, units=(PLANT, CARS), ki_per_s=0.02, kp=0.2, **more):
     """The area with a controller whose bias is the area's own stiffness."""
-    return replace(area, agc=Agc(**{"bias_mw_per_hz": area.stiffness_mw_per_hz(F0), "units": units, "ki_per_s": ki_per_s, "kp": kp, **more}))
+    return replace(
+        area,
+        agc=Agc(
+            **{
+                "bias_mw_per_hz": area.stiffness_mw_per_hz(F0),
+                "units": units,
+                "ki_per_s": ki_per_s,
+                "kp": kp,
+                **more,
+            }
+        ),
+    )
 
 
 def after(areas, *losses, t_end_s=600.0, **more):
-    return simulate(areas, [Loss(area="one", t_s=t_s, p_mw=p_mw) for t_s, p_mw in losses], [TIE], f0_hz=F0, t_end_s=t_end_s, **more)
+    return simulate(
+        areas,
+        [Loss(area="one", t_s=t_s, p_mw=p_mw) for t_s, p_mw in losses],
+        [TIE],
+        f0_hz=F0,
+        t_end_s=t_end_s,
+        **more,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ published cases
@@ -52,7 +103,16 @@ def after(areas, *losses, t_end_s=600.0, **more):
 
 def test_g06_two_areas_without_agc():
     given, expected = case("G06")
-    areas = [Area(name=str(i), rating_mw=given["Sb_MVA"], inertia_s=given[f"H{i}"], damping_pu=given[f"D{i}"], droop_pu=given[f"R{i}"]) for i in (1, 2)]
+    areas = [
+        Area(
+            name=str(i),
+            rating_mw=given["Sb_MVA"],
+            inertia_s=given[f"H{i}"],
+            damping_pu=given[f"D{i}"],
+            droop_pu=given[f"R{i}"],
+        )
+        for i in (1, 2)
+    ]
     end = primary_response(areas, [given["dPL1_MW"], 0.0], f0_hz=given["f0_Hz"])
     assert end.df_hz["1"] / given["f0_Hz"] == expected["dw_pu"]
     assert given["f0_Hz"] + end.df_hz["1"] == expected["f_Hz"]
@@ -63,39 +123,71 @@ def test_g06_two_areas_without_agc():
 
 def test_g09_static_drop_of_a_textbook_area():
     given, expected = case("G09")
-    damping_pu = given["load_MW"] / given["rating_MW"]  # 1 % of load per 1 % of frequency, on the rating
-    area = Area(name="a", rating_mw=given["rating_MW"], inertia_s=5.0, damping_pu=damping_pu, droop_pu=given["R_Hz_per_puMW"] / given["f0_Hz"])
+    damping_pu = (
+        given["load_MW"] / given["rating_MW"]
+    )  # 1 % of load per 1 % of frequency, on the rating
+    area = Area(
+        name="a",
+        rating_mw=given["rating_MW"],
+        inertia_s=5.0,
+        damping_pu=damping_pu,
+        droop_pu=given["R_Hz_per_puMW"] / given["f0_Hz"],
+    )
     rise_mw = given["load_MW"] * given["load_rise_pct"] / 100
     assert damping_pu / given["f0_Hz"] == expected["D_pu_per_Hz"]
     assert area.stiffness_mw_per_hz(given["f0_Hz"]) / given["rating_MW"] == expected["beta"]
     assert primary_response(area, rise_mw, f0_hz=given["f0_Hz"]).df_hz["a"] == expected["df_Hz"]
-    assert primary_response(replace(area, droop_pu=INF), rise_mw, f0_hz=given["f0_Hz"]).df_hz["a"] == expected["df_no_governor_Hz"]
+    assert (
+        primary_response(replace(area, droop_pu=INF), rise_mw, f0_hz=given["f0_Hz"]).df_hz["a"]
+        == expected["df_no_governor_Hz"]
+    )
 
 
 def test_g19_nerc_area_control_error():
     given, expected = case("G19")  # from memory; only its arithmetic is a gate
     deviation = given["FA_Hz"] - given["FS_Hz"]
     bias = bias_from_nerc(given["B_MW_per_0_1Hz"])
-    assert ace(given["NIA_MW"], given["NIS_MW"], deviation, bias_mw_per_hz=bias) == expected["ACE_MW"]
-    assert ace(given["NIA_MW"], given["NIS_MW"], deviation, bias_mw_per_hz=bias / 10) == expected["ACE_if_factor10_forgotten_MW"]
+    assert (
+        ace(given["NIA_MW"], given["NIS_MW"], deviation, bias_mw_per_hz=bias) == expected["ACE_MW"]
+    )
+    assert (
+        ace(given["NIA_MW"], given["NIS_MW"], deviation, bias_mw_per_hz=bias / 10)
+        == expected["ACE_if_factor10_forgotten_MW"]
+    )
 
 
 # ---------------------------------------------------------------------------------------- governors alone, and the end state
 
 
 @few
-@given(st.lists(st.tuples(st.floats(100, 5000), st.floats(0, 2), st.floats(0.02, 0.2), st.floats(-300, 300)), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(100, 5000), st.floats(0, 2), st.floats(0.02, 0.2), st.floats(-300, 300)
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
 def test_primary_response_balances_every_area(drawn):
-    areas = [Area(name=str(i), rating_mw=p, inertia_s=4.0, damping_pu=d, droop_pu=r) for i, (p, d, r, _) in enumerate(drawn)]
+    areas = [
+        Area(name=str(i), rating_mw=p, inertia_s=4.0, damping_pu=d, droop_pu=r)
+        for i, (p, d, r, _) in enumerate(drawn)
+    ]
     loss = [row[3] for row in drawn]
     end = primary_response(areas, loss, f0_hz=50.0)
     assert end.export_mw.sum() == pytest.approx(0, abs=1e-6)
-    assert (end.governor_mw - end.load_mw - loss).to_numpy() == pytest.approx(end.export_mw.to_numpy(), abs=1e-6)
+    assert (end.governor_mw - end.load_mw - loss).to_numpy() == pytest.approx(
+        end.export_mw.to_numpy(), abs=1e-6
+    )
     assert end.df_hz.nunique() == 1
 
 
 def test_simulation_ends_where_the_closed_form_says():
-    end, last = primary_response([ONE, TWO], [150.0, 0.0], f0_hz=F0), after([ONE, TWO], (1.0, 150.0), t_end_s=90.0).iloc[-1]
+    end, last = (
+        primary_response([ONE, TWO], [150.0, 0.0], f0_hz=F0),
+        after([ONE, TWO], (1.0, 150.0), t_end_s=90.0).iloc[-1],
+    )
     for area in (ONE, TWO):
         row = end.loc[area.name]
         assert last[f"{area.name}_f_hz"] - F0 == pytest.approx(row.df_hz, abs=1e-6)
@@ -108,14 +200,22 @@ def test_simulation_ends_where_the_closed_form_says():
 @pytest.mark.parametrize("bias", [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.6)], ids=str)
 def test_simulation_with_agc_ends_where_the_closed_form_says(loss, bias):
     """With a bias of one or more times the area's stiffness; 0: no controller there."""
-    areas = [controlled(area, bias_mw_per_hz=times * area.stiffness_mw_per_hz(F0)) if times else area for area, times in zip((ONE, TWO), bias)]
-    end, last = restored(areas, [loss, 0.0], f0_hz=F0), after(areas, (1.0, loss), t_end_s=2500.0, dt_s=0.2).iloc[-1]
+    areas = [
+        controlled(area, bias_mw_per_hz=times * area.stiffness_mw_per_hz(F0)) if times else area
+        for area, times in zip((ONE, TWO), bias)
+    ]
+    end, last = (
+        restored(areas, [loss, 0.0], f0_hz=F0),
+        after(areas, (1.0, loss), t_end_s=2500.0, dt_s=0.2).iloc[-1],
+    )
     for area in areas:
         row = end.loc[area.name]
         assert last[f"{area.name}_f_hz"] - F0 == pytest.approx(row.df_hz, abs=1e-4)
         assert last[f"{area.name}_export_mw"] == pytest.approx(row.export_mw, abs=0.2)
         if area.agc:
-            assert last[f"{area.name}_plant_mw"] + last[f"{area.name}_cars_mw"] == pytest.approx(row.secondary_mw, abs=0.2)
+            assert last[f"{area.name}_plant_mw"] + last[f"{area.name}_cars_mw"] == pytest.approx(
+                row.secondary_mw, abs=0.2
+            )
             assert last[f"{area.name}_ace_mw"] == pytest.approx(row.ace_mw, abs=0.2)
 
 
@@ -146,9 +246,15 @@ def test_flat_frequency_control_leaves_the_tie_alone():
     """Both areas integrate frequency only: it returns, but nothing returns the tie flow."""
     areas = [controlled(ONE, ties=False), TWO]
     last = after(areas, (1.0, 150.0), t_end_s=1500.0).iloc[-1]
-    assert last.one_f_hz == pytest.approx(F0, abs=1e-4) and last.one_export_mw == pytest.approx(0.0, abs=0.5)
-    neighbour = simulate(areas, [Loss(area="two", t_s=1.0, p_mw=150.0)], [TIE], f0_hz=F0, t_end_s=1500.0).iloc[-1]
-    assert neighbour.one_f_hz == pytest.approx(F0, abs=1e-4) and neighbour.one_export_mw == pytest.approx(150.0, abs=0.5)
+    assert last.one_f_hz == pytest.approx(F0, abs=1e-4) and last.one_export_mw == pytest.approx(
+        0.0, abs=0.5
+    )
+    neighbour = simulate(
+        areas, [Loss(area="two", t_s=1.0, p_mw=150.0)], [TIE], f0_hz=F0, t_end_s=1500.0
+    ).iloc[-1]
+    assert neighbour.one_f_hz == pytest.approx(
+        F0, abs=1e-4
+    ) and neighbour.one_export_mw == pytest.approx(150.0, abs=0.5)
 
 
 # ------------------------------------------------------------------------------------------------ the transient
@@ -162,15 +268,29 @@ def test_scipy_agrees_on_the_linear_transient():
         flow = 200.0 * angle + 150.0 * F0 * (speed[0] - speed[1])
         rate = []
         for i, (area, leaves) in enumerate(((ONE, flow), (TWO, -flow))):
-            surplus = area.rating_mw * turbine[i] - (150.0 if i == 0 else 0.0) - area.damping_pu * area.rating_mw * speed[i] - leaves
+            surplus = (
+                area.rating_mw * turbine[i]
+                - (150.0 if i == 0 else 0.0)
+                - area.damping_pu * area.rating_mw * speed[i]
+                - leaves
+            )
             rate.append(surplus / (2 * area.inertia_s * area.rating_mw))
-        valves = [(-speed[i] / area.droop_pu - valve[i]) / area.t_valve_s for i, area in enumerate((ONE, TWO))]
+        valves = [
+            (-speed[i] / area.droop_pu - valve[i]) / area.t_valve_s
+            for i, area in enumerate((ONE, TWO))
+        ]
         turbines = [(valve[i] - turbine[i]) / area.t_turbine_s for i, area in enumerate((ONE, TWO))]
         return [*rate, *valves, *turbines, 2 * math.pi * F0 * (speed[0] - speed[1])]
-    exact = solve_ivp(slope, (0, 30), np.zeros(7), t_eval=run.index, rtol=1e-10, atol=1e-13, method="DOP853").y
+
+    exact = solve_ivp(
+        slope, (0, 30), np.zeros(7), t_eval=run.index, rtol=1e-10, atol=1e-13, method="DOP853"
+    ).y
     assert np.abs(run.one_f_hz - F0 * (1 + exact[0])).max() < 1e-7
     assert np.abs(run.two_f_hz - F0 * (1 + exact[1])).max() < 1e-7
-    assert np.abs(run.one_export_mw - (200.0 * exact[6] + 150.0 * F0 * (exact[0] - exact[1]))).max() < 1e-4
+    assert (
+        np.abs(run.one_export_mw - (200.0 * exact[6] + 150.0 * F0 * (exact[0] - exact[1]))).max()
+        < 1e-4
+    )
     assert np.abs(run.two_governor_mw - TWO.rating_mw * exact[5]).max() < 1e-4
     assert run.one_export_mw.to_numpy() == pytest.approx(-run.two_export_mw.to_numpy())
 
@@ -179,21 +299,30 @@ def test_lone_area_is_the_textbook_transfer_function():
     """One area without ties: -1/(2Hs + D + 1/(R (1+sTg)(1+sTt))), by SciPy's state space."""
     run = simulate(ONE, [Loss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=20.0)
     tg, tt = ONE.t_valve_s, ONE.t_turbine_s
-    system = StateSpace([[-0.06, 0, 0.1], [-1 / (0.05 * tg), -1 / tg, 0], [0, 1 / tt, -1 / tt]], [[-0.1], [0], [0]], [[1, 0, 0]], [[0]])
+    system = StateSpace(
+        [[-0.06, 0, 0.1], [-1 / (0.05 * tg), -1 / tg, 0], [0, 1 / tt, -1 / tt]],
+        [[-0.1], [0], [0]],
+        [[1, 0, 0]],
+        [[0]],
+    )
     _, wave, _ = lsim(system, np.full(len(run), 0.1), run.index.to_numpy())
     assert np.abs(run.one_f_hz - F0 * (1 + wave)).max() < 1e-9
 
 
 def test_first_slope_is_that_of_chapter_one():
     run = simulate(ONE, [Loss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=0.01, dt_s=0.001)
-    assert (run.one_f_hz.iloc[1] - F0) / 0.001 == pytest.approx(-F0 * 100.0 / (2 * 5000.0), rel=1e-3)
+    assert (run.one_f_hz.iloc[1] - F0) / 0.001 == pytest.approx(
+        -F0 * 100.0 / (2 * 5000.0), rel=1e-3
+    )
 
 
 def test_smaller_steps_change_little():
     areas = [controlled(ONE), controlled(TWO)]
     coarse, fine = after(areas, (1.0, 187.5)), after(areas, (1.0, 187.5), dt_s=0.05)
     assert abs(coarse.one_f_hz.min() - fine.one_f_hz.min()) < 3e-3
-    assert np.abs(coarse.one_export_mw - fine.one_export_mw.loc[coarse.index].to_numpy()).max() < 3.0
+    assert (
+        np.abs(coarse.one_export_mw - fine.one_export_mw.loc[coarse.index].to_numpy()).max() < 3.0
+    )
 
 
 def test_power_of_units_arrives_in_the_machines():
@@ -201,22 +330,32 @@ def test_power_of_units_arrives_in_the_machines():
     sure = Unit(name="cars", share=1.0, low_mw=-500.0, high_mw=500.0, lag_s=0.001)
     quick = replace(ONE, agc=Agc(bias_mw_per_hz=500.0, units=(sure,), ki_per_s=0.3, cycle_s=0.1))
     run = simulate(quick, [Loss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=200.0)
-    assert run.one_cars_mw.iloc[-1] == pytest.approx(100.0, abs=1e-3) and run.one_f_hz.iloc[-1] == pytest.approx(F0, abs=1e-6)
+    assert run.one_cars_mw.iloc[-1] == pytest.approx(100.0, abs=1e-3) and run.one_f_hz.iloc[
+        -1
+    ] == pytest.approx(F0, abs=1e-6)
 
 
 # ------------------------------------------------------------------------------------------------ the controller
 
 
 def test_set_points_come_in_cycles():
-    run = after([controlled(ONE, units=(replace(CARS, share=1.0),), cycle_s=5.0), TWO], (0.0, 50.0), t_end_s=60.0)
+    run = after(
+        [controlled(ONE, units=(replace(CARS, share=1.0),), cycle_s=5.0), TWO],
+        (0.0, 50.0),
+        t_end_s=60.0,
+    )
     changes = run.index[run.one_ace_mw.diff().abs() > 1e-9]
-    assert np.allclose(changes % 5.0, 0.0) or np.allclose(np.minimum(changes % 5.0, 5.0 - changes % 5.0), 0.0, atol=1e-6)
+    assert np.allclose(changes % 5.0, 0.0) or np.allclose(
+        np.minimum(changes % 5.0, 5.0 - changes % 5.0), 0.0, atol=1e-6
+    )
     assert len(changes) >= 10
 
 
 def test_the_first_command_by_hand():
     only = Unit(name="cars", share=1.0, low_mw=-500.0, high_mw=500.0, lag_s=0.001)
-    area = replace(ONE, agc=Agc(bias_mw_per_hz=400.0, units=(only,), ki_per_s=0.02, kp=0.3, cycle_s=4.0))
+    area = replace(
+        ONE, agc=Agc(bias_mw_per_hz=400.0, units=(only,), ki_per_s=0.02, kp=0.3, cycle_s=4.0)
+    )
     run = simulate(area, [Loss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=6.0)
     error = 400.0 * (run.one_f_hz.loc[4.0] - F0)
     assert run.one_ace_mw.loc[4.0] == pytest.approx(error)
@@ -259,20 +398,37 @@ def test_cars_stop_when_their_energy_is_used_up():
 
 
 @few
-@given(st.floats(-400, 400), st.lists(st.tuples(st.floats(0.05, 1), st.floats(-100, 0), st.floats(0, 100)), min_size=1, max_size=4))
+@given(
+    st.floats(-400, 400),
+    st.lists(
+        st.tuples(st.floats(0.05, 1), st.floats(-100, 0), st.floats(0, 100)), min_size=1, max_size=4
+    ),
+)
 def test_dispatch_reaches_whatever_can_be_reached(command, units):
     total = sum(unit[0] for unit in units)
-    shares, low, high = [unit[0] / total for unit in units], [unit[1] for unit in units], [unit[2] for unit in units]
+    shares, low, high = (
+        [unit[0] / total for unit in units],
+        [unit[1] for unit in units],
+        [unit[2] for unit in units],
+    )
     target = dispatch(command, shares, low, high)
     assert all(lo - 1e-9 <= now <= hi + 1e-9 for lo, now, hi in zip(low, target, high))
     assert sum(target) == pytest.approx(min(max(command, sum(low)), sum(high)), abs=1e-6)
 
 
 def test_dispatch_keeps_the_shares_while_it_can():
-    assert dispatch(50.0, [0.7, 0.3], [-100.0, -100.0], [100.0, 100.0]) == pytest.approx([35.0, 15.0])
-    assert dispatch(150.0, [0.7, 0.3], [-100.0, -100.0], [100.0, 100.0]) == pytest.approx([100.0, 50.0])
-    assert dispatch(-150.0, [0.7, 0.3], [-60.0, -100.0], [100.0, 100.0]) == pytest.approx([-60.0, -90.0])
-    assert dispatch(40.0, [0.8, 0.1, 0.1], [-9.0] * 3, [10.0, 30.0, 14.0]) == pytest.approx([10.0, 4 + 22 * 26 / 36, 4 + 22 * 10 / 36])
+    assert dispatch(50.0, [0.7, 0.3], [-100.0, -100.0], [100.0, 100.0]) == pytest.approx(
+        [35.0, 15.0]
+    )
+    assert dispatch(150.0, [0.7, 0.3], [-100.0, -100.0], [100.0, 100.0]) == pytest.approx(
+        [100.0, 50.0]
+    )
+    assert dispatch(-150.0, [0.7, 0.3], [-60.0, -100.0], [100.0, 100.0]) == pytest.approx(
+        [-60.0, -90.0]
+    )
+    assert dispatch(40.0, [0.8, 0.1, 0.1], [-9.0] * 3, [10.0, 30.0, 14.0]) == pytest.approx(
+        [10.0, 4 + 22 * 26 / 36, 4 + 22 * 10 / 36]
+    )
 
 
 # ------------------------------------------------------------------------------------------------ the signal
@@ -282,10 +438,14 @@ def test_signal_is_what_its_recipe_says():
     signal = regulation_signal(24 * 20, np.random.default_rng(3))
     assert len(signal) == 24 * 20 * 900 and signal.index[1] == 4.0 and signal.abs().max() <= 1
     assert signal.std() == pytest.approx(0.35, rel=0.05) and abs(signal.mean()) < 0.03
-    raw = regulation_signal(24 * 20, np.random.default_rng(3), rms=0.01).to_numpy() / 0.01  # hardly ever clipped
+    raw = (
+        regulation_signal(24 * 20, np.random.default_rng(3), rms=0.01).to_numpy() / 0.01
+    )  # hardly ever clipped
     for lag_s in (4.0, 40.0, 400.0):
         k = round(lag_s / 4)
-        assert np.corrcoef(raw[:-k], raw[k:])[0, 1] == pytest.approx((math.exp(-lag_s / 900) + math.exp(-lag_s / 30)) / 2, abs=0.05)
+        assert np.corrcoef(raw[:-k], raw[k:])[0, 1] == pytest.approx(
+            (math.exp(-lag_s / 900) + math.exp(-lag_s / 30)) / 2, abs=0.05
+        )
 
 
 def test_signal_repeats_with_its_seed():
@@ -302,7 +462,9 @@ def test_split_adds_up_and_is_causal():
     changed[900:] = 0.0
     assert split(changed, period_s=4.0, cutoff_s=300.0)[0][:900] == pytest.approx(slow[:900])
     step = split(np.r_[0.0, np.ones(100)], period_s=4.0, cutoff_s=40.0)[0]
-    assert step[10] == pytest.approx(1 - math.exp(-1)) and split(np.ones(50), period_s=4.0, cutoff_s=40.0)[0] == pytest.approx(np.ones(50))
+    assert step[10] == pytest.approx(1 - math.exp(-1)) and split(
+        np.ones(50), period_s=4.0, cutoff_s=40.0
+    )[0] == pytest.approx(np.ones(50))
 
 
 # ------------------------------------------------------------------------------------------------ a fleet that follows
@@ -314,11 +476,22 @@ DAY = regulation_signal(24, np.random.default_rng(5)).to_numpy()
 
 def one_by_one(signal, fleet, period_s, offset=None):
     """The same fleet, written plainly a second time: energy in MWh, one step after the other."""
-    stored, dt, rows, schedule, announced = fleet.soc * fleet.energy_mwh, period_s / 3600, [], 0.0, 0.0
-    share, block = (offset.share, round(offset.period_s / period_s)) if offset else (0.0, len(signal) + 1)
+    stored, dt, rows, schedule, announced = (
+        fleet.soc * fleet.energy_mwh,
+        period_s / 3600,
+        [],
+        0.0,
+        0.0,
+    )
+    share, block = (
+        (offset.share, round(offset.period_s / period_s)) if offset else (0.0, len(signal) + 1)
+    )
     for k, value in enumerate(signal):
         if offset and k % block == 0:
-            schedule, surplus = announced, stored - announced * block * dt - offset.target_soc * fleet.energy_mwh
+            schedule, surplus = (
+                announced,
+                stored - announced * block * dt - offset.target_soc * fleet.energy_mwh,
+            )
             announced = max(-share * fleet.p_mw, min(share * fleet.p_mw, surplus / (block * dt)))
         p = max(-fleet.p_mw, min(fleet.p_mw, (1 - share) * fleet.p_mw * value + schedule))
         if p > 0:
@@ -331,15 +504,23 @@ def one_by_one(signal, fleet, period_s, offset=None):
     return np.array(rows)
 
 
-@pytest.mark.parametrize("offset", [None, Offset(share=0.3, period_s=900.0, target_soc=0.6)], ids=["alone", "offset"])
-@pytest.mark.parametrize("fleet", [BATTERY, replace(BATTERY, energy_mwh=0.4), replace(BATTERY, soc_min=0.45, soc_max=0.55)], ids=["large", "small", "narrow"])
+@pytest.mark.parametrize(
+    "offset", [None, Offset(share=0.3, period_s=900.0, target_soc=0.6)], ids=["alone", "offset"]
+)
+@pytest.mark.parametrize(
+    "fleet",
+    [BATTERY, replace(BATTERY, energy_mwh=0.4), replace(BATTERY, soc_min=0.45, soc_max=0.55)],
+    ids=["large", "small", "narrow"],
+)
 def test_follow_equals_a_plain_battery(fleet, offset):
     run = follow(DAY, fleet, period_s=4.0, offset=offset)
     assert np.abs(run.to_numpy() - one_by_one(DAY, fleet, 4.0, offset)).max() < 1e-9
     assert run.soc.between(fleet.soc_min, fleet.soc_max).all() and run.index[1] == 4.0
 
 
-@pytest.mark.parametrize("offset", [None, Offset(share=0.2, period_s=900.0)], ids=["alone", "offset"])
+@pytest.mark.parametrize(
+    "offset", [None, Offset(share=0.2, period_s=900.0)], ids=["alone", "offset"]
+)
 def test_many_fleets_at_once_equal_each_one_alone(offset):
     energies = np.array([0.3, 1.0, 8.0])
     many = follow(DAY[:5000], replace(BATTERY, energy_mwh=energies), period_s=4.0, offset=offset)
@@ -351,7 +532,10 @@ def test_many_fleets_at_once_equal_each_one_alone(offset):
 
 def test_energy_is_conserved():
     run = follow(DAY, replace(BATTERY, energy_mwh=0.5), period_s=4.0)
-    out, taken = run.delivered_mw.clip(lower=0).sum() / 900, -run.delivered_mw.clip(upper=0).sum() / 900
+    out, taken = (
+        run.delivered_mw.clip(lower=0).sum() / 900,
+        -run.delivered_mw.clip(upper=0).sum() / 900,
+    )
     assert taken * 0.92 - out / 0.9 == pytest.approx((run.soc.iloc[-1] - 0.5) * 0.5, abs=1e-9)
 
 
@@ -366,18 +550,28 @@ def test_a_signal_of_mean_zero_empties_a_lossy_battery_as_the_closed_form_says()
 
 def test_an_offset_holds_the_battery_where_it_should_be():
     small = replace(BATTERY, energy_mwh=3.0)
-    free, held = follow(DAY, small, period_s=4.0), follow(DAY, small, period_s=4.0, offset=Offset(share=0.25, period_s=900.0))
+    free, held = (
+        follow(DAY, small, period_s=4.0),
+        follow(DAY, small, period_s=4.0, offset=Offset(share=0.25, period_s=900.0)),
+    )
     assert np.ptp(held.soc) < 0.6 * np.ptp(free.soc)
-    assert tracking(held.asked_mw, held.delivered_mw - held.schedule_mw) > tracking(free.asked_mw, free.delivered_mw)
+    assert tracking(held.asked_mw, held.delivered_mw - held.schedule_mw) > tracking(
+        free.asked_mw, free.delivered_mw
+    )
 
 
 def test_a_schedule_is_fixed_one_period_ahead():
     """What the signal does inside a period cannot change that period's schedule, nor the next one's."""
     offset, other = Offset(share=0.3, period_s=900.0), DAY.copy()
     other[450:675] = -1.0
-    one, two = (follow(signal, BATTERY, period_s=4.0, offset=offset).schedule_mw.to_numpy() for signal in (DAY, other))
+    one, two = (
+        follow(signal, BATTERY, period_s=4.0, offset=offset).schedule_mw.to_numpy()
+        for signal in (DAY, other)
+    )
     assert (one[:900] == two[:900]).all() and (one[900:1125] != two[900:1125]).any()
-    assert (one[:225] == 0).all() and all(np.ptp(one[k:k + 225]) == 0 for k in range(0, len(one), 225))
+    assert (one[:225] == 0).all() and all(
+        np.ptp(one[k : k + 225]) == 0 for k in range(0, len(one), 225)
+    )
 
 
 def test_tracking_and_mileage_by_hand():
@@ -393,60 +587,69 @@ def test_tracking_and_mileage_by_hand():
 SIGNAL = np.zeros(10)
 
 
-@pytest.mark.parametrize("broken, message", [
-    (lambda: replace(ONE, rating_mw=0.0), "rating_mw is 0 MW"),
-    (lambda: replace(ONE, inertia_s=0.0), "inertia_s is 0 s"),
-    (lambda: replace(ONE, droop_pu=0.0), "droop_pu is 0 pu"),
-    (lambda: replace(ONE, damping_pu=-1.0), "damping_pu is -1"),
-    (lambda: replace(ONE, t_valve_s=0.0), "t_valve_s is 0 s"),
-    (lambda: replace(ONE, t_turbine_s=-1.0), "t_turbine_s is -1 s"),
-    (lambda: ONE.stiffness_mw_per_hz(0.0), "f0_hz is 0 Hz"),
-    (lambda: primary_response([ONE, ONE], [1.0, 2.0], f0_hz=F0), "different names"),
-    (lambda: primary_response([], [], f0_hz=F0), "one or more areas"),
-    (lambda: primary_response([ONE, TWO], [1.0], f0_hz=F0), "loss_mw has 1 values, but there are 2 areas"),
-    (lambda: restored([ONE, TWO], [1.0, NAN], f0_hz=F0), "loss_mw contains NaN"),
-    (lambda: ace(1.0, NAN, 0.0, bias_mw_per_hz=1.0), "scheduled_mw contains NaN"),
-    (lambda: ace(1.0, 1.0, 0.0, bias_mw_per_hz=-250.0), "bias_mw_per_hz is -250 MW/Hz"),
-    (lambda: bias_from_nerc(250.0), "at most 0"),
-    (lambda: replace(CARS, share=1.5), "share is 1.5"),
-    (lambda: replace(CARS, low_mw=1.0), "low_mw is 1 MW"),
-    (lambda: replace(CARS, high_mw=-1.0), "high_mw is -1 MW"),
-    (lambda: replace(CARS, ramp_mw_per_min=0.0), "ramp_mw_per_min is 0 MW/min"),
-    (lambda: replace(CARS, lag_s=0.0), "lag_s is 0 s"),
-    (lambda: replace(CARS, give_mwh=-1.0), "give_mwh is -1 MWh"),
-    (lambda: replace(CARS, take_mwh=-1.0), "take_mwh is -1 MWh"),
-    (lambda: controlled(ONE, units=(CARS,)), "add up to 0.3"),
-    (lambda: controlled(ONE, units=()), "at least one"),
-    (lambda: controlled(ONE, ki_per_s=-1.0), "ki_per_s is -1 1/s"),
-    (lambda: controlled(ONE, kp=-1.0), "kp is -1"),
-    (lambda: controlled(ONE, cycle_s=0.0), "cycle_s is 0 s"),
-    (lambda: controlled(ONE, bias_mw_per_hz=-1.0), "bias_mw_per_hz is -1"),
-    (lambda: Tie(between=("one", "one"), stiffness_mw_per_rad=1.0), "two different areas"),
-    (lambda: replace(TIE, stiffness_mw_per_rad=0.0), "stiffness_mw_per_rad is 0"),
-    (lambda: replace(TIE, damping_mw_per_hz=-1.0), "damping_mw_per_hz is -1"),
-    (lambda: simulate([ONE], [Loss(area="tree", t_s=0.0, p_mw=1.0)], f0_hz=F0), "a loss names the area 'tree'; the areas are one"),
-    (lambda: simulate([ONE], [], [TIE], f0_hz=F0), "a tie names the area 'two'"),
-    (lambda: after([ONE, TWO], dt_s=0.0), "dt_s is 0 s"),
-    (lambda: after([ONE, TWO], t_end_s=0.01), "t_end_s is 0.01 s"),
-    (lambda: regulation_signal(0, np.random.default_rng(1)), "hours is 0 h"),
-    (lambda: regulation_signal(1, np.random.default_rng(1), rms=0), "rms is 0"),
-    (lambda: split(SIGNAL, period_s=0.0, cutoff_s=1.0), "period_s is 0 s"),
-    (lambda: split([NAN], period_s=4.0, cutoff_s=1.0), "signal contains NaN"),
-    (lambda: replace(BATTERY, soc=1.2), "soc is 1.2"),
-    (lambda: replace(BATTERY, soc_min=0.6), "must lie between"),
-    (lambda: replace(BATTERY, soc_max=0.4), "must lie between"),
-    (lambda: replace(BATTERY, eta_charge=1.1), "eta_charge is 1.1"),
-    (lambda: replace(BATTERY, eta_discharge=0.0), "eta_discharge is 0"),
-    (lambda: replace(BATTERY, p_mw=0.0), "p_mw is 0 MW"),
-    (lambda: replace(BATTERY, energy_mwh=-1.0), "energy_mwh is -1 MWh"),
-    (lambda: Offset(share=1.0, period_s=900.0), "share is 1"),
-    (lambda: Offset(share=0.2, period_s=0.0), "period_s is 0 s"),
-    (lambda: Offset(share=0.2, period_s=900.0, target_soc=50.0), "target_soc is 50"),
-    (lambda: follow([0.0, 1.5], BATTERY, period_s=4.0), "signal is 1.5"),
-    (lambda: follow(SIGNAL, BATTERY, period_s=0.0), "period_s is 0 s"),
-    (lambda: tracking([1.0], [1.0, 2.0]), "must be alike"),
-    (lambda: tracking([0.0, 0.0], [1.0, 2.0]), "nothing to follow"),
-])
+@pytest.mark.parametrize(
+    "broken, message",
+    [
+        (lambda: replace(ONE, rating_mw=0.0), "rating_mw is 0 MW"),
+        (lambda: replace(ONE, inertia_s=0.0), "inertia_s is 0 s"),
+        (lambda: replace(ONE, droop_pu=0.0), "droop_pu is 0 pu"),
+        (lambda: replace(ONE, damping_pu=-1.0), "damping_pu is -1"),
+        (lambda: replace(ONE, t_valve_s=0.0), "t_valve_s is 0 s"),
+        (lambda: replace(ONE, t_turbine_s=-1.0), "t_turbine_s is -1 s"),
+        (lambda: ONE.stiffness_mw_per_hz(0.0), "f0_hz is 0 Hz"),
+        (lambda: primary_response([ONE, ONE], [1.0, 2.0], f0_hz=F0), "different names"),
+        (lambda: primary_response([], [], f0_hz=F0), "one or more areas"),
+        (
+            lambda: primary_response([ONE, TWO], [1.0], f0_hz=F0),
+            "loss_mw has 1 values, but there are 2 areas",
+        ),
+        (lambda: restored([ONE, TWO], [1.0, NAN], f0_hz=F0), "loss_mw contains NaN"),
+        (lambda: ace(1.0, NAN, 0.0, bias_mw_per_hz=1.0), "scheduled_mw contains NaN"),
+        (lambda: ace(1.0, 1.0, 0.0, bias_mw_per_hz=-250.0), "bias_mw_per_hz is -250 MW/Hz"),
+        (lambda: bias_from_nerc(250.0), "at most 0"),
+        (lambda: replace(CARS, share=1.5), "share is 1.5"),
+        (lambda: replace(CARS, low_mw=1.0), "low_mw is 1 MW"),
+        (lambda: replace(CARS, high_mw=-1.0), "high_mw is -1 MW"),
+        (lambda: replace(CARS, ramp_mw_per_min=0.0), "ramp_mw_per_min is 0 MW/min"),
+        (lambda: replace(CARS, lag_s=0.0), "lag_s is 0 s"),
+        (lambda: replace(CARS, give_mwh=-1.0), "give_mwh is -1 MWh"),
+        (lambda: replace(CARS, take_mwh=-1.0), "take_mwh is -1 MWh"),
+        (lambda: controlled(ONE, units=(CARS,)), "add up to 0.3"),
+        (lambda: controlled(ONE, units=()), "at least one"),
+        (lambda: controlled(ONE, ki_per_s=-1.0), "ki_per_s is -1 1/s"),
+        (lambda: controlled(ONE, kp=-1.0), "kp is -1"),
+        (lambda: controlled(ONE, cycle_s=0.0), "cycle_s is 0 s"),
+        (lambda: controlled(ONE, bias_mw_per_hz=-1.0), "bias_mw_per_hz is -1"),
+        (lambda: Tie(between=("one", "one"), stiffness_mw_per_rad=1.0), "two different areas"),
+        (lambda: replace(TIE, stiffness_mw_per_rad=0.0), "stiffness_mw_per_rad is 0"),
+        (lambda: replace(TIE, damping_mw_per_hz=-1.0), "damping_mw_per_hz is -1"),
+        (
+            lambda: simulate([ONE], [Loss(area="tree", t_s=0.0, p_mw=1.0)], f0_hz=F0),
+            "a loss names the area 'tree'; the areas are one",
+        ),
+        (lambda: simulate([ONE], [], [TIE], f0_hz=F0), "a tie names the area 'two'"),
+        (lambda: after([ONE, TWO], dt_s=0.0), "dt_s is 0 s"),
+        (lambda: after([ONE, TWO], t_end_s=0.01), "t_end_s is 0.01 s"),
+        (lambda: regulation_signal(0, np.random.default_rng(1)), "hours is 0 h"),
+        (lambda: regulation_signal(1, np.random.default_rng(1), rms=0), "rms is 0"),
+        (lambda: split(SIGNAL, period_s=0.0, cutoff_s=1.0), "period_s is 0 s"),
+        (lambda: split([NAN], period_s=4.0, cutoff_s=1.0), "signal contains NaN"),
+        (lambda: replace(BATTERY, soc=1.2), "soc is 1.2"),
+        (lambda: replace(BATTERY, soc_min=0.6), "must lie between"),
+        (lambda: replace(BATTERY, soc_max=0.4), "must lie between"),
+        (lambda: replace(BATTERY, eta_charge=1.1), "eta_charge is 1.1"),
+        (lambda: replace(BATTERY, eta_discharge=0.0), "eta_discharge is 0"),
+        (lambda: replace(BATTERY, p_mw=0.0), "p_mw is 0 MW"),
+        (lambda: replace(BATTERY, energy_mwh=-1.0), "energy_mwh is -1 MWh"),
+        (lambda: Offset(share=1.0, period_s=900.0), "share is 1"),
+        (lambda: Offset(share=0.2, period_s=0.0), "period_s is 0 s"),
+        (lambda: Offset(share=0.2, period_s=900.0, target_soc=50.0), "target_soc is 50"),
+        (lambda: follow([0.0, 1.5], BATTERY, period_s=4.0), "signal is 1.5"),
+        (lambda: follow(SIGNAL, BATTERY, period_s=0.0), "period_s is 0 s"),
+        (lambda: tracking([1.0], [1.0, 2.0]), "must be alike"),
+        (lambda: tracking([0.0, 0.0], [1.0, 2.0]), "nothing to follow"),
+    ],
+)
 def test_bad_input_is_named(broken, message):
     with pytest.raises(ValueError, match=message):
         broken()

@@ -11,8 +11,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from v2gbook.classroom import _explore, _page, figure, figures, presets
-from v2gbook.classroom import animate
+from v2gbook.classroom import _explore, _page, animate, figure, figures, presets
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTER = ROOT / "chapters" / "01_frequency.ipynb"
@@ -248,13 +247,29 @@ KERNEL = """async ([source, spec]) => {
     }});
 }"""
 CONTROL = {
-    "name": "step", "label": "Time", "unit": "s", "value": 0, "low": 0, "high": 60, "step": 1,
-    "digits": 0, "options": [], "continuous": True,
+    "name": "step",
+    "label": "Time",
+    "unit": "s",
+    "value": 0,
+    "low": 0,
+    "high": 60,
+    "step": 1,
+    "digits": 0,
+    "options": [],
+    "continuous": True,
     "texts": [f"{step / 10:g} s" for step in range(61)],
 }
 FILM = {
-    "id": "p", "kind": "film", "label": "Film", "alt": ALT, "words": "", "trims": [],
-    "ghost": False, "controls": [CONTROL], "reset": {"step": 0}, "template": {},
+    "id": "p",
+    "kind": "film",
+    "label": "Film",
+    "alt": ALT,
+    "words": "",
+    "trims": [],
+    "ghost": False,
+    "controls": [CONTROL],
+    "reset": {"step": 0},
+    "template": {},
     "play": {"name": "step", "text": "Play"},
 }
 PLACE = '<div class="jp-OutputArea-child"><div class="v2g-part" data-part="p">Film</div></div>'

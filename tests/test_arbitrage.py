@@ -16,22 +16,58 @@ from hypothesis import strategies as st
 from v2gbook import arbitrage as module
 from v2gbook import data
 from v2gbook.arbitrage import (
-    Diary, Peak, Prices, Site, Tariff, annuity, best_hours, bill, burning_price, commuter, demand_saving, even_step, floor_line, follow,
-    implied_efficiency, net_present_value, optimise, priced, rates, regulation_revenue, rolling, spread_profit, tariff, workplace,
+    Diary,
+    Peak,
+    Prices,
+    Site,
+    Tariff,
+    annuity,
+    best_hours,
+    bill,
+    burning_price,
+    commuter,
+    demand_saving,
+    even_step,
+    floor_line,
+    follow,
+    implied_efficiency,
+    net_present_value,
+    optimise,
+    priced,
+    rates,
+    regulation_revenue,
+    rolling,
+    spread_profit,
+    tariff,
+    workplace,
 )
 from v2gbook.charger import Storage
 
-CASES = {c["id"]: c for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]}
+CASES = {
+    c["id"]: c
+    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
+}
 
 
 def case(key):
     """Inputs of a published case, and its expected values with the tolerance they were published with."""
     outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]}) for name, out in outputs.items()}
+    return CASES[key]["inputs"], {
+        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
+        for name, out in outputs.items()
+    }
 
 
 # A car that the tests below share. No two numbers are equal, so that none can stand in for another.
-CAR = Storage(energy_kwh=60.0, soc_min=0.15, soc_max=0.9, p_charge_kw=10.0, p_discharge_kw=8.0, eta_charge=0.94, eta_discharge=0.96)
+CAR = Storage(
+    energy_kwh=60.0,
+    soc_min=0.15,
+    soc_max=0.9,
+    p_charge_kw=10.0,
+    p_discharge_kw=8.0,
+    eta_charge=0.94,
+    eta_discharge=0.96,
+)
 few = settings(deadline=None, max_examples=12)
 
 
@@ -50,14 +86,26 @@ def assert_sound(plan, storage, diary, dt_h):
     p, soc, plugged = (np.atleast_2d(a) for a in (plan.p_kw, plan.soc, diary.plugged))
     car = {name: column(getattr(storage, name), len(p)) for name in storage.__dataclass_fields__}
     into, out = np.maximum(-p, 0), np.maximum(p, 0)
-    stored = dt_h * (car["eta_charge"] * into - out / car["eta_discharge"]) - np.atleast_2d(diary.drive_kwh)
+    stored = dt_h * (car["eta_charge"] * into - out / car["eta_discharge"]) - np.atleast_2d(
+        diary.drive_kwh
+    )
     start = column(diary.soc_start, len(p))
-    np.testing.assert_allclose(soc, start + np.cumsum(stored, axis=1) / car["energy_kwh"], rtol=0, atol=2e-6)
+    np.testing.assert_allclose(
+        soc, start + np.cumsum(stored, axis=1) / car["energy_kwh"], rtol=0, atol=2e-6
+    )
     lost = dt_h * ((1 - car["eta_charge"]) * into + (1 / car["eta_discharge"] - 1) * out)
     driven = np.atleast_2d(diary.drive_kwh).sum(axis=1)
-    np.testing.assert_allclose(-dt_h * p.sum(axis=1), (car["energy_kwh"] * (soc[:, -1:] - start))[:, 0] + lost.sum(axis=1) + driven, atol=1e-3)
-    assert (into <= car["p_charge_kw"] * plugged + 1e-6).all() and (out <= car["p_discharge_kw"] * plugged + 1e-6).all()
-    assert (soc >= np.where(plugged >= 1, car["soc_min"], 0.0) - 1e-6).all() and (soc <= car["soc_max"] + 1e-6).all()
+    np.testing.assert_allclose(
+        -dt_h * p.sum(axis=1),
+        (car["energy_kwh"] * (soc[:, -1:] - start))[:, 0] + lost.sum(axis=1) + driven,
+        atol=1e-3,
+    )
+    assert (into <= car["p_charge_kw"] * plugged + 1e-6).all() and (
+        out <= car["p_discharge_kw"] * plugged + 1e-6
+    ).all()
+    assert (soc >= np.where(plugged >= 1, car["soc_min"], 0.0) - 1e-6).all() and (
+        soc <= car["soc_max"] + 1e-6
+    ).all()
     assert (soc >= np.atleast_2d(diary.soc_promise) - 1e-6).all()
     assert np.minimum(plan.import_kw, plan.export_kw).max() == 0.0
 
@@ -68,9 +116,13 @@ def assert_sound(plan, storage, diary, dt_h):
 def test_e01_profit():
     inputs, expected = case("E01")
     sold_kwh = inputs["P_kW"] * inputs["t_h"]
-    profit = spread_profit(sold_kwh, inputs["p_off"], inputs["p_peak"], eta_round_trip=inputs["eta_rt"])
+    profit = spread_profit(
+        sold_kwh, inputs["p_off"], inputs["p_peak"], eta_round_trip=inputs["eta_rt"]
+    )
     assert profit == expected["profit_usd"]
-    assert implied_efficiency(profit, sold_kwh, inputs["p_off"], inputs["p_peak"]) == pytest.approx(inputs["eta_rt"])
+    assert implied_efficiency(profit, sold_kwh, inputs["p_off"], inputs["p_peak"]) == pytest.approx(
+        inputs["eta_rt"]
+    )
 
 
 def test_e01_efficiencies_behind_the_rounded_profit():
@@ -91,9 +143,17 @@ def test_e01_other_readings():
 def test_e01_is_what_the_optimum_earns():
     """Two hours at night, two at the peak; the car starts and ends at the same soc."""
     inputs, expected = case("E01")
-    car = replace(CAR, p_charge_kw=20.0, p_discharge_kw=inputs["P_kW"], eta_charge=inputs["eta_rt"], eta_discharge=1.0)
+    car = replace(
+        CAR,
+        p_charge_kw=20.0,
+        p_discharge_kw=inputs["P_kW"],
+        eta_charge=inputs["eta_rt"],
+        eta_discharge=1.0,
+    )
     diary = plugged_in(4, soc_promise=np.array([0, 0, 0, 0.5]))
-    prices = Prices(dt_h=1.0, buy_per_kwh=[inputs["p_off"], inputs["p_off"], inputs["p_peak"], inputs["p_peak"]])
+    prices = Prices(
+        dt_h=1.0, buy_per_kwh=[inputs["p_off"], inputs["p_off"], inputs["p_peak"], inputs["p_peak"]]
+    )
     plan = optimise(car, diary, prices)
     assert -plan.cost == expected["profit_usd"]
     assert plan.discharged_kwh == pytest.approx(inputs["P_kW"] * inputs["t_h"])
@@ -103,19 +163,35 @@ def test_e02_demand_charge():
     inputs, expected = case("E02")
     load_kw = np.array([20.0, 40.0, 50.0, 30.0])
     help_kw = np.array([0.0, 0.0, inputs["dP_kW"], 0.0])
-    assert demand_saving(load_kw, help_kw, expected["rate_usd_per_kW_month"].expected, interval_steps=1) == pytest.approx(inputs["saving_usd"])
+    assert demand_saving(
+        load_kw, help_kw, expected["rate_usd_per_kW_month"].expected, interval_steps=1
+    ) == pytest.approx(inputs["saving_usd"])
 
 
 def test_e03_measured_efficiencies():
     trade, (inputs, expected) = CASES["E01"]["inputs"], case("E03")
-    assert spread_profit(20.0, trade["p_off"], trade["p_peak"], eta_round_trip=inputs["eta_rt"]).tolist() == expected["profit_usd"]
+    assert (
+        spread_profit(
+            20.0, trade["p_off"], trade["p_peak"], eta_round_trip=inputs["eta_rt"]
+        ).tolist()
+        == expected["profit_usd"]
+    )
 
 
 def test_e09_regulation_revenue():
     inputs, expected = case("E09")
-    revenue = regulation_revenue(inputs["P_kW"], inputs["t_plug_h"], capacity_per_kw_h=np.array([inputs["p_cap"], 0.0, inputs["p_cap"]]),
-                                 energy_per_kwh=np.array([0.0, inputs["p_el"], inputs["p_el"]]), dispatch=inputs["R_dc"])
-    assert revenue.tolist() == [expected["capacity_usd"], expected["energy_usd"], expected["total_usd"]]
+    revenue = regulation_revenue(
+        inputs["P_kW"],
+        inputs["t_plug_h"],
+        capacity_per_kw_h=np.array([inputs["p_cap"], 0.0, inputs["p_cap"]]),
+        energy_per_kwh=np.array([0.0, inputs["p_el"], inputs["p_el"]]),
+        dispatch=inputs["R_dc"],
+    )
+    assert revenue.tolist() == [
+        expected["capacity_usd"],
+        expected["energy_usd"],
+        expected["total_usd"],
+    ]
 
 
 def test_e11_capital_recovery():
@@ -137,7 +213,9 @@ def test_e13_first_paid_cars():
 @few
 @given(st.floats(0.0, 0.3), st.integers(1, 30))
 def test_annuity_pays_back_exactly(rate, years):
-    assert net_present_value(rate, [-1.0, *[annuity(rate, years)] * years]) == pytest.approx(0.0, abs=1e-9)
+    assert net_present_value(rate, [-1.0, *[annuity(rate, years)] * years]) == pytest.approx(
+        0.0, abs=1e-9
+    )
 
 
 def test_annuity_without_interest_is_an_equal_share():
@@ -151,7 +229,9 @@ def test_net_present_value_by_hand():
 
 
 def test_losses_can_eat_the_spread():
-    assert spread_profit(10.0, 0.10, 0.11, eta_round_trip=0.9) == pytest.approx(1.1 - 10 / 0.9 * 0.1)
+    assert spread_profit(10.0, 0.10, 0.11, eta_round_trip=0.9) == pytest.approx(
+        1.1 - 10 / 0.9 * 0.1
+    )
     assert spread_profit(10.0, 0.10, 0.10, eta_round_trip=1.0) == 0.0
 
 
@@ -162,11 +242,15 @@ def test_demand_saving_ends_at_the_next_peak(help_kw, k):
     load = np.linspace(10.0, 43.0, 12)
     load[[k, -1]] = load[[-1, k]]
     helped = np.where(np.arange(12) == k, help_kw, 0.0)
-    assert demand_saving(load, helped, 7.0, interval_steps=1) == pytest.approx(7.0 * min(help_kw, 43.0 - load[np.arange(12) != k].max()))
+    assert demand_saving(load, helped, 7.0, interval_steps=1) == pytest.approx(
+        7.0 * min(help_kw, 43.0 - load[np.arange(12) != k].max())
+    )
 
 
 def test_charging_at_the_wrong_hour_costs():
-    assert demand_saving([10.0, 30.0, 28.0], [0.0, 0.0, -5.0], 12.0, interval_steps=1) == pytest.approx(-36.0)
+    assert demand_saving(
+        [10.0, 30.0, 28.0], [0.0, 0.0, -5.0], 12.0, interval_steps=1
+    ) == pytest.approx(-36.0)
 
 
 def test_the_meter_takes_the_mean_of_an_interval():
@@ -189,29 +273,62 @@ def test_a_car_that_does_nothing_saves_nothing_where_the_site_exports(load):
 # --------------------------------------------------------------------------------------------------------- bills
 
 ALWAYS = list(range(1, 13))
-HAND = Tariff(name="by hand", currency="USD", timezone="America/Los_Angeles", fixed_per_month=9.0, export_per_kwh=0.04,
-              energy=[{"months": ALWAYS, "days": "weekdays", "from_h": 12.0, "to_h": 18.0, "price_per_kwh": 0.3},
-                      {"months": ALWAYS, "days": "all", "from_h": 0.0, "to_h": 24.0, "price_per_kwh": 0.1}],
-              demand=[{"months": ALWAYS, "days": "all", "from_h": 0.0, "to_h": 24.0, "price_per_kw_month": 10.0}])
+HAND = Tariff(
+    name="by hand",
+    currency="USD",
+    timezone="America/Los_Angeles",
+    fixed_per_month=9.0,
+    export_per_kwh=0.04,
+    energy=[
+        {"months": ALWAYS, "days": "weekdays", "from_h": 12.0, "to_h": 18.0, "price_per_kwh": 0.3},
+        {"months": ALWAYS, "days": "all", "from_h": 0.0, "to_h": 24.0, "price_per_kwh": 0.1},
+    ],
+    demand=[
+        {"months": ALWAYS, "days": "all", "from_h": 0.0, "to_h": 24.0, "price_per_kw_month": 10.0}
+    ],
+)
 MONDAY = "2025-07-07"
 
 
 def hours(values, start=MONDAY, freq="h", tz=None):
     """A load with time stamps."""
-    return pd.Series(np.asarray(values, dtype=float), pd.date_range(start, periods=len(values), freq=freq, tz=tz))
+    return pd.Series(
+        np.asarray(values, dtype=float), pd.date_range(start, periods=len(values), freq=freq, tz=tz)
+    )
 
 
 def test_a_july_of_sce_by_hand():
     """23 weekdays, 8 days of weekends; 10 kW from 12 to 18, else 4 kW. The load comes in UTC."""
-    time = pd.date_range("2025-07-01", "2025-08-01", freq="15min", inclusive="left", tz="America/Los_Angeles")
-    load = pd.Series(np.where((time.hour >= 12) & (time.hour < 18), 10.0, 4.0), time.tz_convert("UTC"))
+    time = pd.date_range(
+        "2025-07-01", "2025-08-01", freq="15min", inclusive="left", tz="America/Los_Angeles"
+    )
+    load = pd.Series(
+        np.where((time.hour >= 12) & (time.hour < 18), 10.0, 4.0), time.tz_convert("UTC")
+    )
     table = bill(tariff("sce_tou_ev_4"), load)
-    energy = 23 * (9 * 4 * 0.05623 + 9 * 4 * 0.0925 + 6 * 10 * 0.26668) + 8 * (18 * 4 + 6 * 10) * 0.05623
+    energy = (
+        23 * (9 * 4 * 0.05623 + 9 * 4 * 0.0925 + 6 * 10 * 0.26668) + 8 * (18 * 4 + 6 * 10) * 0.05623
+    )
     assert table.index.astype(str).tolist() == ["2025-07"]
-    assert table.iloc[0].to_dict() == pytest.approx({"energy": energy, "export": 0.0, "demand": 155.1, "fixed": 0.0, "total": energy + 155.1, "peak_kw": 10.0})
+    assert table.iloc[0].to_dict() == pytest.approx(
+        {
+            "energy": energy,
+            "export": 0.0,
+            "demand": 155.1,
+            "fixed": 0.0,
+            "total": energy + 155.1,
+            "peak_kw": 10.0,
+        }
+    )
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted((Path(module.__file__).parent / "data" / "tariffs").glob("*.toml"))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        path.stem
+        for path in sorted((Path(module.__file__).parent / "data" / "tariffs").glob("*.toml"))
+    ],
+)
 def test_every_stored_tariff_has_a_price_for_every_hour(name):
     stored = tariff(name)
     time = pd.date_range("2025-01-01", "2026-01-01", freq="15min", inclusive="left", tz="UTC")
@@ -223,7 +340,9 @@ def test_every_stored_tariff_has_a_price_for_every_hour(name):
 def test_a_new_price_holds_from_its_own_minute():
     price = rates(HAND, pd.date_range("2025-07-07 11:45", periods=3, freq="15min")).buy_per_kwh
     assert price.tolist() == [0.1, 0.3, 0.3]
-    assert rates(HAND, pd.date_range("2025-07-07 17:45", periods=2, freq="15min")).buy_per_kwh.tolist() == [0.3, 0.1]
+    assert rates(
+        HAND, pd.date_range("2025-07-07 17:45", periods=2, freq="15min")
+    ).buy_per_kwh.tolist() == [0.3, 0.1]
 
 
 def test_weekends_and_the_first_rule_that_fits():
@@ -234,7 +353,12 @@ def test_weekends_and_the_first_rule_that_fits():
 
 def test_months_of_a_rule():
     summer = {"months": [6, 7], "days": "all", "from_h": 0, "to_h": 24, "price_per_kwh": 0.5}
-    price = rates(replace(HAND, energy=[summer, *HAND.energy]), pd.to_datetime(["2025-05-31 23:00", "2025-06-01 00:00", "2025-07-31 23:00", "2025-08-01 00:00"]))
+    price = rates(
+        replace(HAND, energy=[summer, *HAND.energy]),
+        pd.to_datetime(
+            ["2025-05-31 23:00", "2025-06-01 00:00", "2025-07-31 23:00", "2025-08-01 00:00"]
+        ),
+    )
     assert price.buy_per_kwh.tolist() == [0.1, 0.5, 0.5, 0.1]
 
 
@@ -246,11 +370,19 @@ def test_clock_time_is_that_of_the_tariff():
 
 @pytest.mark.parametrize("day, length", [("2025-03-09", 23), ("2025-11-02", 25)])
 def test_a_day_of_changing_clocks_has_its_own_length(day, length):
-    time = pd.date_range(day, pd.Timestamp(day) + pd.Timedelta("1D"), freq="h", inclusive="left", tz="America/Los_Angeles")
+    time = pd.date_range(
+        day,
+        pd.Timestamp(day) + pd.Timedelta("1D"),
+        freq="h",
+        inclusive="left",
+        tz="America/Los_Angeles",
+    )
     assert bill(HAND, pd.Series(1.0, time)).energy.item() == pytest.approx(length * 0.1)
 
 
-@pytest.mark.parametrize("freq, load", [("5min", [0, 0, 30, 6, 6, 6]), ("15min", [10, 6]), ("h", [10, 6])])
+@pytest.mark.parametrize(
+    "freq, load", [("5min", [0, 0, 30, 6, 6, 6]), ("15min", [10, 6]), ("h", [10, 6])]
+)
 def test_peak_is_the_highest_mean_of_15_minutes(freq, load):
     table = bill(HAND, hours(load, freq=freq))
     assert table.peak_kw.item() == pytest.approx(10.0)
@@ -261,7 +393,13 @@ def test_each_demand_rule_is_a_charge_of_its_own():
     """50 kW at 3:00 and 20 kW at 17:00, USD 10 per kW at any time and USD 5 per kW from 16 to 21."""
     load = np.zeros(24)
     load[[3, 17]] = 50.0, 20.0
-    evening = {"months": ALWAYS, "days": "weekdays", "from_h": 16, "to_h": 21, "price_per_kw_month": 5.0}
+    evening = {
+        "months": ALWAYS,
+        "days": "weekdays",
+        "from_h": 16,
+        "to_h": 21,
+        "price_per_kw_month": 5.0,
+    }
     two = replace(HAND, demand=[*HAND.demand, evening])
     assert bill(two, hours(load)).demand.item() == pytest.approx(500 + 100)
     assert bill(two, hours(load, start="2025-07-12")).demand.item() == pytest.approx(500)
@@ -271,14 +409,19 @@ def test_each_demand_rule_is_a_charge_of_its_own():
 def months_with_peaks(peaks):
     """One kW but for an hour at noon of every fifteenth."""
     time = pd.date_range("2025-01-01", periods=len(peaks), freq="MS")
-    load = pd.Series(1.0, pd.date_range(time[0], time[-1] + pd.offsets.MonthEnd() + pd.Timedelta("23h"), freq="h"))
+    load = pd.Series(
+        1.0,
+        pd.date_range(time[0], time[-1] + pd.offsets.MonthEnd() + pd.Timedelta("23h"), freq="h"),
+    )
     load[time + pd.Timedelta("14D12h")] = np.asarray(peaks, dtype=float)
     return load
 
 
 def test_ratchet_looks_back_on_measured_peaks_only():
     """Half a year: the 100 kW of January count in February and March, and then no longer."""
-    table = bill(replace(HAND, ratchet=0.8, ratchet_months=2), months_with_peaks([100, 20, 20, 20, 90, 75]))
+    table = bill(
+        replace(HAND, ratchet=0.8, ratchet_months=2), months_with_peaks([100, 20, 20, 20, 90, 75])
+    )
     assert table.demand.tolist() == pytest.approx([1000, 800, 800, 200, 900, 750])
     assert table.peak_kw.tolist() == pytest.approx([100, 20, 20, 20, 90, 75])
 
@@ -289,15 +432,29 @@ def test_no_ratchet_no_memory():
 
 def test_a_ratchet_does_not_carry_a_seasonal_charge_into_other_months():
     """A charge of January to March is no charge of April, whatever the peak before."""
-    halves = [{**HAND.demand[0], "months": list(range(1, 4)), "price_per_kw_month": 20.0}, {**HAND.demand[0], "months": list(range(4, 13))}]
+    halves = [
+        {**HAND.demand[0], "months": list(range(1, 4)), "price_per_kw_month": 20.0},
+        {**HAND.demand[0], "months": list(range(4, 13))},
+    ]
     table = bill(replace(HAND, demand=halves, ratchet=0.5), months_with_peaks([40, 40, 40, 40, 40]))
     assert table.demand.tolist() == pytest.approx([800, 800, 800, 400, 400])
 
 
 def test_export_is_paid():
     """Noon on a Monday: 3 kW drawn for an hour, 2 kW given the next."""
-    table = bill(HAND, hours([3, 0], start="2025-07-07 12:00"), hours([0, 2], start="2025-07-07 12:00"))
-    assert table.iloc[0].to_dict() == pytest.approx({"energy": 0.9, "export": -0.08, "demand": 30.0, "fixed": 9.0, "total": 39.82, "peak_kw": 3.0})
+    table = bill(
+        HAND, hours([3, 0], start="2025-07-07 12:00"), hours([0, 2], start="2025-07-07 12:00")
+    )
+    assert table.iloc[0].to_dict() == pytest.approx(
+        {
+            "energy": 0.9,
+            "export": -0.08,
+            "demand": 30.0,
+            "fixed": 9.0,
+            "total": 39.82,
+            "peak_kw": 3.0,
+        }
+    )
 
 
 def test_bills_of_two_months():
@@ -344,18 +501,31 @@ def reference(storage, diary, prices, site=Site(), wear=0.0, whole=False):
     cars, steps = plugged.shape
     car = {name: column(getattr(storage, name), cars) for name in storage.__dataclass_fields__}
     wide = np.ones((1, steps))
-    charge, give, soc = cp.Variable((cars, steps), nonneg=True), cp.Variable((cars, steps), nonneg=True), cp.Variable((cars, steps))
+    charge, give, soc = (
+        cp.Variable((cars, steps), nonneg=True),
+        cp.Variable((cars, steps), nonneg=True),
+        cp.Variable((cars, steps)),
+    )
     drawn, given = cp.Variable(steps, nonneg=True), cp.Variable(steps, nonneg=True)
     load = np.broadcast_to(np.asarray(site.load_kw, dtype=float), steps)
     most = 2 * (np.abs(load).max() + car["p_charge_kw"].sum() + car["p_discharge_kw"].sum())
     before = cp.hstack([column(diary.soc_start, cars), soc[:, :-1]])
-    stored = cp.multiply(car["eta_charge"] * wide, charge) - cp.multiply(wide / car["eta_discharge"], give)
+    stored = cp.multiply(car["eta_charge"] * wide, charge) - cp.multiply(
+        wide / car["eta_discharge"], give
+    )
     rules = [
-        cp.multiply(car["energy_kwh"] * wide, soc - before) == prices.dt_h * stored - np.atleast_2d(diary.drive_kwh),  # (8.9)
+        cp.multiply(car["energy_kwh"] * wide, soc - before)
+        == prices.dt_h * stored - np.atleast_2d(diary.drive_kwh),  # (8.9)
         drawn - given == load + cp.sum(charge - give, axis=0),  # (8.10)
-        drawn <= min(site.import_limit_kw, most), given <= min(site.export_limit_kw, most),
-        charge <= plugged * car["p_charge_kw"], give <= plugged * car["p_discharge_kw"],
-        soc <= car["soc_max"] * wide, soc >= np.maximum(np.where(plugged == 1, car["soc_min"], 0.0), np.atleast_2d(diary.soc_promise)),
+        drawn <= min(site.import_limit_kw, most),
+        given <= min(site.export_limit_kw, most),
+        charge <= plugged * car["p_charge_kw"],
+        give <= plugged * car["p_discharge_kw"],
+        soc <= car["soc_max"] * wide,
+        soc
+        >= np.maximum(
+            np.where(plugged == 1, car["soc_min"], 0.0), np.atleast_2d(diary.soc_promise)
+        ),
     ]
     cost = prices.dt_h * (prices.buy_per_kwh @ drawn - prices.sell_per_kwh @ given)  # (8.8)
     cost += wear * prices.dt_h * cp.sum(cp.multiply(wide / car["eta_discharge"], give))
@@ -365,13 +535,26 @@ def reference(storage, diary, prices, site=Site(), wear=0.0, whole=False):
         rules.append(highest >= peak.already_kw)
         for first in range(0, steps, peak.interval_steps):
             if peak.counts is None or peak.counts[first]:
-                rules.append(highest >= cp.sum(drawn[first:first + peak.interval_steps]) / peak.interval_steps)
+                rules.append(
+                    highest
+                    >= cp.sum(drawn[first : first + peak.interval_steps]) / peak.interval_steps
+                )
     if whole:
         way, flow = cp.Variable((cars, steps), boolean=True), cp.Variable(steps, boolean=True)
-        rules += [charge <= cp.multiply(car["p_charge_kw"] * wide, way), give <= cp.multiply(car["p_discharge_kw"] * wide, 1 - way),
-                  drawn <= most * flow, given <= most * (1 - flow)]
+        rules += [
+            charge <= cp.multiply(car["p_charge_kw"] * wide, way),
+            give <= cp.multiply(car["p_discharge_kw"] * wide, 1 - way),
+            drawn <= most * flow,
+            given <= most * (1 - flow),
+        ]
     problem = cp.Problem(cp.Minimize(cost), rules)
-    problem.solve(**({"solver": cp.SCIPY, "scipy_options": {"mip_rel_gap": 1e-9}} if whole else {"solver": cp.CLARABEL}))
+    problem.solve(
+        **(
+            {"solver": cp.SCIPY, "scipy_options": {"mip_rel_gap": 1e-9}}
+            if whole
+            else {"solver": cp.CLARABEL}
+        )
+    )
     assert problem.status == "optimal"
     return problem.value
 
@@ -379,22 +562,40 @@ def reference(storage, diary, prices, site=Site(), wear=0.0, whole=False):
 def fleet(rng, cars, steps, dt_h=1.0):
     """Cars of many kinds that all make a trip: a step of which half is spent at the plug, driving, a step that is a quarter at the plug again."""
     draw = rng.uniform
-    storage = Storage(energy_kwh=draw(30, 90, cars), soc_min=draw(0.05, 0.2, cars), soc_max=draw(0.8, 1.0, cars), p_charge_kw=draw(5, 12, cars),
-                      p_discharge_kw=draw(3, 11, cars), eta_charge=draw(0.88, 0.98, cars), eta_discharge=draw(0.88, 0.98, cars))
-    plugged, drive, promise = np.ones((cars, steps)), np.zeros((cars, steps)), np.zeros((cars, steps))
+    storage = Storage(
+        energy_kwh=draw(30, 90, cars),
+        soc_min=draw(0.05, 0.2, cars),
+        soc_max=draw(0.8, 1.0, cars),
+        p_charge_kw=draw(5, 12, cars),
+        p_discharge_kw=draw(3, 11, cars),
+        eta_charge=draw(0.88, 0.98, cars),
+        eta_discharge=draw(0.88, 0.98, cars),
+    )
+    plugged, drive, promise = (
+        np.ones((cars, steps)),
+        np.zeros((cars, steps)),
+        np.zeros((cars, steps)),
+    )
     for i in range(cars):
-        leave, back = rng.integers(steps // 3, steps // 2), rng.integers(steps // 2 + 1, 2 * steps // 3)
+        leave, back = (
+            rng.integers(steps // 3, steps // 2),
+            rng.integers(steps // 2 + 1, 2 * steps // 3),
+        )
         plugged[i, leave:back], plugged[i, leave - 1], plugged[i, back] = 0.0, 0.5, 0.25
         promise[i, leave - 1], promise[i, back] = draw(0.5, 0.6), storage.soc_min[i]
-        drive[i, leave:back + 1] = draw(0.1, 0.3) * storage.energy_kwh[i] / (back + 1 - leave)
-    diary = Diary(soc_start=draw(0.3, 0.5, cars), plugged=plugged, drive_kwh=drive, soc_promise=promise)
+        drive[i, leave : back + 1] = draw(0.1, 0.3) * storage.energy_kwh[i] / (back + 1 - leave)
+    diary = Diary(
+        soc_start=draw(0.3, 0.5, cars), plugged=plugged, drive_kwh=drive, soc_promise=promise
+    )
     return (one_of(storage), one_of(diary)) if cars == 1 else (storage, diary)
 
 
 def one_of(record, i=0):
     """A car of a fleet, as plain numbers and rows."""
     values = {name: getattr(record, name) for name in record.__dataclass_fields__}
-    return replace(record, **{name: value[i] if np.ndim(value) else value for name, value in values.items()})
+    return replace(
+        record, **{name: value[i] if np.ndim(value) else value for name, value in values.items()}
+    )
 
 
 def peak_of(rng, steps, **fields):
@@ -408,15 +609,39 @@ INSTANCES = {
     "one car, two prices": (1, 24, {"share": 0.6}),
     "two prices, load behind the meter": (1, 24, {"share": 0.5, "load": 6.0, "wear": 0.01}),
     "nothing is paid for export": (1, 24, {"share": 0.0, "load": 3.0}),
-    "one price, load and limits": (1, 24, {"load": 4.0, "site": {"import_limit_kw": 7.0, "export_limit_kw": 2.0}}),
+    "one price, load and limits": (
+        1,
+        24,
+        {"load": 4.0, "site": {"import_limit_kw": 7.0, "export_limit_kw": 2.0}},
+    ),
     "demand charge": (1, 24, {"load": 9.0, "peaks": lambda rng: (Peak(price_per_kw=1.5),)}),
-    "demand charge, means, some hours, an old peak": (1, 24, {"load": 9.0, "share": 0.7, "peaks": lambda rng: (
-        peak_of(rng, 24, interval_steps=3), peak_of(rng, 24, already_kw=5.0), Peak(price_per_kw=2.0, interval_steps=2, already_kw=3.0))}),
+    "demand charge, means, some hours, an old peak": (
+        1,
+        24,
+        {
+            "load": 9.0,
+            "share": 0.7,
+            "peaks": lambda rng: (
+                peak_of(rng, 24, interval_steps=3),
+                peak_of(rng, 24, already_kw=5.0),
+                Peak(price_per_kw=2.0, interval_steps=2, already_kw=3.0),
+            ),
+        },
+    ),
     "six cars, one price, wear": (6, 24, {"wear": 0.02}),
     "five cars, two prices, load": (5, 24, {"load": 15.0, "share": 0.4}),
     "twelve cars, import limit": (12, 18, {"load": 20.0, "site": {"import_limit_kw": 60.0}}),
-    "twenty cars, two prices, demand charge, limits": (20, 18, {"load": 20.0, "share": 0.8, "site": {"import_limit_kw": 80.0, "export_limit_kw": 15.0},
-                                                               "peaks": lambda rng: (Peak(price_per_kw=1.0, interval_steps=3),), "wear": 0.01}),
+    "twenty cars, two prices, demand charge, limits": (
+        20,
+        18,
+        {
+            "load": 20.0,
+            "share": 0.8,
+            "site": {"import_limit_kw": 80.0, "export_limit_kw": 15.0},
+            "peaks": lambda rng: (Peak(price_per_kw=1.0, interval_steps=3),),
+            "wear": 0.01,
+        },
+    ),
 }
 
 
@@ -426,15 +651,25 @@ def test_optimum_agrees_with_cvxpy(name):
     rng = np.random.default_rng(len(name))
     storage, diary = fleet(rng, cars, steps)
     buy = rng.uniform(0.05, 0.4, steps)
-    prices = Prices(dt_h=extra.get("dt_h", 1.0), buy_per_kwh=buy, sell_per_kwh=buy * extra["share"] if "share" in extra else None,
-                    peaks=extra["peaks"](rng) if "peaks" in extra else ())
+    prices = Prices(
+        dt_h=extra.get("dt_h", 1.0),
+        buy_per_kwh=buy,
+        sell_per_kwh=buy * extra["share"] if "share" in extra else None,
+        peaks=extra["peaks"](rng) if "peaks" in extra else (),
+    )
     if prices.dt_h < 1:
         diary = replace(diary, soc_promise=0.7 * diary.soc_promise)
-    site = Site(load_kw=extra["load"] * rng.uniform(-0.5, 1.0, steps) if "load" in extra else 0.0, **extra.get("site", {}))
+    site = Site(
+        load_kw=extra["load"] * rng.uniform(-0.5, 1.0, steps) if "load" in extra else 0.0,
+        **extra.get("site", {}),
+    )
     wear = extra.get("wear", 0.0)
     plan = optimise(storage, diary, prices, site, wear_per_kwh=wear)
     assert_sound(plan, storage, diary, prices.dt_h)
-    assert plan.import_kw.max() <= site.import_limit_kw + 1e-6 and plan.export_kw.max() <= site.export_limit_kw + 1e-6
+    assert (
+        plan.import_kw.max() <= site.import_limit_kw + 1e-6
+        and plan.export_kw.max() <= site.export_limit_kw + 1e-6
+    )
     assert plan.cost == pytest.approx(reference(storage, diary, prices, site, wear), rel=1e-6)
     assert plan.binaries == 0
 
@@ -442,25 +677,46 @@ def test_optimum_agrees_with_cvxpy(name):
 # ------------------------------------------------------------------------------------------------- where burning would pay
 
 
-@pytest.mark.parametrize("name, cars, load, share, wear, peaks", [
-    ("negative prices", 1, 0.0, None, 0.0, ()),
-    ("negative prices, wear", 1, 0.0, None, 0.004, ()),
-    ("export above import, load", 1, 5.0, 1.3, 0.0, ()),
-    ("export above import", 1, 0.0, 1.5, 0.01, ()),
-    ("negative price, export unpaid", 1, -2.0, 0.0, 0.0, ()),
-    ("three cars, negative prices, demand charge", 3, 4.0, None, 0.0, (Peak(price_per_kw=0.2, interval_steps=2),)),
-])
-def test_optimum_with_directions_agrees_with_a_programme_of_whole_numbers(name, cars, load, share, wear, peaks):
+@pytest.mark.parametrize(
+    "name, cars, load, share, wear, peaks",
+    [
+        ("negative prices", 1, 0.0, None, 0.0, ()),
+        ("negative prices, wear", 1, 0.0, None, 0.004, ()),
+        ("export above import, load", 1, 5.0, 1.3, 0.0, ()),
+        ("export above import", 1, 0.0, 1.5, 0.01, ()),
+        ("negative price, export unpaid", 1, -2.0, 0.0, 0.0, ()),
+        (
+            "three cars, negative prices, demand charge",
+            3,
+            4.0,
+            None,
+            0.0,
+            (Peak(price_per_kw=0.2, interval_steps=2),),
+        ),
+    ],
+)
+def test_optimum_with_directions_agrees_with_a_programme_of_whole_numbers(
+    name, cars, load, share, wear, peaks
+):
     rng = np.random.default_rng(len(name))
     storage, diary = fleet(rng, cars, 12)
-    storage, diary = replace(storage, energy_kwh=storage.energy_kwh / 4), replace(diary, drive_kwh=diary.drive_kwh / 4)  # small, so that it is often full
+    storage, diary = (
+        replace(storage, energy_kwh=storage.energy_kwh / 4),
+        replace(diary, drive_kwh=diary.drive_kwh / 4),
+    )  # small, so that it is often full
     buy = rng.uniform(-0.3, 0.05, 12) if "negative" in name else rng.uniform(0.05, 0.3, 12)
-    prices = Prices(dt_h=1.0, buy_per_kwh=buy, sell_per_kwh=None if share is None else share * buy, peaks=peaks)
+    prices = Prices(
+        dt_h=1.0, buy_per_kwh=buy, sell_per_kwh=None if share is None else share * buy, peaks=peaks
+    )
     plan = optimise(storage, diary, prices, Site(load_kw=load), wear_per_kwh=wear)
     assert_sound(plan, storage, diary, 1.0)
-    assert plan.cost == pytest.approx(reference(storage, diary, prices, Site(load_kw=load), wear, whole=True), rel=1e-6)
+    assert plan.cost == pytest.approx(
+        reference(storage, diary, prices, Site(load_kw=load), wear, whole=True), rel=1e-6
+    )
     assert plan.binaries > 0
-    assert plan.cost > reference(storage, diary, prices, Site(load_kw=load), wear) + 1e-4, "the instance must be one in which burning would pay"
+    assert plan.cost > reference(storage, diary, prices, Site(load_kw=load), wear) + 1e-4, (
+        "the instance must be one in which burning would pay"
+    )
 
 
 @pytest.mark.parametrize("wear", [0.0, 0.005, 0.02])
@@ -468,7 +724,12 @@ def test_optimum_with_directions_agrees_with_a_programme_of_whole_numbers(name, 
 def test_burning_starts_at_the_price_of_8_11(wear, factor, burns):
     """A full car and one price: below the threshold there is nothing to do but burn, and that is forbidden."""
     price = factor * burning_price(CAR, wear) - (0.0 if wear else 0.001 * (1 if burns else -1))
-    plan = optimise(CAR, plugged_in(2, soc_start=0.9, soc_promise=0.9), Prices(dt_h=1.0, buy_per_kwh=[price, price]), wear_per_kwh=wear)
+    plan = optimise(
+        CAR,
+        plugged_in(2, soc_start=0.9, soc_promise=0.9),
+        Prices(dt_h=1.0, buy_per_kwh=[price, price]),
+        wear_per_kwh=wear,
+    )
     assert (plan.binaries > 0) == burns
     assert plan.p_kw == pytest.approx(0.0, abs=1e-6)
 
@@ -478,28 +739,44 @@ def test_burning_starts_at_the_price_of_8_11(wear, factor, burns):
 def test_burning_between_two_prices_starts_where_8_11_says(wear, factor, burns):
     """One step and an empty car: it could only sell what it buys in the same moment."""
     sell = factor * (0.2 + wear * CAR.eta_charge) / CAR.eta_round_trip
-    plan = optimise(CAR, plugged_in(1, soc_start=CAR.soc_min), Prices(dt_h=1.0, buy_per_kwh=[0.2], sell_per_kwh=[sell]), wear_per_kwh=wear)
+    plan = optimise(
+        CAR,
+        plugged_in(1, soc_start=CAR.soc_min),
+        Prices(dt_h=1.0, buy_per_kwh=[0.2], sell_per_kwh=[sell]),
+        wear_per_kwh=wear,
+    )
     assert (plan.binaries > 0) == burns
     assert plan.cost == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_meter_does_not_buy_from_itself():
     """Export pays more than import costs: import and export at once would be a money machine, and is not one."""
-    plan = optimise(CAR, plugged_in(3, soc_promise=0.5), Prices(dt_h=1.0, buy_per_kwh=[0.1] * 3, sell_per_kwh=[0.105] * 3), Site(load_kw=4.0))
+    plan = optimise(
+        CAR,
+        plugged_in(3, soc_promise=0.5),
+        Prices(dt_h=1.0, buy_per_kwh=[0.1] * 3, sell_per_kwh=[0.105] * 3),
+        Site(load_kw=4.0),
+    )
     assert plan.binaries > 0
     assert plan.cost == pytest.approx(1.2)
 
 
 def test_burning_price_by_hand():
-    assert burning_price(replace(CAR, eta_charge=0.8, eta_discharge=0.5), 0.06) == pytest.approx(-0.06 * 0.8 / 0.6)
+    assert burning_price(replace(CAR, eta_charge=0.8, eta_discharge=0.5), 0.06) == pytest.approx(
+        -0.06 * 0.8 / 0.6
+    )
     assert burning_price(CAR, 0.0) == 0.0
     assert burning_price(replace(CAR, eta_charge=1.0, eta_discharge=1.0), 0.06) == -np.inf
-    assert burning_price(replace(CAR, eta_charge=np.array([0.8, 1.0]), eta_discharge=np.array([0.5, 1.0])), 0.06).tolist() == pytest.approx([-0.08, -np.inf])
+    assert burning_price(
+        replace(CAR, eta_charge=np.array([0.8, 1.0]), eta_discharge=np.array([0.5, 1.0])), 0.06
+    ).tolist() == pytest.approx([-0.08, -np.inf])
 
 
 # ----------------------------------------------------------------------------------------------------------- invariants
 
-PRICES = st.lists(st.integers(5, 40), min_size=18, max_size=18).map(lambda cents: np.array(cents) / 100)
+PRICES = st.lists(st.integers(5, 40), min_size=18, max_size=18).map(
+    lambda cents: np.array(cents) / 100
+)
 SEEDS = st.integers(0, 10_000)
 RATIOS = st.sampled_from([0.0, 0.5, 1.0])
 
@@ -514,9 +791,34 @@ def test_hindsight_beats_every_other_plan(seed, buy, ratio, wear):
     car, diary = fleet(np.random.default_rng(seed), 1, 18)
     prices, site = market(buy, ratio), Site(load_kw=np.linspace(0, 5, 18))
     best = optimise(car, diary, prices, site, wear_per_kwh=wear)
-    knows = rolling(car, diary, prices, lambda k, steps: buy[k:k + steps], site, every=5, horizon=18, wear_per_kwh=wear)
-    guesses = rolling(car, diary, prices, lambda k, steps: np.full(steps, buy[k]), site, every=3, horizon=6, wear_per_kwh=wear)
-    thumb = follow(car, diary, prices, 8.0 * best_hours(buy, np.repeat([0, 1], 9), 3, 2), site, wear_per_kwh=wear)
+    knows = rolling(
+        car,
+        diary,
+        prices,
+        lambda k, steps: buy[k : k + steps],
+        site,
+        every=5,
+        horizon=18,
+        wear_per_kwh=wear,
+    )
+    guesses = rolling(
+        car,
+        diary,
+        prices,
+        lambda k, steps: np.full(steps, buy[k]),
+        site,
+        every=3,
+        horizon=6,
+        wear_per_kwh=wear,
+    )
+    thumb = follow(
+        car,
+        diary,
+        prices,
+        8.0 * best_hours(buy, np.repeat([0, 1], 9), 3, 2),
+        site,
+        wear_per_kwh=wear,
+    )
     for plan in (best, knows, guesses, thumb):
         assert_sound(plan, car, diary, 1.0)
     assert knows.cost == pytest.approx(best.cost, abs=1e-6)
@@ -536,7 +838,9 @@ def test_a_one_way_car_is_never_cheaper(seed, buy, ratio):
 @given(SEEDS, PRICES, st.floats(0.0, 0.1), st.floats(0.001, 0.1))
 def test_more_wear_never_gives_more_discharge(seed, buy, wear, more):
     car, diary = fleet(np.random.default_rng(seed), 1, 18)
-    light, heavy = (optimise(car, diary, market(buy, 1.0), wear_per_kwh=w) for w in (wear, wear + more))
+    light, heavy = (
+        optimise(car, diary, market(buy, 1.0), wear_per_kwh=w) for w in (wear, wear + more)
+    )
     assert heavy.discharged_kwh <= light.discharged_kwh + 1e-4
     assert heavy.cost >= light.cost - 1e-6
 
@@ -545,8 +849,16 @@ def test_more_wear_never_gives_more_discharge(seed, buy, wear, more):
 @given(SEEDS, PRICES, st.floats(0.1, 20.0))
 def test_cost_is_homogeneous_in_prices(seed, buy, factor):
     car, diary = fleet(np.random.default_rng(seed), 1, 18)
-    cost = [optimise(car, diary, market(f * buy, 0.7, peaks=(Peak(price_per_kw=0.8 * f, interval_steps=2),)), Site(load_kw=3.0), wear_per_kwh=0.02 * f).cost
-            for f in (1.0, factor)]
+    cost = [
+        optimise(
+            car,
+            diary,
+            market(f * buy, 0.7, peaks=(Peak(price_per_kw=0.8 * f, interval_steps=2),)),
+            Site(load_kw=3.0),
+            wear_per_kwh=0.02 * f,
+        ).cost
+        for f in (1.0, factor)
+    ]
     assert cost[1] == pytest.approx(factor * cost[0], rel=1e-6, abs=1e-6)
 
 
@@ -554,8 +866,17 @@ def test_cost_is_homogeneous_in_prices(seed, buy, factor):
 @given(SEEDS, PRICES, st.integers(2, 6))
 def test_equal_cars_that_share_nothing_cost_what_one_costs(seed, buy, cars):
     car, diary = fleet(np.random.default_rng(seed), 1, 18)
-    rows = Diary(soc_start=diary.soc_start, **{name: np.tile(getattr(diary, name), (cars, 1)) for name in ("plugged", "drive_kwh", "soc_promise")})
-    together, alone = optimise(car, rows, market(buy, 1.0), wear_per_kwh=0.01), optimise(car, diary, market(buy, 1.0), wear_per_kwh=0.01)
+    rows = Diary(
+        soc_start=diary.soc_start,
+        **{
+            name: np.tile(getattr(diary, name), (cars, 1))
+            for name in ("plugged", "drive_kwh", "soc_promise")
+        },
+    )
+    together, alone = (
+        optimise(car, rows, market(buy, 1.0), wear_per_kwh=0.01),
+        optimise(car, diary, market(buy, 1.0), wear_per_kwh=0.01),
+    )
     assert_sound(together, car, rows, 1.0)
     assert together.cost == pytest.approx(cars * alone.cost, rel=1e-6, abs=1e-6)
 
@@ -573,28 +894,62 @@ def test_cars_that_share_nothing_are_planned_as_if_alone():
 def test_ties_between_equal_cars_do_not_move_the_optimum():
     """One cheap hour for two hours' need and a demand charge that all six share: many plans, one cost."""
     diary = Diary(soc_start=0.5, plugged=np.ones((6, 8)), soc_promise=np.r_[np.zeros(7), 0.7])
-    prices = market(np.array([0.3, 0.2, 0.1, 0.1, 0.1, 0.2, 0.3, 0.4]), 0.0, peaks=(Peak(price_per_kw=0.4),))
-    assert optimise(CAR, diary, prices).cost == pytest.approx(reference(CAR, diary, prices), rel=1e-6)
+    prices = market(
+        np.array([0.3, 0.2, 0.1, 0.1, 0.1, 0.2, 0.3, 0.4]), 0.0, peaks=(Peak(price_per_kw=0.4),)
+    )
+    assert optimise(CAR, diary, prices).cost == pytest.approx(
+        reference(CAR, diary, prices), rel=1e-6
+    )
 
 
 def test_the_shift_that_breaks_ties_never_pays_for_burning():
     """What one way gains by it the other way loses, so that even cars that hardly lose anything have no reason to."""
     car = replace(CAR, eta_charge=0.99999, eta_discharge=0.99999)
-    assert optimise(car, Diary(soc_start=0.5, plugged=np.ones((3, 12))), market(np.full(12, 0.2), 1.0)).binaries == 0
+    assert (
+        optimise(
+            car, Diary(soc_start=0.5, plugged=np.ones((3, 12))), market(np.full(12, 0.2), 1.0)
+        ).binaries
+        == 0
+    )
 
 
-@pytest.mark.parametrize("carry_out", [lambda car, diary, prices: optimise(car, diary, prices), lambda car, diary, prices: follow(car, diary, prices, 8.0)],
-                         ids=["optimise", "follow"])
+@pytest.mark.parametrize(
+    "carry_out",
+    [
+        lambda car, diary, prices: optimise(car, diary, prices),
+        lambda car, diary, prices: follow(car, diary, prices, 8.0),
+    ],
+    ids=["optimise", "follow"],
+)
 def test_a_car_plugged_in_half_of_each_step_is_not_sold_below_its_window(carry_out):
-    plan = carry_out(CAR, Diary(soc_start=0.3, plugged=np.full(6, 0.5)), market(np.linspace(0.1, 0.4, 6), 1.0))
+    plan = carry_out(
+        CAR, Diary(soc_start=0.3, plugged=np.full(6, 0.5)), market(np.linspace(0.1, 0.4, 6), 1.0)
+    )
     assert plan.soc.min() >= CAR.soc_min - 1e-6
 
 
 def test_a_year_of_quarter_hours():
-    time = pd.date_range("2025-01-01", "2026-01-01", freq="15min", inclusive="left", tz="Europe/Amsterdam")
-    diary = commuter(time, CAR, drive_kwh=9.0, leave_h=8.0, back_h=17.5, spread_h=0.5, soc_promise=0.8, rng=np.random.default_rng(1))
-    buy = 0.2 + 0.1 * np.sin(2 * np.pi * (time.hour - 13) / 24) + 0.02 * np.random.default_rng(2).standard_normal(len(time))
-    plan = optimise(CAR, diary, Prices(dt_h=0.25, buy_per_kwh=np.maximum(buy, 0.01)), wear_per_kwh=0.05)
+    time = pd.date_range(
+        "2025-01-01", "2026-01-01", freq="15min", inclusive="left", tz="Europe/Amsterdam"
+    )
+    diary = commuter(
+        time,
+        CAR,
+        drive_kwh=9.0,
+        leave_h=8.0,
+        back_h=17.5,
+        spread_h=0.5,
+        soc_promise=0.8,
+        rng=np.random.default_rng(1),
+    )
+    buy = (
+        0.2
+        + 0.1 * np.sin(2 * np.pi * (time.hour - 13) / 24)
+        + 0.02 * np.random.default_rng(2).standard_normal(len(time))
+    )
+    plan = optimise(
+        CAR, diary, Prices(dt_h=0.25, buy_per_kwh=np.maximum(buy, 0.01)), wear_per_kwh=0.05
+    )
     assert len(plan.p_kw) == 35_040
     assert_sound(plan, CAR, diary, 0.25)
     assert plan.discharged_kwh > 1000 and plan.binaries == 0
@@ -605,10 +960,22 @@ def test_a_year_of_quarter_hours():
 
 def test_priced_by_hand():
     """Two half hours: 2 kW given beside a load of 1 kW, then 3 kW taken beside 4 kW."""
-    peaks = (Peak(price_per_kw=10.0), Peak(price_per_kw=10.0, interval_steps=2), Peak(price_per_kw=10.0, already_kw=8.0),
-             Peak(price_per_kw=10.0, counts=[True, False]))
+    peaks = (
+        Peak(price_per_kw=10.0),
+        Peak(price_per_kw=10.0, interval_steps=2),
+        Peak(price_per_kw=10.0, already_kw=8.0),
+        Peak(price_per_kw=10.0, counts=[True, False]),
+    )
     p_kw, soc = np.array([2.0, -3.0]), np.array([0.4, 0.5])
-    plan = priced(CAR, plugged_in(2), Prices(dt_h=0.5, buy_per_kwh=[0.1, 0.2], sell_per_kwh=0.05, peaks=peaks), p_kw, soc, Site(load_kw=[1.0, 4.0]), 0.3)
+    plan = priced(
+        CAR,
+        plugged_in(2),
+        Prices(dt_h=0.5, buy_per_kwh=[0.1, 0.2], sell_per_kwh=0.05, peaks=peaks),
+        p_kw,
+        soc,
+        Site(load_kw=[1.0, 4.0]),
+        0.3,
+    )
     assert plan.import_kw.tolist() == [0.0, 7.0] and plan.export_kw.tolist() == [1.0, 0.0]
     assert plan.energy_cost == pytest.approx(0.5 * (0.2 * 7 - 0.05 * 1))
     assert plan.demand_cost == pytest.approx(70 + 35 + 80 + 0)
@@ -621,7 +988,10 @@ def test_a_table_of_one_car():
     prices = market(np.array([0.1, 0.2, 0.3]), 1.0)
     plan = optimise(CAR, plugged_in(3), prices)
     table = plan.table()
-    assert table.columns.tolist() == ["p_kw", "soc", "import_kw", "export_kw"] and table.index.name == "step"
+    assert (
+        table.columns.tolist() == ["p_kw", "soc", "import_kw", "export_kw"]
+        and table.index.name == "step"
+    )
     np.testing.assert_array_equal(table.p_kw, plan.p_kw)
     time = pd.date_range(MONDAY, periods=3, freq="h")
     assert plan.table(time).index.equals(time)
@@ -629,7 +999,9 @@ def test_a_table_of_one_car():
 
 def test_wear_of_several_cars_takes_each_cars_efficiency():
     two = replace(CAR, eta_discharge=np.array([0.8, 0.5]))
-    plan = priced(two, None, market(np.array([0.1]), 1.0), np.array([[4.0], [5.0]]), None, wear_per_kwh=0.1)
+    plan = priced(
+        two, None, market(np.array([0.1]), 1.0), np.array([[4.0], [5.0]]), None, wear_per_kwh=0.1
+    )
     assert plan.wear_cost == pytest.approx(0.1 * (4 / 0.8 + 5 / 0.5))
     assert plan.energy_cost == pytest.approx(-0.9)
 
@@ -642,12 +1014,20 @@ def test_wear_of_several_cars_takes_each_cars_efficiency():
 def test_floor_line_is_what_brute_force_finds(seed, cars):
     """At each step, over all later ones: what must be there then, less what full-power charging adds on balance until then."""
     storage, diary = fleet(np.random.default_rng(seed), cars, 12)
-    rows = [np.atleast_2d(a) for a in (floor_line(storage, diary, dt_h=0.5), diary.plugged, diary.drive_kwh, diary.soc_promise)]
+    rows = [
+        np.atleast_2d(a)
+        for a in (
+            floor_line(storage, diary, dt_h=0.5),
+            diary.plugged,
+            diary.drive_kwh,
+            diary.soc_promise,
+        )
+    ]
     for i, (floor, plugged, drive, promise) in enumerate(zip(*rows)):
         car = one_of(storage, i)
         net = (0.5 * car.eta_charge * car.p_charge_kw * plugged - drive) / car.energy_kwh
         own = [max(promise[k], car.soc_min if plugged[k] == 1 else 0.0) for k in range(12)]
-        brute = [max(own[j] - net[k + 1:j + 1].sum() for j in range(k, 12)) for k in range(12)]
+        brute = [max(own[j] - net[k + 1 : j + 1].sum() for j in range(k, 12)) for k in range(12)]
         np.testing.assert_allclose(floor, brute, atol=1e-12)
 
 
@@ -727,29 +1107,66 @@ def test_best_hours_of_a_day_that_is_too_short_charges():
 def test_rolling_keeps_a_promise_just_behind_its_horizon():
     """Planned two steps ahead, a promise that takes six hours of charging is kept only if the plan knows of it before."""
     diary = plugged_in(8, soc_start=0.15, soc_promise=np.r_[np.zeros(7), 0.85])
-    plan = rolling(CAR, diary, market(np.linspace(0.4, 0.1, 8), 1.0), lambda k, steps: np.linspace(0.4, 0.1, 8)[k:k + steps], every=1, horizon=2)
+    plan = rolling(
+        CAR,
+        diary,
+        market(np.linspace(0.4, 0.1, 8), 1.0),
+        lambda k, steps: np.linspace(0.4, 0.1, 8)[k : k + steps],
+        every=1,
+        horizon=2,
+    )
     assert plan.soc[-1] == pytest.approx(0.85)
     assert_sound(plan, CAR, diary, 1.0)
 
 
-@pytest.mark.parametrize("counts, interval, expected", [
-    (None, 1, [0, 0, 10, 0]), ([True] * 4, 1, [0, 0, 10, 0]), ([False, False, True, True], 1, [0, 0, 5, 5]), (None, 2, [0, 0, 10, 0])])
+@pytest.mark.parametrize(
+    "counts, interval, expected",
+    [
+        (None, 1, [0, 0, 10, 0]),
+        ([True] * 4, 1, [0, 0, 10, 0]),
+        ([False, False, True, True], 1, [0, 0, 5, 5]),
+        (None, 2, [0, 0, 10, 0]),
+    ],
+)
 def test_rolling_carries_the_peak_reached_so_far(counts, interval, expected):
     """Ten kW of load in the first hour, if they are billed anyway, make ten kW of charging free in the third; else it is spread."""
     car = replace(CAR, p_discharge_kw=0.0, eta_charge=0.9)
     diary = plugged_in(4, soc_promise=np.array([0, 0, 0, 0.5 + 9 / 60]))
-    prices = market(np.array([0.3, 0.3, 0.1, 0.3]), 1.0, peaks=(Peak(price_per_kw=20.0, counts=counts, interval_steps=interval),))
-    plan = rolling(car, diary, prices, lambda k, steps: prices.buy_per_kwh[k:k + steps], Site(load_kw=[10.0, 0, 0, 0]), every=2, horizon=2)
+    prices = market(
+        np.array([0.3, 0.3, 0.1, 0.3]),
+        1.0,
+        peaks=(Peak(price_per_kw=20.0, counts=counts, interval_steps=interval),),
+    )
+    plan = rolling(
+        car,
+        diary,
+        prices,
+        lambda k, steps: prices.buy_per_kwh[k : k + steps],
+        Site(load_kw=[10.0, 0, 0, 0]),
+        every=2,
+        horizon=2,
+    )
     assert plan.p_kw == pytest.approx(-np.array(expected, dtype=float), abs=1e-6)
 
 
 def test_rolling_with_foresight_is_the_optimum_under_limits_and_two_demand_charges():
     """The evening has a charge of its own; neither peak may stand in for the other when they are carried."""
     buy, steps = np.random.default_rng(4).uniform(0.05, 0.4, 12), np.arange(12)
-    site = Site(load_kw=np.where(steps // 4 == 1, 9.0, 1.0), import_limit_kw=10.0, export_limit_kw=1.5)
-    prices = market(buy, 0.8, peaks=(Peak(price_per_kw=1.0, interval_steps=2), Peak(price_per_kw=3.0, counts=steps >= 8, already_kw=0.5)))
+    site = Site(
+        load_kw=np.where(steps // 4 == 1, 9.0, 1.0), import_limit_kw=10.0, export_limit_kw=1.5
+    )
+    prices = market(
+        buy,
+        0.8,
+        peaks=(
+            Peak(price_per_kw=1.0, interval_steps=2),
+            Peak(price_per_kw=3.0, counts=steps >= 8, already_kw=0.5),
+        ),
+    )
     diary = plugged_in(12, soc_start=0.8, soc_promise=np.r_[np.zeros(6), 0.4, np.zeros(4), 0.7])
-    plan = rolling(CAR, diary, prices, lambda k, steps: buy[k:k + steps], site, every=2, horizon=12)
+    plan = rolling(
+        CAR, diary, prices, lambda k, steps: buy[k : k + steps], site, every=2, horizon=12
+    )
     assert plan.cost == pytest.approx(optimise(CAR, diary, prices, site).cost, rel=1e-7)
     assert plan.import_kw.max() <= 10.0 + 1e-6 and plan.export_kw.max() == pytest.approx(1.5)
 
@@ -758,7 +1175,14 @@ def test_rolling_believes_its_forecast_and_pays_the_true_price():
     """Told that the second hour is the cheap one, the car charges then."""
     true = np.array([0.1, 0.4])
     diary = plugged_in(2, soc_promise=np.array([0.0, 0.5 + 9.4 / 60]))
-    plan = rolling(replace(CAR, p_discharge_kw=0.0), diary, market(true, 1.0), lambda k, steps: true[::-1][k:k + steps], every=1, horizon=2)
+    plan = rolling(
+        replace(CAR, p_discharge_kw=0.0),
+        diary,
+        market(true, 1.0),
+        lambda k, steps: true[::-1][k : k + steps],
+        every=1,
+        horizon=2,
+    )
     assert plan.p_kw == pytest.approx([0.0, -10.0], abs=1e-6)
     assert plan.energy_cost == pytest.approx(4.0)
 
@@ -779,47 +1203,95 @@ LATE = plugged_in(8, soc_promise=np.r_[np.zeros(7), 0.8])
 
 def test_a_limit_that_is_too_low_is_answered_with_the_least_that_does():
     """0.2 of 52 kWh at 0.8 within two hours is 6.5 kW, beside a load of 1 kW."""
-    car, diary = replace(CAR, energy_kwh=52.0, eta_charge=0.8), plugged_in(2, soc_promise=np.array([0.0, 0.7]))
+    car, diary = (
+        replace(CAR, energy_kwh=52.0, eta_charge=0.8),
+        plugged_in(2, soc_promise=np.array([0.0, 0.7])),
+    )
     prices = market(np.array([0.1, 0.3]), 1.0)
     words = sentence(lambda: optimise(car, diary, prices, Site(load_kw=1.0, import_limit_kw=5.0)))
     assert "import_limit_kw = 5 kW" in words and "at least 7.5 kW" in words
-    assert optimise(car, diary, prices, Site(load_kw=1.0, import_limit_kw=7.5 + 1e-6)).import_kw.max() == pytest.approx(7.5)
-    assert "import_limit_kw" in sentence(lambda: optimise(car, diary, prices, Site(load_kw=1.0, import_limit_kw=0.99 * 7.5)))
+    assert optimise(
+        car, diary, prices, Site(load_kw=1.0, import_limit_kw=7.5 + 1e-6)
+    ).import_kw.max() == pytest.approx(7.5)
+    assert "import_limit_kw" in sentence(
+        lambda: optimise(car, diary, prices, Site(load_kw=1.0, import_limit_kw=0.99 * 7.5))
+    )
 
 
 @pytest.mark.parametrize("promise", [0.7, 0.71, 0.712, 0.737])
 def test_the_limit_that_the_sentence_names_is_enough(promise):
-    diary, site = plugged_in(3, soc_promise=np.array([0.0, 0.0, promise])), Site(load_kw=1.0, import_limit_kw=2.0)
-    named = float(re.search(r"at least ([\d.]+) kW", sentence(lambda: optimise(CAR, diary, market(np.full(3, 0.2), 1.0), site)))[1])
+    diary, site = (
+        plugged_in(3, soc_promise=np.array([0.0, 0.0, promise])),
+        Site(load_kw=1.0, import_limit_kw=2.0),
+    )
+    named = float(
+        re.search(
+            r"at least ([\d.]+) kW",
+            sentence(lambda: optimise(CAR, diary, market(np.full(3, 0.2), 1.0), site)),
+        )[1]
+    )
     optimise(CAR, diary, market(np.full(3, 0.2), 1.0), replace(site, import_limit_kw=named + 1e-6))
 
 
 def test_the_load_alone_is_above_the_limit():
-    words = sentence(lambda: optimise(replace(CAR, p_discharge_kw=2.0), plugged_in(4), market(np.full(4, 0.2), 1.0), Site(load_kw=[1, 1, 9, 1], import_limit_kw=5.0)))
+    words = sentence(
+        lambda: optimise(
+            replace(CAR, p_discharge_kw=2.0),
+            plugged_in(4),
+            market(np.full(4, 0.2), 1.0),
+            Site(load_kw=[1, 1, 9, 1], import_limit_kw=5.0),
+        )
+    )
     assert "at least 7.0 kW" in words and "step 2" in words
 
 
 @pytest.mark.parametrize("horizon", [2, 4])
 def test_rolling_names_an_impossible_trip_as_optimise_does(horizon):
     """Not a step of the window, not a soc that nobody promised, and no word of per cent."""
-    diary = Diary(soc_start=0.9, plugged=np.r_[np.ones(4), np.zeros(4)], drive_kwh=np.r_[np.zeros(5), 30.0, 0.0, 35.0])
+    diary = Diary(
+        soc_start=0.9,
+        plugged=np.r_[np.ones(4), np.zeros(4)],
+        drive_kwh=np.r_[np.zeros(5), 30.0, 0.0, 35.0],
+    )
     assert "cannot make the trip in step 7" in sentence(lambda: optimise(CAR, diary, FLAT8))
     words = sentence(lambda: rolling(CAR, diary, FLAT8, guess, every=1, horizon=horizon))
     assert "per cent" not in words and "step 7" in words
 
 
 NOON = hours([1, 1, 1, 1, 1, 1], start="2025-07-07 12:00")
-TABLE = pd.DataFrame({"arrival": pd.date_range("2025-07-07 08:00", periods=5, freq="D"), "departure": pd.date_range("2025-07-07 16:00", periods=5, freq="D"),
-                      "delivered_kwh": [3.0, 4.0, 5.0, 6.0, 7.0]})
+TABLE = pd.DataFrame(
+    {
+        "arrival": pd.date_range("2025-07-07 08:00", periods=5, freq="D"),
+        "departure": pd.date_range("2025-07-07 16:00", periods=5, freq="D"),
+        "delivered_kwh": [3.0, 4.0, 5.0, 6.0, 7.0],
+    }
+)
 YEAR = pd.date_range("2025-01-01", "2026-01-01", freq="h", inclusive="left", tz="Europe/Amsterdam")
 
 
 def home(time=YEAR, **fields):
-    return commuter(time, CAR, **{"drive_kwh": 9.0, "leave_h": 8.0, "back_h": 17.5, "spread_h": 0.5, "soc_promise": 0.8, "rng": np.random.default_rng(3)} | fields)
+    return commuter(
+        time,
+        CAR,
+        **{
+            "drive_kwh": 9.0,
+            "leave_h": 8.0,
+            "back_h": 17.5,
+            "spread_h": 0.5,
+            "soc_promise": 0.8,
+            "rng": np.random.default_rng(3),
+        }
+        | fields,
+    )
 
 
 def work(time=YEAR, table=TABLE, **fields):
-    return workplace(time, table, CAR, **{"presence": 1.0, "soc_promise": 0.8, "rng": np.random.default_rng(3)} | fields)
+    return workplace(
+        time,
+        table,
+        CAR,
+        **{"presence": 1.0, "soc_promise": 0.8, "rng": np.random.default_rng(3)} | fields,
+    )
 
 
 def guess(k, steps):
@@ -827,89 +1299,303 @@ def guess(k, steps):
 
 
 BAD = {
-    "efficiency in per cent": (lambda: spread_profit(20.0, 0.08, 0.2, eta_round_trip=90), "eta_round_trip is 90", "not per cent"),
-    "no efficiency": (lambda: spread_profit(20.0, 0.08, 0.2, eta_round_trip=0.0), "eta_round_trip is 0", "above 0"),
-    "negative energy": (lambda: spread_profit(-1.0, 0.08, 0.2, eta_round_trip=0.9), "sold_kwh is -1 kWh"),
-    "profit above the spread": (lambda: implied_efficiency(3.0, 20.0, 0.08, 0.2), "profit = 3.0", "at most 2.4"),
-    "profit that needs no energy": (lambda: implied_efficiency(5.0, 20.0, 0.08, 0.2), "outside 0..1"),
+    "efficiency in per cent": (
+        lambda: spread_profit(20.0, 0.08, 0.2, eta_round_trip=90),
+        "eta_round_trip is 90",
+        "not per cent",
+    ),
+    "no efficiency": (
+        lambda: spread_profit(20.0, 0.08, 0.2, eta_round_trip=0.0),
+        "eta_round_trip is 0",
+        "above 0",
+    ),
+    "negative energy": (
+        lambda: spread_profit(-1.0, 0.08, 0.2, eta_round_trip=0.9),
+        "sold_kwh is -1 kWh",
+    ),
+    "profit above the spread": (
+        lambda: implied_efficiency(3.0, 20.0, 0.08, 0.2),
+        "profit = 3.0",
+        "at most 2.4",
+    ),
+    "profit that needs no energy": (
+        lambda: implied_efficiency(5.0, 20.0, 0.08, 0.2),
+        "outside 0..1",
+    ),
     "interest in per cent": (lambda: annuity(10.0, 10), "rate is 10", "not per cent"),
     "no years": (lambda: annuity(0.1, 0), "years is 0 years", "above 0"),
-    "discount in per cent": (lambda: net_present_value(8.0, [1.0, 2.0]), "rate is 8", "not per cent"),
-    "dispatch in per cent": (lambda: regulation_revenue(15.0, 100.0, capacity_per_kw_h=0.04, energy_per_kwh=0.1, dispatch=10), "dispatch is 10", "at most 1"),
-    "half an interval": (lambda: demand_saving(np.ones(7), np.ones(7), 1.0, interval_steps=3), "7 steps", "intervals of 3 steps"),
+    "discount in per cent": (
+        lambda: net_present_value(8.0, [1.0, 2.0]),
+        "rate is 8",
+        "not per cent",
+    ),
+    "dispatch in per cent": (
+        lambda: regulation_revenue(
+            15.0, 100.0, capacity_per_kw_h=0.04, energy_per_kwh=0.1, dispatch=10
+        ),
+        "dispatch is 10",
+        "at most 1",
+    ),
+    "half an interval": (
+        lambda: demand_saving(np.ones(7), np.ones(7), 1.0, interval_steps=3),
+        "7 steps",
+        "intervals of 3 steps",
+    ),
     "tariff unknown": (lambda: tariff("cheap"), "'cheap'", "sce_tou_ev_4"),
     "tariff without periods": (lambda: replace(HAND, energy=[]), "'by hand'", "no energy periods"),
-    "tariff of Sundays": (lambda: replace(HAND, demand=[HAND.demand[0] | {"days": "sundays"}]), "'by hand'", "cannot be read", "sundays"),
-    "tariff after midnight": (lambda: replace(HAND, energy=[HAND.energy[0] | {"from_h": 22, "to_h": 6}]), "cannot be read"),
+    "tariff of Sundays": (
+        lambda: replace(HAND, demand=[HAND.demand[0] | {"days": "sundays"}]),
+        "'by hand'",
+        "cannot be read",
+        "sundays",
+    ),
+    "tariff after midnight": (
+        lambda: replace(HAND, energy=[HAND.energy[0] | {"from_h": 22, "to_h": 6}]),
+        "cannot be read",
+    ),
     "ratchet in per cent": (lambda: replace(HAND, ratchet=80), "ratchet is 80", "at most 1"),
-    "hour without price": (lambda: rates(replace(HAND, energy=HAND.energy[:1]), NOON.index + pd.Timedelta("3h")), "'by hand'", "Monday 07 July, 18:00"),
-    "missing hour": (lambda: bill(HAND, NOON.drop(NOON.index[3])), "2025-07-07 16:00", "follows after a gap"),
-    "repeated hour": (lambda: bill(HAND, NOON.iloc[[0, 1, 1, 2, 3]]), "2025-07-07 13:00", "is repeated"),
-    "hours out of order": (lambda: bill(HAND, NOON.iloc[[0, 1, 2, 4, 3, 5]]), "2025-07-07 15:00", "out of order"),
-    "hour that goes back": (lambda: even_step(NOON.index[[0, 1, 2, 1, 2, 3, 4]]), "2025-07-07 13:00", "out of order"),
+    "hour without price": (
+        lambda: rates(replace(HAND, energy=HAND.energy[:1]), NOON.index + pd.Timedelta("3h")),
+        "'by hand'",
+        "Monday 07 July, 18:00",
+    ),
+    "missing hour": (
+        lambda: bill(HAND, NOON.drop(NOON.index[3])),
+        "2025-07-07 16:00",
+        "follows after a gap",
+    ),
+    "repeated hour": (
+        lambda: bill(HAND, NOON.iloc[[0, 1, 1, 2, 3]]),
+        "2025-07-07 13:00",
+        "is repeated",
+    ),
+    "hours out of order": (
+        lambda: bill(HAND, NOON.iloc[[0, 1, 2, 4, 3, 5]]),
+        "2025-07-07 15:00",
+        "out of order",
+    ),
+    "hour that goes back": (
+        lambda: even_step(NOON.index[[0, 1, 2, 1, 2, 3, 4]]),
+        "2025-07-07 13:00",
+        "out of order",
+    ),
     "one hour": (lambda: bill(HAND, NOON[:1]), "at least two steps"),
     "unknown load": (lambda: bill(HAND, NOON.where(NOON.index.hour != 14)), "import_kw", "NaN"),
     "negative load": (lambda: bill(HAND, -NOON), "import_kw is -1 kW", "at least 0"),
     "negative export": (lambda: bill(HAND, NOON, -NOON), "export_kw is -1 kW", "at least 0"),
-    "step that does not divide": (lambda: bill(HAND, hours([1, 2, 3], freq="10min")), "steps of 10 min", "billing interval of 15 min"),
+    "step that does not divide": (
+        lambda: bill(HAND, hours([1, 2, 3], freq="10min")),
+        "steps of 10 min",
+        "billing interval of 15 min",
+    ),
     "negative demand charge": (lambda: Peak(price_per_kw=-1.0), "price_per_kw is -1 per kW"),
     "price unknown": (lambda: market(np.array([0.1, 0.2, np.nan]), 1.0), "buy_per_kwh", "step 2"),
-    "selling price unknown": (lambda: Prices(dt_h=1.0, buy_per_kwh=[0.1, 0.2], sell_per_kwh=[np.nan, 0.1]), "sell_per_kwh", "step 0"),
+    "selling price unknown": (
+        lambda: Prices(dt_h=1.0, buy_per_kwh=[0.1, 0.2], sell_per_kwh=[np.nan, 0.1]),
+        "sell_per_kwh",
+        "step 0",
+    ),
     "no prices": (lambda: Prices(dt_h=1.0, buy_per_kwh=[]), "buy_per_kwh is empty"),
-    "prices of two lengths": (lambda: Prices(dt_h=1.0, buy_per_kwh=[0.1, 0.2], sell_per_kwh=[0.1] * 3), "sell_per_kwh has 3 steps", "buy_per_kwh 2"),
+    "prices of two lengths": (
+        lambda: Prices(dt_h=1.0, buy_per_kwh=[0.1, 0.2], sell_per_kwh=[0.1] * 3),
+        "sell_per_kwh has 3 steps",
+        "buy_per_kwh 2",
+    ),
     "no step length": (lambda: Prices(dt_h=0.0, buy_per_kwh=[0.1]), "dt_h is 0 h"),
-    "peak that does not fit": (lambda: optimise(CAR, plugged_in(8), replace(FLAT8, peaks=(Peak(price_per_kw=1.0, interval_steps=3),))), "interval_steps = 3", "8 steps"),
-    "marks that do not fit": (lambda: optimise(CAR, plugged_in(8), replace(FLAT8, peaks=(Peak(price_per_kw=1.0, counts=[True] * 5),))), "5 steps", "8 steps"),
+    "peak that does not fit": (
+        lambda: optimise(
+            CAR, plugged_in(8), replace(FLAT8, peaks=(Peak(price_per_kw=1.0, interval_steps=3),))
+        ),
+        "interval_steps = 3",
+        "8 steps",
+    ),
+    "marks that do not fit": (
+        lambda: optimise(
+            CAR, plugged_in(8), replace(FLAT8, peaks=(Peak(price_per_kw=1.0, counts=[True] * 5),))
+        ),
+        "5 steps",
+        "8 steps",
+    ),
     "soc in per cent": (lambda: plugged_in(3, soc_start=50), "soc_start is 50", "per cent"),
     "promise in per cent": (lambda: plugged_in(3, soc_promise=80), "soc_promise is 80", "per cent"),
-    "more than plugged": (lambda: Diary(soc_start=0.5, plugged=[0.5, 1.5]), "plugged is 1.5", "at most 1"),
-    "drives at the plug": (lambda: plugged_in(3, drive_kwh=[0.0, 1.0, 0.0]), "drive_kwh is positive", "plugged in"),
-    "shapes of a diary": (lambda: plugged_in(3, drive_kwh=[0.0, 1.0]), "plugged has shape (3,)", "drive_kwh (2,)"),
-    "storage in per cent": (lambda: replace(CAR, eta_charge=94), "eta_charge is 94", "not per cent"),
-    "diary shorter than prices": (lambda: optimise(CAR, plugged_in(7), FLAT8), "diary has 7 steps", "prices 8"),
-    "load shorter than prices": (lambda: optimise(CAR, plugged_in(8), FLAT8, Site(load_kw=[1.0, 2.0])), "load_kw has 2 steps", "prices 8"),
-    "storage of other cars": (lambda: optimise(replace(CAR, energy_kwh=np.full(3, 60.0)), TWO, FLAT8), "2 cars", "one value or 2"),
-    "negative wear": (lambda: optimise(CAR, plugged_in(8), FLAT8, wear_per_kwh=-0.1), "wear_per_kwh is -0.1 per kWh"),
+    "more than plugged": (
+        lambda: Diary(soc_start=0.5, plugged=[0.5, 1.5]),
+        "plugged is 1.5",
+        "at most 1",
+    ),
+    "drives at the plug": (
+        lambda: plugged_in(3, drive_kwh=[0.0, 1.0, 0.0]),
+        "drive_kwh is positive",
+        "plugged in",
+    ),
+    "shapes of a diary": (
+        lambda: plugged_in(3, drive_kwh=[0.0, 1.0]),
+        "plugged has shape (3,)",
+        "drive_kwh (2,)",
+    ),
+    "storage in per cent": (
+        lambda: replace(CAR, eta_charge=94),
+        "eta_charge is 94",
+        "not per cent",
+    ),
+    "diary shorter than prices": (
+        lambda: optimise(CAR, plugged_in(7), FLAT8),
+        "diary has 7 steps",
+        "prices 8",
+    ),
+    "load shorter than prices": (
+        lambda: optimise(CAR, plugged_in(8), FLAT8, Site(load_kw=[1.0, 2.0])),
+        "load_kw has 2 steps",
+        "prices 8",
+    ),
+    "storage of other cars": (
+        lambda: optimise(replace(CAR, energy_kwh=np.full(3, 60.0)), TWO, FLAT8),
+        "2 cars",
+        "one value or 2",
+    ),
+    "negative wear": (
+        lambda: optimise(CAR, plugged_in(8), FLAT8, wear_per_kwh=-0.1),
+        "wear_per_kwh is -0.1 per kWh",
+    ),
     "negative limit": (lambda: Site(import_limit_kw=-1.0), "import_limit_kw is -1 kW"),
-    "departure": (lambda: optimise(CAR, plugged_in(2, soc_promise=np.array([0.0, 0.85])), market(np.full(2, 0.2), 1.0)),
-                  "the car cannot stand at soc 0.850 at the end of step 1", "reaches 0.813", "2.2 kWh are missing"),
+    "departure": (
+        lambda: optimise(
+            CAR, plugged_in(2, soc_promise=np.array([0.0, 0.85])), market(np.full(2, 0.2), 1.0)
+        ),
+        "the car cannot stand at soc 0.850 at the end of step 1",
+        "reaches 0.813",
+        "2.2 kWh are missing",
+    ),
     "departure of two of three cars": (
-        lambda: optimise(CAR, Diary(soc_start=[0.9, 0.5, 0.4], plugged=np.ones((3, 2)), soc_promise=np.array([0.0, 0.85])), market(np.full(2, 0.2), 1.0)),
-        "car 1 (and 1 more)", "0.850", "step 1", "2.2 kWh"),
-    "departure, followed": (lambda: follow(CAR, plugged_in(2, soc_promise=np.array([0.0, 0.85])), market(np.full(2, 0.2), 1.0), 1.0),
-                            "the car cannot stand at soc 0.850 at the end of step 1", "2.2 kWh are missing"),
-    "departure above the window": (lambda: optimise(CAR, plugged_in(8, soc_promise=np.r_[np.zeros(7), 0.95]), FLAT8), "soc 0.95", "step 7", "soc_max = 0.9"),
-    "trip": (lambda: optimise(CAR, Diary(soc_start=0.5, plugged=np.zeros(3), drive_kwh=[0.0, 40.0, 0.0]), market(np.full(3, 0.2), 1.0)),
-             "the car cannot make the trip in step 1", "takes 40.0 kWh", "10.0 kWh"),
-    "start above the window": (lambda: optimise(CAR, Diary(soc_start=0.95, plugged=np.zeros(8)), FLAT8), "the car starts at soc 0.95", "soc_max = 0.9"),
-    "export limit": (lambda: optimise(CAR, plugged_in(8), FLAT8, Site(load_kw=np.linspace(0, -20, 8), export_limit_kw=3.0)),
-                     "export_limit_kw = 3 kW", "step 7", "20.0 kW"),
+        lambda: optimise(
+            CAR,
+            Diary(
+                soc_start=[0.9, 0.5, 0.4],
+                plugged=np.ones((3, 2)),
+                soc_promise=np.array([0.0, 0.85]),
+            ),
+            market(np.full(2, 0.2), 1.0),
+        ),
+        "car 1 (and 1 more)",
+        "0.850",
+        "step 1",
+        "2.2 kWh",
+    ),
+    "departure, followed": (
+        lambda: follow(
+            CAR, plugged_in(2, soc_promise=np.array([0.0, 0.85])), market(np.full(2, 0.2), 1.0), 1.0
+        ),
+        "the car cannot stand at soc 0.850 at the end of step 1",
+        "2.2 kWh are missing",
+    ),
+    "departure above the window": (
+        lambda: optimise(CAR, plugged_in(8, soc_promise=np.r_[np.zeros(7), 0.95]), FLAT8),
+        "soc 0.95",
+        "step 7",
+        "soc_max = 0.9",
+    ),
+    "trip": (
+        lambda: optimise(
+            CAR,
+            Diary(soc_start=0.5, plugged=np.zeros(3), drive_kwh=[0.0, 40.0, 0.0]),
+            market(np.full(3, 0.2), 1.0),
+        ),
+        "the car cannot make the trip in step 1",
+        "takes 40.0 kWh",
+        "10.0 kWh",
+    ),
+    "start above the window": (
+        lambda: optimise(CAR, Diary(soc_start=0.95, plugged=np.zeros(8)), FLAT8),
+        "the car starts at soc 0.95",
+        "soc_max = 0.9",
+    ),
+    "export limit": (
+        lambda: optimise(
+            CAR, plugged_in(8), FLAT8, Site(load_kw=np.linspace(0, -20, 8), export_limit_kw=3.0)
+        ),
+        "export_limit_kw = 3 kW",
+        "step 7",
+        "20.0 kW",
+    ),
     "table of two cars": (lambda: optimise(CAR, TWO, FLAT8).table(), "2 cars"),
     "unknown wish": (lambda: follow(CAR, LATE, FLAT8, np.nan), "wish_kw", "NaN"),
     "no price for the rule": (lambda: best_hours([], [], 1, 1), "price_per_kwh is empty"),
-    "unknown price for the rule": (lambda: best_hours([1.0, np.nan], [0, 0], 1, 1), "price_per_kwh", "step 1"),
-    "horizon below every": (lambda: rolling(CAR, LATE, FLAT8, guess, every=4, horizon=2), "horizon = 2", "every = 4"),
-    "no step kept": (lambda: rolling(CAR, LATE, FLAT8, guess, every=0, horizon=2), "every must be at least 1"),
-    "forecast too long": (lambda: rolling(CAR, LATE, FLAT8, lambda k, steps: np.ones(steps + 1), every=2, horizon=4), "forecast(0, 4)", "4 prices", "(5,)"),
-    "forecast unknown": (lambda: rolling(CAR, LATE, FLAT8, lambda k, steps: np.full(steps, np.nan), every=2, horizon=4), "the forecast", "step 0"),
-    "commute above the battery": (lambda: home(drive_kwh=40.0), "drive_kwh = 40 kWh", "more than the battery holds"),
-    "commute above the window": (lambda: home(soc_promise=0.95), "soc_promise = 0.95", "0.15 to 0.9"),
+    "unknown price for the rule": (
+        lambda: best_hours([1.0, np.nan], [0, 0], 1, 1),
+        "price_per_kwh",
+        "step 1",
+    ),
+    "horizon below every": (
+        lambda: rolling(CAR, LATE, FLAT8, guess, every=4, horizon=2),
+        "horizon = 2",
+        "every = 4",
+    ),
+    "no step kept": (
+        lambda: rolling(CAR, LATE, FLAT8, guess, every=0, horizon=2),
+        "every must be at least 1",
+    ),
+    "forecast too long": (
+        lambda: rolling(CAR, LATE, FLAT8, lambda k, steps: np.ones(steps + 1), every=2, horizon=4),
+        "forecast(0, 4)",
+        "4 prices",
+        "(5,)",
+    ),
+    "forecast unknown": (
+        lambda: rolling(
+            CAR, LATE, FLAT8, lambda k, steps: np.full(steps, np.nan), every=2, horizon=4
+        ),
+        "the forecast",
+        "step 0",
+    ),
+    "commute above the battery": (
+        lambda: home(drive_kwh=40.0),
+        "drive_kwh = 40 kWh",
+        "more than the battery holds",
+    ),
+    "commute above the window": (
+        lambda: home(soc_promise=0.95),
+        "soc_promise = 0.95",
+        "0.15 to 0.9",
+    ),
     "commute in per cent": (lambda: home(soc_promise=80), "soc_promise is 80", "per cent"),
     "commute by night": (lambda: home(leave_h=22.0, back_h=6.0), "leave_h", "back_h"),
     "commute of negative spread": (lambda: home(spread_h=-1.0), "spread_h"),
     "no sessions": (lambda: work(table=TABLE[:0]), "0 sessions"),
     "no sessions on a Friday": (lambda: work(table=TABLE[:4]), "4 sessions", "Friday"),
     "presence in per cent": (lambda: work(presence=80), "presence is 80", "at most 1"),
-    "workplace promise below the window": (lambda: work(soc_promise=0.1), "soc_promise = 0.1", "0.15 to 0.9"),
-    "bare peak": (lambda: optimise(CAR, plugged_in(8), replace(FLAT8, peaks=Peak(price_per_kw=1.0))), "peaks"),
+    "workplace promise below the window": (
+        lambda: work(soc_promise=0.1),
+        "soc_promise = 0.1",
+        "0.15 to 0.9",
+    ),
+    "bare peak": (
+        lambda: optimise(CAR, plugged_in(8), replace(FLAT8, peaks=Peak(price_per_kw=1.0))),
+        "peaks",
+    ),
     "wish of another length": (lambda: follow(CAR, LATE, FLAT8, [1.0, 2.0]), "wish_kw", "2"),
-    "diary shorter than prices, followed": (lambda: follow(CAR, plugged_in(7), FLAT8, 1.0), "diary has 7 steps", "prices 8"),
-    "diary shorter than prices, rolling": (lambda: rolling(CAR, plugged_in(7), FLAT8, guess, every=2, horizon=4), "diary has 7 steps", "prices 8"),
+    "diary shorter than prices, followed": (
+        lambda: follow(CAR, plugged_in(7), FLAT8, 1.0),
+        "diary has 7 steps",
+        "prices 8",
+    ),
+    "diary shorter than prices, rolling": (
+        lambda: rolling(CAR, plugged_in(7), FLAT8, guess, every=2, horizon=4),
+        "diary has 7 steps",
+        "prices 8",
+    ),
     "two cars, rolling": (lambda: rolling(CAR, TWO, FLAT8, guess, every=2, horizon=4), "one car"),
     "export of another length": (lambda: bill(HAND, NOON, NOON[:-1]), "export_kw"),
     "export of another day": (lambda: bill(HAND, NOON, NOON.shift(freq="D")), "export_kw"),
-    "rule without a price": (lambda: replace(HAND, energy=[{k: v for k, v in HAND.energy[1].items() if k != "price_per_kwh"}]), "cannot be read"),
-    "ratchet without months": (lambda: bill(replace(HAND, ratchet=0.5, ratchet_months=0), NOON), "ratchet_months"),
+    "rule without a price": (
+        lambda: replace(
+            HAND, energy=[{k: v for k, v in HAND.energy[1].items() if k != "price_per_kwh"}]
+        ),
+        "cannot be read",
+    ),
+    "ratchet without months": (
+        lambda: bill(replace(HAND, ratchet=0.5, ratchet_months=0), NOON),
+        "ratchet_months",
+    ),
 }
 
 
@@ -929,7 +1615,10 @@ def test_a_commuter_is_away_on_weekdays_only():
     table = pd.DataFrame({"away": 1 - diary.plugged, "drive": diary.drive_kwh}, index=YEAR)
     days = table.groupby(YEAR.date).sum()
     weekday = pd.DatetimeIndex(days.index).day_of_week < 5
-    assert days.drive[weekday].tolist() == pytest.approx([9.0] * weekday.sum()) and (days[~weekday] == 0).all().all()
+    assert (
+        days.drive[weekday].tolist() == pytest.approx([9.0] * weekday.sum())
+        and (days[~weekday] == 0).all().all()
+    )
     assert days.away[weekday].mean() == pytest.approx(9.5, abs=0.2)
     assert table.away[YEAR.hour == 12].eq((YEAR.day_of_week < 5)[YEAR.hour == 12]).all()
     assert set(diary.plugged) == {0.0, 1.0} and diary.soc_start == 0.8
@@ -937,7 +1626,10 @@ def test_a_commuter_is_away_on_weekdays_only():
 
 def test_a_commuter_leaves_with_the_promise_and_drives_before_the_return():
     diary = home(spread_h=0.0)
-    leaving, returning = np.flatnonzero(np.diff(diary.plugged) < 0), np.flatnonzero(np.diff(diary.plugged) > 0)
+    leaving, returning = (
+        np.flatnonzero(np.diff(diary.plugged) < 0),
+        np.flatnonzero(np.diff(diary.plugged) > 0),
+    )
     np.testing.assert_array_equal(np.flatnonzero(diary.soc_promise), leaving)
     np.testing.assert_array_equal(np.flatnonzero(diary.drive_kwh), returning)
     assert set(diary.soc_promise[leaving]) == {0.8}
@@ -949,14 +1641,24 @@ def test_a_commuters_times_scatter_as_asked():
     quarters = pd.date_range("2025-01-01", "2026-01-01", freq="15min", inclusive="left")
     diary = home(quarters, spread_h=1.0)
     clock = quarters.hour + quarters.minute / 60
-    leave, back = clock[np.flatnonzero(np.diff(diary.plugged) < 0) + 1], clock[np.flatnonzero(np.diff(diary.plugged) > 0) + 1]
-    assert leave.to_numpy().mean() == pytest.approx(8.125, abs=0.2) and leave.to_numpy().std() == pytest.approx(1.0, abs=0.15)
-    assert back.to_numpy().mean() == pytest.approx(17.625, abs=0.2) and back.to_numpy().std() == pytest.approx(1.0, abs=0.15)
+    leave, back = (
+        clock[np.flatnonzero(np.diff(diary.plugged) < 0) + 1],
+        clock[np.flatnonzero(np.diff(diary.plugged) > 0) + 1],
+    )
+    assert leave.to_numpy().mean() == pytest.approx(
+        8.125, abs=0.2
+    ) and leave.to_numpy().std() == pytest.approx(1.0, abs=0.15)
+    assert back.to_numpy().mean() == pytest.approx(
+        17.625, abs=0.2
+    ) and back.to_numpy().std() == pytest.approx(1.0, abs=0.15)
 
 
 @pytest.mark.parametrize("build", [home, work])
 def test_a_diary_depends_on_its_generator_alone(build):
-    one, same, other = (build(rng=np.random.default_rng(seed), **{"presence": 0.5} if build is work else {}) for seed in (5, 5, 6))
+    one, same, other = (
+        build(rng=np.random.default_rng(seed), **{"presence": 0.5} if build is work else {})
+        for seed in (5, 5, 6)
+    )
     for name in ("plugged", "drive_kwh", "soc_promise"):
         np.testing.assert_array_equal(getattr(one, name), getattr(same, name))
     assert (one.plugged != other.plugged).any()
@@ -980,20 +1682,31 @@ def test_a_session_is_laid_onto_its_weekday():
     time = pd.date_range(MONDAY, periods=7 * 24, freq="h", tz="Europe/Amsterdam")
     diary = work(time)
     weekday = time.day_of_week < 5
-    np.testing.assert_array_equal(diary.plugged, (weekday & (time.hour >= 8) & (time.hour < 16)).astype(float))
-    np.testing.assert_array_equal(diary.drive_kwh, np.where(weekday & (time.hour == 7), 3.0 + time.day_of_week, 0.0))
-    np.testing.assert_array_equal(diary.soc_promise, np.where(weekday & (time.hour == 15), 0.8, 0.0))
+    np.testing.assert_array_equal(
+        diary.plugged, (weekday & (time.hour >= 8) & (time.hour < 16)).astype(float)
+    )
+    np.testing.assert_array_equal(
+        diary.drive_kwh, np.where(weekday & (time.hour == 7), 3.0 + time.day_of_week, 0.0)
+    )
+    np.testing.assert_array_equal(
+        diary.soc_promise, np.where(weekday & (time.hour == 15), 0.8, 0.0)
+    )
 
 
 def test_a_session_that_does_not_fit_the_steps_loses_its_ends():
-    odd = TABLE.assign(arrival=TABLE.arrival + pd.Timedelta("10min"), departure=TABLE.departure - pd.Timedelta("10min"))
+    odd = TABLE.assign(
+        arrival=TABLE.arrival + pd.Timedelta("10min"),
+        departure=TABLE.departure - pd.Timedelta("10min"),
+    )
     time = pd.date_range(MONDAY, periods=24, freq="h")
     assert np.flatnonzero(work(time, odd).plugged).tolist() == list(range(9, 15))
 
 
 def test_a_session_over_midnight_is_cut():
     time = pd.date_range(MONDAY, periods=48, freq="h")
-    late = TABLE.assign(arrival=TABLE.arrival + pd.Timedelta("12h"), departure=TABLE.departure + pd.Timedelta("12h"))
+    late = TABLE.assign(
+        arrival=TABLE.arrival + pd.Timedelta("12h"), departure=TABLE.departure + pd.Timedelta("12h")
+    )
     assert np.flatnonzero(work(time, late).plugged).tolist() == [20, 21, 22, 23, 44, 45, 46, 47]
 
 
@@ -1015,13 +1728,22 @@ def test_presence_is_the_share_of_weekdays():
 
 
 def test_real_sessions_make_a_diary_that_can_be_kept():
-    time = pd.date_range("2025-03-03", periods=8 * 7 * 24 * 4, freq="15min", tz="America/Los_Angeles")
+    time = pd.date_range(
+        "2025-03-03", periods=8 * 7 * 24 * 4, freq="15min", tz="America/Los_Angeles"
+    )
     table = data.sessions("caltech")
     diary = work(time, table)
     came = pd.Series(diary.plugged, time).groupby(time.date).max()
     assert came[pd.DatetimeIndex(came.index).day_of_week >= 5].max() == 0.0
-    assert came.sum() >= 36 and 0 < diary.drive_kwh.max() <= min(table.delivered_kwh.max(), 0.65 * 60)
-    plan = optimise(CAR, diary, Prices(dt_h=0.25, buy_per_kwh=np.linspace(0.1, 0.3, len(time))), wear_per_kwh=0.05)
+    assert came.sum() >= 36 and 0 < diary.drive_kwh.max() <= min(
+        table.delivered_kwh.max(), 0.65 * 60
+    )
+    plan = optimise(
+        CAR,
+        diary,
+        Prices(dt_h=0.25, buy_per_kwh=np.linspace(0.1, 0.3, len(time))),
+        wear_per_kwh=0.05,
+    )
     assert_sound(plan, CAR, diary, 0.25)
 
 

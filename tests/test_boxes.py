@@ -16,10 +16,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from tidy_notebooks import FIGURE  # noqa: E402
+
 from v2gbook.classroom import figure, figures  # noqa: E402
 
-NOTEBOOKS = sorted(path for folder in ("chapters", "solutions", "exercises")
-                   for path in (ROOT / folder).glob("*.ipynb"))
+NOTEBOOKS = sorted(
+    path
+    for folder in ("chapters", "solutions", "exercises")
+    for path in (ROOT / folder).glob("*.ipynb")
+)
 LIBRARY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 WIDTH = figures.WIDTH
 SLACK = 1  # that a box may stand out of the picture, or into another one [pixels]
@@ -74,7 +78,7 @@ def faults(picture):
         if kind != "panel" and outside(box, picture["width"], picture["height"]):
             yield f"{kind} {words!r} is cut at the edge of the picture"
     for number, (kind, words, box) in enumerate(found):
-        for other_kind, other_words, other_box in found[number + 1:]:
+        for other_kind, other_words, other_box in found[number + 1 :]:
             pair = {(kind, other_kind), (other_kind, kind)}
             near = TITLES_APART if kind == other_kind else -SLACK
             if pair & APART and overlap(box, other_box, near):
@@ -104,8 +108,11 @@ def stored_figures(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_words_of_figures_are_whole_and_apart(path, measure):
-    found = [f"{path.name}, cell {cell}: {fault}" for cell, stored in stored_figures(path)
-             for fault in faults(measure(stored))]
+    found = [
+        f"{path.name}, cell {cell}: {fault}"
+        for cell, stored in stored_figures(path)
+        for fault in faults(measure(stored))
+    ]
     assert found == []
 
 
@@ -120,12 +127,15 @@ def drawn(**layout):
 LONG = "power of all the cars that are plugged in at this hour of the day [MW]"
 
 
-@pytest.mark.parametrize("layout, word", [
-    ({"yaxis_title_text": LONG}, "is cut"),
-    ({"yaxis_title_text": LONG[:38], "yaxis2_title_text": LONG[:38]}, "lies on title"),
-    ({"legend_y": 0.6, "legend_yanchor": "top"}, "lies on panel"),
-    ({"annotations": [{"text": "far", "xref": "paper", "x": 1.2, "y": 1}]}, "annotation 'far'"),
-])
+@pytest.mark.parametrize(
+    "layout, word",
+    [
+        ({"yaxis_title_text": LONG}, "is cut"),
+        ({"yaxis_title_text": LONG[:38], "yaxis2_title_text": LONG[:38]}, "lies on title"),
+        ({"legend_y": 0.6, "legend_yanchor": "top"}, "lies on panel"),
+        ({"annotations": [{"text": "far", "xref": "paper", "x": 1.2, "y": 1}]}, "annotation 'far'"),
+    ],
+)
 def test_canary_of_a_fault(layout, word, measure):
     assert any(word in fault for fault in faults(measure(drawn(**layout))))
 
@@ -133,8 +143,10 @@ def test_canary_of_a_fault(layout, word, measure):
 def test_canary_of_a_title_on_tick_labels(measure):
     names = ["authorisation set-up", "service discovery and selection"]
     axis = {"title": {"text": "message [-]"}, "automargin": False}
-    plain = {"data": [{"type": "bar", "orientation": "h", "y": names, "x": [1, 2]}],
-             "layout": {"yaxis": axis, "margin": {"l": 200}, "height": 300}}
+    plain = {
+        "data": [{"type": "bar", "orientation": "h", "y": names, "x": [1, 2]}],
+        "layout": {"yaxis": axis, "margin": {"l": 200}, "height": 300},
+    }
     assert any("lies on tick" in fault for fault in faults(measure(plain)))
 
 

@@ -48,7 +48,10 @@ def desk(has_chromium, tmp_path_factory):
         small.metadata = nbformat.read(ROOT / "chapters" / CHAPTERS[0], as_version=4).metadata
         nbformat.write(small, desk.course / "chapters" / "90_small.ipynb")
         start = desk.course / "START_HERE.md"
-        start.write_text(start.read_text(encoding="utf-8") + "\n\n[small](chapters/90_small.ipynb)\n", encoding="utf-8")
+        start.write_text(
+            start.read_text(encoding="utf-8") + "\n\n[small](chapters/90_small.ipynb)\n",
+            encoding="utf-8",
+        )
         desk.start()
         yield desk
 
@@ -106,7 +109,11 @@ def test_start_page_is_shown_rendered(desk):
 @pytest.mark.parametrize("name", READ)
 def test_chapter_reads_well_before_it_runs(desk, name):
     stored = json.loads((desk.course / "chapters" / name).read_text(encoding="utf-8"))
-    count = sum("image/png" in output.get("data", {}) for cell in stored["cells"] for output in cell.get("outputs", []))
+    count = sum(
+        "image/png" in output.get("data", {})
+        for cell in stored["cells"]
+        for output in cell.get("outputs", [])
+    )
     with desk.notebook(f"chapters/{name}", kernel=False) as notebook:
         figures = notebook.figures(count)
         assert notebook.errors() == []
@@ -149,7 +156,13 @@ def test_explorer_by_keyboard(explorer, chapter, tmp_path):
     value = explorer.value()
     explorer.follow()
     assert explorer.value() > value
-    assert explorer.handle.get_attribute("aria-valuetext").split()[0].replace("-", "").replace(".", "").isdigit()
+    assert (
+        explorer.handle.get_attribute("aria-valuetext")
+        .split()[0]
+        .replace("-", "")
+        .replace(".", "")
+        .isdigit()
+    )
     picture(chapter.page, f"{chapter.name}_explorer", tmp_path)
 
 
@@ -168,7 +181,9 @@ def test_every_key_press_is_painted(explorer):
 
 
 def test_figures_have_a_text_alternative(chapter):
-    unnamed = chapter.find(".jp-RenderedPlotly:visible").evaluate_all("all => all.filter(one => !(one.getAttribute('aria-label') || '').includes(' ')).length")
+    unnamed = chapter.find(".jp-RenderedPlotly:visible").evaluate_all(
+        "all => all.filter(one => !(one.getAttribute('aria-label') || '').includes(' ')).length"
+    )
     assert unnamed == 0
 
 
@@ -211,7 +226,9 @@ def test_positions_play_and_ghost(small):
     shapes = [set(re.findall("[A-Z]", ghost.get_attribute("d"))) for ghost in ghosts.all()]
     assert {"M", "L"} in shapes and {"M", "H", "V"} in shapes, "a ghost has the steps of its curve"
     explorer.cell.get_by_role("button", name="Play Gain").press("Enter")
-    small.page.wait_for_function("slider => slider.value === '10'", arg=explorer.handle.element_handle())
+    small.page.wait_for_function(
+        "slider => slider.value === '10'", arg=explorer.handle.element_handle()
+    )
 
 
 def test_the_next_day_the_page_invites_again(small, desk):

@@ -51,36 +51,46 @@ def faults(source, tags):
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_open_cells_are_short_and_folded_cells_are_tagged(path):
     cells = nbformat.read(path, as_version=4).cells
-    found = [f"cell {cell.id}: {fault}" for cell in cells if cell.cell_type == "code"
-             for fault in faults(cell.source, cell.metadata.get("tags", []))]
+    found = [
+        f"cell {cell.id}: {fault}"
+        for cell in cells
+        if cell.cell_type == "code"
+        for fault in faults(cell.source, cell.metadata.get("tags", []))
+    ]
     assert found == []
 
 
-@pytest.mark.parametrize("source, tags, word", [
-    ("x = 1\n" * 11, [], "11 lines"),
-    ("x = 1\n" * 21, ["parameters"], "21 lines"),
-    (f"x = '{'a' * 96}'", ["event"], "102 characters"),
-    ("fig = figure('t', 'f')\nshow(fig, alt='a')", ["event"], "calls show"),
-    ("for _ in range(2):\n    show(fig)", [], "calls show"),
-    ("explore(draw, x=slider('x', 0, 1, 0))", [], "calls explore"),
-    ("animate(draw, frames)", ["quiz"], "calls animate"),
-    ("diagram(parts)", [], "calls diagram"),
-    ('quiz("zero")', [], "tag quiz"),
-    ('x = 1\nquiz("zero")', ["quiz"], "nothing else"),
-    ('quiz("zero", "01_frequency")', ["quiz"], "nothing else"),
-])
+@pytest.mark.parametrize(
+    "source, tags, word",
+    [
+        ("x = 1\n" * 11, [], "11 lines"),
+        ("x = 1\n" * 21, ["parameters"], "21 lines"),
+        (f"x = '{'a' * 96}'", ["event"], "102 characters"),
+        ("fig = figure('t', 'f')\nshow(fig, alt='a')", ["event"], "calls show"),
+        ("for _ in range(2):\n    show(fig)", [], "calls show"),
+        ("explore(draw, x=slider('x', 0, 1, 0))", [], "calls explore"),
+        ("animate(draw, frames)", ["quiz"], "calls animate"),
+        ("diagram(parts)", [], "calls diagram"),
+        ('quiz("zero")', [], "tag quiz"),
+        ('x = 1\nquiz("zero")', ["quiz"], "nothing else"),
+        ('quiz("zero", "01_frequency")', ["quiz"], "nothing else"),
+    ],
+)
 def test_canary_of_a_fault(source, tags, word):
     assert any(word in fault for fault in faults(source, tags))
 
 
-@pytest.mark.parametrize("source, tags", [
-    ("x = 1\n" * 10, []),
-    ("x = 1\n" * 20, ["parameters"]),
-    ("x = 1\n" * 25 + f"y = '{'a' * 110}'", ["figure"]),
-    ("def draw(x):\n    show(x)", []),
-    ("async with open_link() as link:\n    await link.send(1)", []),
-    ("show(fig, alt='a')", ["cover", "figure"]),
-    ('quiz("zero")', ["quiz"]),
-])
+@pytest.mark.parametrize(
+    "source, tags",
+    [
+        ("x = 1\n" * 10, []),
+        ("x = 1\n" * 20, ["parameters"]),
+        ("x = 1\n" * 25 + f"y = '{'a' * 110}'", ["figure"]),
+        ("def draw(x):\n    show(x)", []),
+        ("async with open_link() as link:\n    await link.send(1)", []),
+        ("show(fig, alt='a')", ["cover", "figure"]),
+        ('quiz("zero")', ["quiz"]),
+    ],
+)
 def test_canary_of_a_good_cell(source, tags):
     assert list(faults(source, tags)) == []

@@ -17,27 +17,86 @@ from scipy.optimize import brentq
 
 from v2gbook import charger as module
 from v2gbook.charger import (
-    Charger, Stay, Vehicle, accepted_kw, active_first, backup_days, battery_kw, charge_time, efficiency, grid_kw, kempton_tomic, lendable,
-    linear, loss_kw, narrowed, offer, q_limit_kvar, reactive_first, round_trip, simulate, soc_after, soc_floor, step,
+    Charger,
+    Stay,
+    Vehicle,
+    accepted_kw,
+    active_first,
+    backup_days,
+    battery_kw,
+    charge_time,
+    efficiency,
+    grid_kw,
+    kempton_tomic,
+    lendable,
+    linear,
+    loss_kw,
+    narrowed,
+    offer,
+    q_limit_kvar,
+    reactive_first,
+    round_trip,
+    simulate,
+    soc_after,
+    soc_floor,
+    step,
 )
 
-CASES = {c["id"]: c for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]}
+CASES = {
+    c["id"]: c
+    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
+}
 
 
 def case(key):
     """Inputs of a published case, and its expected values with the tolerance they were published with."""
     outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]}) for name, out in outputs.items()}
+    return CASES[key]["inputs"], {
+        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
+        for name, out in outputs.items()
+    }
 
 
 # A pair that the tests below share. No two numbers are equal, so that none can stand in for another.
-WALL = Charger(p_charge_kw=22.0, p_discharge_kw=20.0, s_kva=25.0, idle_kw=0.12, loss_linear=0.02, loss_quadratic=0.03, standby_kw=0.015)
-CAR = Vehicle(energy_kwh=60.0, soc_min=0.1, soc_max=0.95, dc_charge_kw=19.0, dc_discharge_kw=23.0, eta_charge=0.97, eta_discharge=0.96,
-              taper_soc=0.7, taper_end=0.2)
+WALL = Charger(
+    p_charge_kw=22.0,
+    p_discharge_kw=20.0,
+    s_kva=25.0,
+    idle_kw=0.12,
+    loss_linear=0.02,
+    loss_quadratic=0.03,
+    standby_kw=0.015,
+)
+CAR = Vehicle(
+    energy_kwh=60.0,
+    soc_min=0.1,
+    soc_max=0.95,
+    dc_charge_kw=19.0,
+    dc_discharge_kw=23.0,
+    eta_charge=0.97,
+    eta_discharge=0.96,
+    taper_soc=0.7,
+    taper_end=0.2,
+)
 FLAT = replace(CAR, taper_end=1.0)
 # Nothing is lost, nothing tapers.
-IDEAL = Charger(p_charge_kw=10.0, p_discharge_kw=10.0, s_kva=10.0, idle_kw=0.0, loss_linear=0.0, loss_quadratic=0.0)
-CELL = Vehicle(energy_kwh=50.0, soc_min=0.0, soc_max=1.0, dc_charge_kw=100.0, dc_discharge_kw=100.0, eta_charge=1.0, eta_discharge=1.0)
+IDEAL = Charger(
+    p_charge_kw=10.0,
+    p_discharge_kw=10.0,
+    s_kva=10.0,
+    idle_kw=0.0,
+    loss_linear=0.0,
+    loss_quadratic=0.0,
+)
+CELL = Vehicle(
+    energy_kwh=50.0,
+    soc_min=0.0,
+    soc_max=1.0,
+    dc_charge_kw=100.0,
+    dc_discharge_kw=100.0,
+    eta_charge=1.0,
+    eta_discharge=1.0,
+)
 
 few = settings(deadline=None, max_examples=30)
 SOCS = st.floats(0.0, 1.0)
@@ -48,16 +107,31 @@ SHARES = st.floats(0.0, 1.0)
 def chargers(draw):
     """Converters from a 2 kW box to a 150 kW post, with losses up to a quarter of the power."""
     charge, give = draw(st.floats(2.0, 150.0)), draw(st.just(0.0) | st.floats(2.0, 150.0))
-    return Charger(p_charge_kw=charge, p_discharge_kw=give, s_kva=max(charge, give) * draw(st.floats(1.0, 1.3)), idle_kw=draw(st.floats(0.0, 0.3)),
-                   loss_linear=draw(st.floats(0.0, 0.05)), loss_quadratic=draw(st.floats(0.0, 0.05)), standby_kw=draw(st.floats(0.0, 0.05)))
+    return Charger(
+        p_charge_kw=charge,
+        p_discharge_kw=give,
+        s_kva=max(charge, give) * draw(st.floats(1.0, 1.3)),
+        idle_kw=draw(st.floats(0.0, 0.3)),
+        loss_linear=draw(st.floats(0.0, 0.05)),
+        loss_quadratic=draw(st.floats(0.0, 0.05)),
+        standby_kw=draw(st.floats(0.0, 0.05)),
+    )
 
 
 @st.composite
 def vehicles(draw):
     """Batteries weaker and stronger than those converters, with every kind of taper and with none."""
-    return Vehicle(energy_kwh=draw(st.floats(10.0, 120.0)), soc_min=draw(st.floats(0.0, 0.3)), soc_max=draw(st.floats(0.6, 1.0)),
-                   dc_charge_kw=draw(st.floats(2.0, 200.0)), dc_discharge_kw=draw(st.floats(0.0, 200.0)), eta_charge=draw(st.floats(0.8, 1.0)),
-                   eta_discharge=draw(st.floats(0.8, 1.0)), taper_soc=draw(st.floats(0.0, 0.95)), taper_end=draw(st.just(1.0) | st.floats(0.02, 0.98)))
+    return Vehicle(
+        energy_kwh=draw(st.floats(10.0, 120.0)),
+        soc_min=draw(st.floats(0.0, 0.3)),
+        soc_max=draw(st.floats(0.6, 1.0)),
+        dc_charge_kw=draw(st.floats(2.0, 200.0)),
+        dc_discharge_kw=draw(st.floats(0.0, 200.0)),
+        eta_charge=draw(st.floats(0.8, 1.0)),
+        eta_discharge=draw(st.floats(0.8, 1.0)),
+        taper_soc=draw(st.floats(0.0, 0.95)),
+        taper_end=draw(st.just(1.0) | st.floats(0.02, 0.98)),
+    )
 
 
 # ------------------------------------------------------------------------------------------------ published cases
@@ -78,8 +152,15 @@ def test_e03_profit_on_the_meter(i):
 
 def rav4(inputs, line_kw):
     """The paper counts miles; km only ever appear as a distance over a distance per kWh, so miles do for both."""
-    return kempton_tomic(inputs["Es_kWh"], inputs["dd_mi"], inputs["drb_mi"], km_per_kwh=inputs["eta_veh_mi_per_kWh"],
-                         eta_discharge=inputs["eta_inv"], duration_h=inputs["t_disp_h"], line_kw=line_kw)
+    return kempton_tomic(
+        inputs["Es_kWh"],
+        inputs["dd_mi"],
+        inputs["drb_mi"],
+        km_per_kwh=inputs["eta_veh_mi_per_kWh"],
+        eta_discharge=inputs["eta_inv"],
+        duration_h=inputs["t_disp_h"],
+        line_kw=line_kw,
+    )
 
 
 def test_e07_kempton_and_tomic():
@@ -91,7 +172,14 @@ def test_e07_kempton_and_tomic():
 def test_a15_nameplate_of_a_mixed_fleet():
     inputs, expected = case("A15")
     rating = np.repeat([50.0, 15.0], [inputs["v50"], inputs["v15"]])
-    fleet = Charger(p_charge_kw=rating, p_discharge_kw=rating, s_kva=rating, idle_kw=0.0, loss_linear=0.0, loss_quadratic=0.0)
+    fleet = Charger(
+        p_charge_kw=rating,
+        p_discharge_kw=rating,
+        s_kva=rating,
+        idle_kw=0.0,
+        loss_linear=0.0,
+        loss_quadratic=0.0,
+    )
     cars = replace(CELL, energy_kwh=np.full(rating.size, inputs["energy_kWh"] / rating.size))
     assert offer(cars, fleet, 0.5, 0.1, soc_keep=0.0).up_kw.sum() == expected["P_kW"]
     assert np.mean(cars.energy_kwh) == expected["mean_kWh"]
@@ -100,14 +188,18 @@ def test_a15_nameplate_of_a_mixed_fleet():
 def test_s01_days_of_backup():
     inputs, expected = case("S01")
     need = inputs["E_kWh"], inputs["load_kWh_day"]
-    assert backup_days(*need, usable=inputs["usable"], eta_discharge=inputs["eta"]) == expected["days"]
+    assert (
+        backup_days(*need, usable=inputs["usable"], eta_discharge=inputs["eta"]) == expected["days"]
+    )
     assert backup_days(*need, usable=1.0, eta_discharge=1.0) == expected["gross_days"]
 
 
 def test_s01_rationed_to_ten_days():
     inputs, expected = case("S01")
     ration = expected["rationed_10d_kWh_day"].expected
-    assert backup_days(inputs["E_kWh"], ration, usable=1.0, eta_discharge=1.0) == pytest.approx(10.0)
+    assert backup_days(inputs["E_kWh"], ration, usable=1.0, eta_discharge=1.0) == pytest.approx(
+        10.0
+    )
     assert ration / 24 == expected["rationed_avg_kW"]
 
 
@@ -196,7 +288,9 @@ def test_to_the_battery_and_back_to_the_grid(charger, share):
     """But for charging powers that the idle loss eats up."""
     p_kw = share * (charger.p_charge_kw if share < 0 else charger.s_kva)
     back = grid_kw(charger, battery_kw(charger, p_kw))
-    assert back == pytest.approx(p_kw if p_kw > 0 or battery_kw(charger, p_kw) < 0 else 0.0, rel=1e-9, abs=1e-9)
+    assert back == pytest.approx(
+        p_kw if p_kw > 0 or battery_kw(charger, p_kw) < 0 else 0.0, rel=1e-9, abs=1e-9
+    )
 
 
 @few
@@ -205,14 +299,18 @@ def test_to_the_grid_and_back_to_the_battery(charger, share):
     """But for what does not even cover the idle loss of giving."""
     p_dc_kw = share * abs(battery_kw(charger, -charger.p_charge_kw))
     back = battery_kw(charger, grid_kw(charger, p_dc_kw))
-    assert back == pytest.approx(p_dc_kw if p_dc_kw < 0 or p_dc_kw > charger.idle_kw else 0.0, rel=1e-9, abs=1e-9)
+    assert back == pytest.approx(
+        p_dc_kw if p_dc_kw < 0 or p_dc_kw > charger.idle_kw else 0.0, rel=1e-9, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("p_dc_kw", [-20.0, -5.0, -0.01, 0.2, 5.0, 30.0])
 def test_scipy_agrees_on_the_grid_side(p_dc_kw):
     """A root search on eq. (4.2) with the loss written out."""
+
     def gap(p_kw):
         return p_kw + 0.12 + 0.02 * abs(p_kw) + 0.03 * p_kw**2 / 25 - p_dc_kw
+
     bracket = (-40.0, -1e-9) if p_dc_kw < 0 else (1e-9, 40.0)
     assert grid_kw(WALL, p_dc_kw) == pytest.approx(brentq(gap, *bracket, xtol=1e-12), abs=1e-9)
 
@@ -242,7 +340,10 @@ def test_both_priorities_stay_within_all_limits_and_keep_the_sign(charger, p_kw,
 @few
 @given(chargers(), SHARES, st.floats(-math.pi, math.pi))
 def test_a_wish_inside_all_limits_is_granted(charger, share, angle):
-    p_kw, q_kvar = share * charger.s_kva * math.cos(angle) * 0.999, share * charger.s_kva * math.sin(angle) * 0.999
+    p_kw, q_kvar = (
+        share * charger.s_kva * math.cos(angle) * 0.999,
+        share * charger.s_kva * math.sin(angle) * 0.999,
+    )
     p_kw = min(max(p_kw, -charger.p_charge_kw), charger.p_discharge_kw)
     assert active_first(charger, p_kw, q_kvar) == pytest.approx((p_kw, q_kvar), abs=1e-12)
     assert reactive_first(charger, p_kw, q_kvar) == pytest.approx((p_kw, q_kvar), abs=1e-12)
@@ -250,20 +351,29 @@ def test_a_wish_inside_all_limits_is_granted(charger, share, angle):
 
 @few
 @given(chargers(), WISHES, WISHES)
-def test_the_first_keeps_all_that_its_own_limit_allows_and_the_second_all_that_is_left(charger, p_kw, q_kvar):
+def test_the_first_keeps_all_that_its_own_limit_allows_and_the_second_all_that_is_left(
+    charger, p_kw, q_kvar
+):
     p, q = active_first(charger, p_kw, q_kvar)
     assert p == min(max(p_kw, -charger.p_charge_kw), charger.p_discharge_kw)
-    assert abs(q) == pytest.approx(min(abs(q_kvar), math.sqrt(max(charger.s_kva**2 - p**2, 0))), abs=1e-9)
+    assert abs(q) == pytest.approx(
+        min(abs(q_kvar), math.sqrt(max(charger.s_kva**2 - p**2, 0))), abs=1e-9
+    )
     p, q = reactive_first(charger, p_kw, q_kvar)
     assert q == min(max(q_kvar, -charger.s_kva), charger.s_kva)
     own = charger.p_discharge_kw if p_kw > 0 else charger.p_charge_kw
-    assert abs(p) == pytest.approx(min(abs(p_kw), own, math.sqrt(max(charger.s_kva**2 - q**2, 0))), abs=1e-9)
+    assert abs(p) == pytest.approx(
+        min(abs(p_kw), own, math.sqrt(max(charger.s_kva**2 - q**2, 0))), abs=1e-9
+    )
 
 
 # ------------------------------------------------------------------------------------------------ charging with taper
 
 
-@pytest.mark.parametrize("soc, power_kw", [(0.0, 19.0), (0.7, 19.0), (0.85, 19.0 * 0.6), (0.95, 19.0 / 3), (1.0, 19.0 * 0.2)])
+@pytest.mark.parametrize(
+    "soc, power_kw",
+    [(0.0, 19.0), (0.7, 19.0), (0.85, 19.0 * 0.6), (0.95, 19.0 / 3), (1.0, 19.0 * 0.2)],
+)
 def test_what_the_battery_accepts(soc, power_kw):
     assert accepted_kw(CAR, soc) == pytest.approx(power_kw)
 
@@ -277,20 +387,30 @@ def test_charge_time_by_hand():
     strong = replace(WALL, p_charge_kw=24.0)
     per_h = 0.97 * 19.0 / 60.0
     assert charge_time(CAR, strong, 0.2, 0.7) == pytest.approx(0.5 / per_h)
-    assert charge_time(CAR, strong, 0.7, 1.0) == pytest.approx(math.log(0.375 / 0.075) * 0.375 / per_h)
-    assert charge_time(CAR, strong, 0.2, 1.0) == pytest.approx(0.5 / per_h + math.log(5) * 0.375 / per_h)
+    assert charge_time(CAR, strong, 0.7, 1.0) == pytest.approx(
+        math.log(0.375 / 0.075) * 0.375 / per_h
+    )
+    assert charge_time(CAR, strong, 0.2, 1.0) == pytest.approx(
+        0.5 / per_h + math.log(5) * 0.375 / per_h
+    )
 
 
 def test_without_taper_charging_is_a_straight_line():
     per_h = 0.97 * abs(battery_kw(narrowed(WALL, 11.0, 0.0), -11.0)) / 60.0
-    assert soc_after(FLAT, narrowed(WALL, 11.0, 0.0), 0.3, [0.5, 1.0, 2.0]).tolist() == pytest.approx([0.3 + per_h * h for h in (0.5, 1, 2)])
-    assert charge_time(FLAT, narrowed(WALL, 11.0, 0.0), 0.3, [0.3, 0.8, 1.0]).tolist() == pytest.approx([0.0, 0.5 / per_h, 0.7 / per_h])
+    assert soc_after(
+        FLAT, narrowed(WALL, 11.0, 0.0), 0.3, [0.5, 1.0, 2.0]
+    ).tolist() == pytest.approx([0.3 + per_h * h for h in (0.5, 1, 2)])
+    assert charge_time(
+        FLAT, narrowed(WALL, 11.0, 0.0), 0.3, [0.3, 0.8, 1.0]
+    ).tolist() == pytest.approx([0.0, 0.5 / per_h, 0.7 / per_h])
 
 
 @pytest.mark.parametrize("less", [1e-6, 1e-9, 1e-12])
 def test_a_hair_of_taper_is_hardly_a_taper(less):
     strong = replace(WALL, p_charge_kw=24.0)
-    assert charge_time(replace(CAR, taper_end=1 - less), strong, 0.2, 0.9) == pytest.approx(charge_time(FLAT, strong, 0.2, 0.9), rel=2 * less + 1e-9)
+    assert charge_time(replace(CAR, taper_end=1 - less), strong, 0.2, 0.9) == pytest.approx(
+        charge_time(FLAT, strong, 0.2, 0.9), rel=2 * less + 1e-9
+    )
 
 
 def test_a_car_that_is_already_there_needs_no_time():
@@ -304,7 +424,11 @@ def test_charging_stops_at_soc_max_and_leaves_a_fuller_car_alone():
 def slope_per_h(soc, car, converter_kw):
     """Eq. (4.7) written out."""
     beyond = max(soc - car.taper_soc, 0.0) / (1 - car.taper_soc)
-    return car.eta_charge / car.energy_kwh * min(converter_kw, car.dc_charge_kw * (1 - (1 - car.taper_end) * beyond))
+    return (
+        car.eta_charge
+        / car.energy_kwh
+        * min(converter_kw, car.dc_charge_kw * (1 - (1 - car.taper_end) * beyond))
+    )
 
 
 PAIRS = {
@@ -320,16 +444,30 @@ PAIRS = {
 def test_scipy_agrees_on_the_path_of_full_charging(name):
     """solve_ivp on eq. (4.7), stopped at 0.97: soc at nine times, and the time itself."""
     wall, car = replace(WALL, **PAIRS[name][0]), replace(CAR, soc_max=1.0, **PAIRS[name][1])
-    converter_kw = wall.p_charge_kw - 0.12 - 0.02 * wall.p_charge_kw - 0.03 * wall.p_charge_kw**2 / 25
+    converter_kw = (
+        wall.p_charge_kw - 0.12 - 0.02 * wall.p_charge_kw - 0.03 * wall.p_charge_kw**2 / 25
+    )
     there = lambda t, soc: soc[0] - 0.97  # noqa: E731
     there.terminal = True
-    run = solve_ivp(lambda t, soc: [slope_per_h(soc[0], car, converter_kw)], (0, 100), [0.25], events=there, rtol=1e-9, atol=1e-12, max_step=0.1,
-                    dense_output=True)
+    run = solve_ivp(
+        lambda t, soc: [slope_per_h(soc[0], car, converter_kw)],
+        (0, 100),
+        [0.25],
+        events=there,
+        rtol=1e-9,
+        atol=1e-12,
+        max_step=0.1,
+        dense_output=True,
+    )
     end_h = run.t_events[0][0]
     assert charge_time(car, wall, 0.25, 0.97) == pytest.approx(end_h, abs=1e-5)
     times = np.linspace(0.0, end_h, 9)
-    np.testing.assert_allclose(soc_after(car, wall, 0.25, times), run.sol(times)[0], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(soc_floor(car, wall, end_h - times, 0.97), run.sol(times)[0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        soc_after(car, wall, 0.25, times), run.sol(times)[0], rtol=0, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        soc_floor(car, wall, end_h - times, 0.97), run.sol(times)[0], rtol=0, atol=1e-6
+    )
 
 
 @few
@@ -343,7 +481,9 @@ def test_charge_time_soc_after_and_soc_floor_tell_the_same_story(car, charger, o
     assert soc_floor(car, charger, hours, high) == pytest.approx(low, abs=1e-9)
     halfway = soc_after(car, charger, low, hours / 2)
     assert soc_after(car, charger, halfway, hours / 2) == pytest.approx(high, abs=1e-9)
-    assert charge_time(car, charger, low, halfway) == pytest.approx(hours / 2, abs=1e-7 + 1e-9 * hours)
+    assert charge_time(car, charger, low, halfway) == pytest.approx(
+        hours / 2, abs=1e-7 + 1e-9 * hours
+    )
 
 
 def test_the_floor_falls_back_in_time_to_soc_min_and_ends_at_the_promise():
@@ -367,12 +507,25 @@ def assert_accounts(car, charger, soc, step_, dt_h):
     stored = (np.asarray(step_.soc) - soc) * car.energy_kwh
     np.testing.assert_allclose(bought, stored + step_.loss_kwh, rtol=0, atol=1e-10)
     size = np.abs(step_.p_kw)
-    converter = charger.idle_kw + charger.loss_linear * size + charger.loss_quadratic * size**2 / charger.s_kva
+    converter = (
+        charger.idle_kw
+        + charger.loss_linear * size
+        + charger.loss_quadratic * size**2 / charger.s_kva
+    )
     charged = np.maximum(size - converter, 0) * dt_h
     taking = size * dt_h - car.eta_charge * charged
     giving = (converter + (size + converter) * (1 / np.asarray(car.eta_discharge) - 1)) * dt_h
-    resting = np.isclose(stored, 0, atol=1e-9) & np.isclose(size, charger.standby_kw, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(step_.loss_kwh, np.where(resting, charger.standby_kw * dt_h, np.where(np.asarray(step_.p_kw) > 0, giving, taking)), rtol=0, atol=1e-9)
+    resting = np.isclose(stored, 0, atol=1e-9) & np.isclose(
+        size, charger.standby_kw, rtol=0, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        step_.loss_kwh,
+        np.where(
+            resting, charger.standby_kw * dt_h, np.where(np.asarray(step_.p_kw) > 0, giving, taking)
+        ),
+        rtol=0,
+        atol=1e-9,
+    )
     assert np.min(step_.loss_kwh) >= -1e-10
 
 
@@ -387,12 +540,21 @@ def test_a_step_by_hand():
     assert now.loss_kwh == pytest.approx(5.0 - 9.56 * 0.97 * 0.5)
 
 
-@pytest.mark.parametrize("car, wish_kw, p_kw", [
-    (CAR, 1e6, 20.0),
-    (replace(CAR, dc_discharge_kw=10.44), 1e6, 10.0),
-    (replace(CAR, dc_charge_kw=9.56), -1e6, -10.0),
-    (replace(CAR, dc_charge_kw=100.0), -1e6, -22.0),
-], ids=["converter limits giving", "battery limits giving", "battery limits taking", "converter limits taking"])
+@pytest.mark.parametrize(
+    "car, wish_kw, p_kw",
+    [
+        (CAR, 1e6, 20.0),
+        (replace(CAR, dc_discharge_kw=10.44), 1e6, 10.0),
+        (replace(CAR, dc_charge_kw=9.56), -1e6, -10.0),
+        (replace(CAR, dc_charge_kw=100.0), -1e6, -22.0),
+    ],
+    ids=[
+        "converter limits giving",
+        "battery limits giving",
+        "battery limits taking",
+        "converter limits taking",
+    ],
+)
 def test_the_weaker_of_converter_and_battery_limits_a_step(car, wish_kw, p_kw):
     assert step(car, WALL, 0.5, wish_kw, 0.25).p_kw == pytest.approx(p_kw)
 
@@ -409,7 +571,9 @@ def test_a_step_keeps_accounts_window_and_ratings(car, charger, share, wish_kw, 
     now = step(car, charger, soc, wish_kw, dt_h)
     assert_accounts(car, charger, soc, now, dt_h)
     assert car.soc_min - 1e-9 <= now.soc <= car.soc_max + 1e-9
-    assert -max(charger.p_charge_kw, charger.standby_kw) - 1e-9 <= now.p_kw <= charger.p_discharge_kw
+    assert (
+        -max(charger.p_charge_kw, charger.standby_kw) - 1e-9 <= now.p_kw <= charger.p_discharge_kw
+    )
     p_dc_kw = battery_kw(charger, now.p_kw)
     assert -car.dc_charge_kw * (1 + 1e-9) <= p_dc_kw <= car.dc_discharge_kw + 1e-9
 
@@ -427,7 +591,9 @@ def test_a_floor_overrules_the_wish_no_more_than_it_must():
     assert step(CAR, WALL, 0.5, 20.0, 0.5, 0.49).soc == pytest.approx(0.49)
     assert step(CAR, WALL, 0.5, 0.0, 0.5, 0.49).soc == 0.5
     assert step(CAR, WALL, 0.5, -18.0, 0.5, 0.55).p_kw == -18.0
-    assert step(CAR, WALL, 0.5, 20.0, 0.5, 0.94).soc == pytest.approx(soc_after(CAR, WALL, 0.5, 0.5))
+    assert step(CAR, WALL, 0.5, 20.0, 0.5, 0.94).soc == pytest.approx(
+        soc_after(CAR, WALL, 0.5, 0.5)
+    )
 
 
 def test_a_floor_below_the_window_does_not_open_it():
@@ -462,7 +628,9 @@ def test_a_car_above_its_window_only_ever_discharges(car, charger, wish_kw, dt_h
     assert_accounts(car, charger, soc, now, dt_h)
 
 
-@pytest.mark.parametrize("car", [CAR, FLAT, replace(CAR, dc_charge_kw=60.0), replace(CAR, taper_soc=0.3, taper_end=0.05)])
+@pytest.mark.parametrize(
+    "car", [CAR, FLAT, replace(CAR, dc_charge_kw=60.0), replace(CAR, taper_soc=0.3, taper_end=0.05)]
+)
 @pytest.mark.parametrize("parts", [2, 4, 64])
 def test_halving_the_step_does_not_move_the_reachable_soc(car, parts):
     """1.5 h at full power, through the bend of the taper: the path is exact, so its parts fit together."""
@@ -499,7 +667,9 @@ def test_the_table_of_a_stay():
     assert table.index.tolist() == [0.0, 0.5, 1.0, 1.5, 2.0]
     assert list(table) == ["p_kw", "soc", "floor", "loss_kw"]
     assert table.iloc[0][["p_kw", "soc", "loss_kw"]].tolist() == [0.0, 0.5, 0.0]
-    assert table.floor.to_numpy() == pytest.approx(soc_floor(CAR, WALL, [2.0, 1.5, 1.0, 0.5, 0.0], 0.6))
+    assert table.floor.to_numpy() == pytest.approx(
+        soc_floor(CAR, WALL, [2.0, 1.5, 1.0, 0.5, 0.0], 0.6)
+    )
 
 
 def test_a_wish_without_conflict_is_followed():
@@ -509,24 +679,45 @@ def test_a_wish_without_conflict_is_followed():
 
 
 @settings(deadline=None, max_examples=25)
-@given(vehicles(), chargers(), SHARES, SHARES, st.lists(WISHES, min_size=12, max_size=12), st.floats(0.02, 0.5))
-def test_a_promise_that_can_be_made_is_kept_whatever_is_asked(car, charger, arrival, share, wish_kw, dt_h):
+@given(
+    vehicles(),
+    chargers(),
+    SHARES,
+    SHARES,
+    st.lists(WISHES, min_size=12, max_size=12),
+    st.floats(0.02, 0.5),
+)
+def test_a_promise_that_can_be_made_is_kept_whatever_is_asked(
+    car, charger, arrival, share, wish_kw, dt_h
+):
     """And soc stays within the window, on or above the floor, with every kWh accounted for."""
     start = car.soc_min + arrival * (car.soc_max - car.soc_min)
-    stay = Stay(soc_arrival=start, hours=12 * dt_h, soc_departure=max(share * soc_after(car, charger, start, 12 * dt_h), car.soc_min))
+    stay = Stay(
+        soc_arrival=start,
+        hours=12 * dt_h,
+        soc_departure=max(share * soc_after(car, charger, start, 12 * dt_h), car.soc_min),
+    )
     table = simulate(car, charger, stay, wish_kw, dt_h=dt_h)
     assert table.soc.iloc[-1] >= stay.soc_departure - 1e-9
     assert (table.soc >= table.floor - 1e-9).all()
     assert table.soc.between(car.soc_min - 1e-9, car.soc_max + 1e-9).all()
-    assert table.p_kw.iloc[1:].between(-max(charger.p_charge_kw, charger.standby_kw) - 1e-9, charger.p_discharge_kw).all()
+    assert (
+        table.p_kw.iloc[1:]
+        .between(-max(charger.p_charge_kw, charger.standby_kw) - 1e-9, charger.p_discharge_kw)
+        .all()
+    )
     moved = -(table.p_kw + table.loss_kw).sum() * dt_h
     assert moved == pytest.approx((table.soc.iloc[-1] - start) * car.energy_kwh, abs=1e-9)
 
 
 def test_a_promise_at_the_very_limit_is_charging_all_along():
     best = soc_after(CAR, WALL, 0.3, 2.0)
-    table = simulate(CAR, WALL, Stay(soc_arrival=0.3, hours=2.0, soc_departure=best), 20.0, dt_h=0.25)
-    np.testing.assert_allclose(table.soc, soc_after(CAR, WALL, 0.3, table.index.to_numpy()), rtol=0, atol=1e-9)
+    table = simulate(
+        CAR, WALL, Stay(soc_arrival=0.3, hours=2.0, soc_departure=best), 20.0, dt_h=0.25
+    )
+    np.testing.assert_allclose(
+        table.soc, soc_after(CAR, WALL, 0.3, table.index.to_numpy()), rtol=0, atol=1e-9
+    )
 
 
 def test_a_greedy_wish_leaves_just_what_was_promised():
@@ -542,7 +733,9 @@ def test_a_modest_promise_does_not_open_the_window():
 
 
 def test_a_car_that_arrives_below_its_window_charges_first():
-    table = simulate(CAR, WALL, Stay(soc_arrival=0.04, hours=4.0, soc_departure=0.1), 20.0, dt_h=0.25)
+    table = simulate(
+        CAR, WALL, Stay(soc_arrival=0.04, hours=4.0, soc_departure=0.1), 20.0, dt_h=0.25
+    )
     assert table.p_kw.iloc[1] < 0
     assert table.soc.is_monotonic_increasing
     assert table.soc.iloc[-1] == pytest.approx(0.1)
@@ -551,7 +744,9 @@ def test_a_car_that_arrives_below_its_window_charges_first():
 def test_an_impossible_promise_is_answered_with_what_can_be_reached():
     with pytest.raises(ValueError, match="soc_departure = 0.9 cannot be kept") as refusal:
         simulate(CAR, WALL, Stay(soc_arrival=0.3, hours=1.0, soc_departure=0.9), 0.0, dt_h=0.5)
-    told = float(re.search(r"from 0\.3 the car reaches ([\d.]+) in 1 h at full power", str(refusal.value))[1])
+    told = float(
+        re.search(r"from 0\.3 the car reaches ([\d.]+) in 1 h at full power", str(refusal.value))[1]
+    )
     assert told == pytest.approx(soc_after(CAR, WALL, 0.3, 1.0), abs=6e-4)
 
 
@@ -559,9 +754,16 @@ def test_an_impossible_promise_is_answered_with_what_can_be_reached():
 
 
 def test_kempton_and_tomic_by_hand():
-    power = kempton_tomic(60.0, 30.0, 20.0, km_per_kwh=5.0, eta_discharge=0.9, duration_h=[3.0, 9.0], line_kw=10.0)
+    power = kempton_tomic(
+        60.0, 30.0, 20.0, km_per_kwh=5.0, eta_discharge=0.9, duration_h=[3.0, 9.0], line_kw=10.0
+    )
     assert power.tolist() == pytest.approx([10.0, 5.0])
-    assert kempton_tomic(8.0, 30.0, 20.0, km_per_kwh=5.0, eta_discharge=0.9, duration_h=1.0, line_kw=10.0) == 0.0
+    assert (
+        kempton_tomic(
+            8.0, 30.0, 20.0, km_per_kwh=5.0, eta_discharge=0.9, duration_h=1.0, line_kw=10.0
+        )
+        == 0.0
+    )
 
 
 BINDING = {
@@ -575,7 +777,14 @@ BINDING = {
 @pytest.mark.parametrize("name", BINDING)
 def test_each_limit_binds_in_turn(name):
     case_, up_kw = {**BINDING[name][0]}, BINDING[name][1]
-    made = offer(replace(CAR, **case_.pop("car", {})), WALL, case_.pop("soc"), case_.pop("duration_h"), soc_keep=0.3, **case_)
+    made = offer(
+        replace(CAR, **case_.pop("car", {})),
+        WALL,
+        case_.pop("soc"),
+        case_.pop("duration_h"),
+        soc_keep=0.3,
+        **case_,
+    )
     assert made.up_kw == pytest.approx(up_kw)
     assert made.limit == name.replace("battery", "charger")
     assert made.up_kw == min(made.power_kw, made.apparent_kw, made.energy_kw)
@@ -583,12 +792,16 @@ def test_each_limit_binds_in_turn(name):
 
 
 def test_the_names_of_the_limits_come_as_an_array_for_many_cars():
-    made = offer(CAR, WALL, [0.8, 0.35, 0.8], [0.5, 0.5, 0.5], soc_keep=0.3, q_kvar=[0.0, 0.0, 20.0])
+    made = offer(
+        CAR, WALL, [0.8, 0.35, 0.8], [0.5, 0.5, 0.5], soc_keep=0.3, q_kvar=[0.0, 0.0, 20.0]
+    )
     assert made.limit.tolist() == ["charger power", "energy", "apparent power"]
 
 
 def test_scheduled_charging_is_part_of_the_offer_upwards_and_scheduled_discharging_downwards():
-    rest, charging, giving = (offer(FLAT, WALL, 0.6, 0.25, soc_keep=0.3, p_kw=p) for p in (0.0, -7.0, 7.0))
+    rest, charging, giving = (
+        offer(FLAT, WALL, 0.6, 0.25, soc_keep=0.3, p_kw=p) for p in (0.0, -7.0, 7.0)
+    )
     assert (charging.up_kw, giving.up_kw) == pytest.approx((rest.up_kw + 7, rest.up_kw - 7))
     assert (charging.down_kw, giving.down_kw) == pytest.approx((rest.down_kw - 7, rest.down_kw + 7))
 
@@ -613,7 +826,10 @@ def test_reactive_power_uses_up_the_rating_in_both_directions():
 
 
 def test_the_warranty_keeps_what_the_driver_does_not():
-    assert offer(CAR, WALL, 0.3, 1.0, soc_keep=0.0).up_kw == offer(CAR, WALL, 0.3, 1.0, soc_keep=0.1).up_kw
+    assert (
+        offer(CAR, WALL, 0.3, 1.0, soc_keep=0.0).up_kw
+        == offer(CAR, WALL, 0.3, 1.0, soc_keep=0.1).up_kw
+    )
 
 
 def test_a_one_way_charger_offers_only_to_charge_less():
@@ -622,7 +838,10 @@ def test_a_one_way_charger_offers_only_to_charge_less():
 
 
 def test_long_calls_are_limited_by_energy_and_short_ones_by_power():
-    short, long = offer(CAR, WALL, 0.6, 1e-9, soc_keep=0.3), offer(CAR, WALL, 0.6, 1e9, soc_keep=0.3)
+    short, long = (
+        offer(CAR, WALL, 0.6, 1e-9, soc_keep=0.3),
+        offer(CAR, WALL, 0.6, 1e9, soc_keep=0.3),
+    )
     assert (short.limit, long.limit) == ("charger power", "energy")
     assert (short.up_kw, short.down_kw) == pytest.approx((20.0, -grid_kw(WALL, -19.0)))
     assert long.up_kw == 0.0
@@ -676,7 +895,9 @@ def test_without_taper_the_offer_downwards_can_be_held_and_no_more(car, charger,
     assert np.abs(more).min() < 1.001 * down_kw
 
 
-@pytest.mark.parametrize("duration_h, soc", [(0.5, 0.6), (1.0, 0.6), (2.0, 0.6), (0.25, 0.85), (4.0, 0.3)])
+@pytest.mark.parametrize(
+    "duration_h, soc", [(0.5, 0.6), (1.0, 0.6), (2.0, 0.6), (0.25, 0.85), (4.0, 0.3)]
+)
 def test_with_taper_the_offer_downwards_holds_to_the_end(duration_h, soc):
     """At constant power; a little more is refused in the last minute."""
     down_kw = offer(CAR, WALL, soc, duration_h, soc_keep=0.3).down_kw
@@ -700,15 +921,42 @@ def test_lendable_hours_add_up():
 
 
 def test_nothing_to_lend_in_a_short_stay():
-    assert lendable([2.0, 12.0 / 6.3, 0.0], 12.0, charge_kw=7.0, discharge_kw=5.0, eta_charge=0.9, eta_discharge=0.8)[1:].tolist() == [0.0, 0.0]
+    assert lendable(
+        [2.0, 12.0 / 6.3, 0.0],
+        12.0,
+        charge_kw=7.0,
+        discharge_kw=5.0,
+        eta_charge=0.9,
+        eta_discharge=0.8,
+    )[1:].tolist() == [0.0, 0.0]
 
 
 def test_lendable_by_brute_force():
     """A greedy car that must leave with its need: minute by minute it gives away what the formula says, to within one minute's energy."""
-    wall = Charger(p_charge_kw=7.0, p_discharge_kw=5.0, s_kva=7.0, idle_kw=0.0, loss_linear=0.04, loss_quadratic=0.0)
+    wall = Charger(
+        p_charge_kw=7.0,
+        p_discharge_kw=5.0,
+        s_kva=7.0,
+        idle_kw=0.0,
+        loss_linear=0.04,
+        loss_quadratic=0.0,
+    )
     car = replace(FLAT, energy_kwh=200.0)
-    table = simulate(car, wall, Stay(soc_arrival=0.5, hours=6.0, soc_departure=0.5 + 12.0 / 200), 1e6, dt_h=1 / 60)
-    x = lendable(6.0, 12.0, charge_kw=7.0, discharge_kw=5.0, eta_charge=0.97 * 0.96, eta_discharge=0.96 / 1.04)
+    table = simulate(
+        car,
+        wall,
+        Stay(soc_arrival=0.5, hours=6.0, soc_departure=0.5 + 12.0 / 200),
+        1e6,
+        dt_h=1 / 60,
+    )
+    x = lendable(
+        6.0,
+        12.0,
+        charge_kw=7.0,
+        discharge_kw=5.0,
+        eta_charge=0.97 * 0.96,
+        eta_discharge=0.96 / 1.04,
+    )
     assert table.p_kw.clip(lower=0).sum() / 60 == pytest.approx(x, abs=5 / 60)
     assert x > 5.0
 
@@ -721,16 +969,22 @@ def test_linear_reproduces_the_step_at_its_working_point(charge_kw, discharge_kw
     store = linear(CAR, WALL, charge_kw=charge_kw, discharge_kw=discharge_kw)
     taken, given_ = (step(CAR, WALL, 0.5, p, 0.25) for p in (-charge_kw, discharge_kw))
     assert taken.soc - 0.5 == pytest.approx(store.eta_charge * charge_kw * 0.25 / store.energy_kwh)
-    assert 0.5 - given_.soc == pytest.approx(discharge_kw / store.eta_discharge * 0.25 / store.energy_kwh)
+    assert 0.5 - given_.soc == pytest.approx(
+        discharge_kw / store.eta_discharge * 0.25 / store.energy_kwh
+    )
     assert store.eta_round_trip == pytest.approx(round_trip(CAR, WALL, charge_kw, discharge_kw))
     assert (store.energy_kwh, store.soc_min, store.soc_max) == (60.0, 0.1, 0.95)
 
 
-@pytest.mark.parametrize("car, charge_kw, discharge_kw", [
-    (CAR, -grid_kw(WALL, -19.0), 20.0),
-    (replace(CAR, dc_charge_kw=100.0), 22.0, 20.0),
-    (replace(CAR, dc_discharge_kw=10.44), -grid_kw(WALL, -19.0), 10.0),
-], ids=["battery limits charging", "converter limits both", "battery limits discharging"])
+@pytest.mark.parametrize(
+    "car, charge_kw, discharge_kw",
+    [
+        (CAR, -grid_kw(WALL, -19.0), 20.0),
+        (replace(CAR, dc_charge_kw=100.0), 22.0, 20.0),
+        (replace(CAR, dc_discharge_kw=10.44), -grid_kw(WALL, -19.0), 10.0),
+    ],
+    ids=["battery limits charging", "converter limits both", "battery limits discharging"],
+)
 def test_linear_takes_the_weaker_rating(car, charge_kw, discharge_kw):
     store = linear(car, WALL, charge_kw=10.0, discharge_kw=10.0)
     assert (store.p_charge_kw, store.p_discharge_kw) == pytest.approx((charge_kw, discharge_kw))
@@ -751,10 +1005,26 @@ def random_fleet():
     rng = np.random.default_rng(4)
     u = lambda low, high: rng.uniform(low, high, MANY)  # noqa: E731
     charge, give = u(3, 50), np.where(rng.random(MANY) < 0.2, 0.0, u(3, 50))
-    walls = Charger(p_charge_kw=charge, p_discharge_kw=give, s_kva=np.maximum(charge, give) * u(1, 1.2), idle_kw=u(0, 0.2), loss_linear=u(0, 0.04),
-                    loss_quadratic=u(0, 0.04), standby_kw=u(0, 0.02))
-    cars = Vehicle(energy_kwh=u(20, 100), soc_min=u(0, 0.2), soc_max=u(0.7, 1), dc_charge_kw=u(3, 60), dc_discharge_kw=u(3, 60), eta_charge=u(0.9, 1),
-                   eta_discharge=u(0.9, 1), taper_soc=u(0.3, 0.9), taper_end=np.where(rng.random(MANY) < 0.3, 1.0, u(0.05, 1)))
+    walls = Charger(
+        p_charge_kw=charge,
+        p_discharge_kw=give,
+        s_kva=np.maximum(charge, give) * u(1, 1.2),
+        idle_kw=u(0, 0.2),
+        loss_linear=u(0, 0.04),
+        loss_quadratic=u(0, 0.04),
+        standby_kw=u(0, 0.02),
+    )
+    cars = Vehicle(
+        energy_kwh=u(20, 100),
+        soc_min=u(0, 0.2),
+        soc_max=u(0.7, 1),
+        dc_charge_kw=u(3, 60),
+        dc_discharge_kw=u(3, 60),
+        eta_charge=u(0.9, 1),
+        eta_discharge=u(0.9, 1),
+        taper_soc=u(0.3, 0.9),
+        taper_end=np.where(rng.random(MANY) < 0.3, 1.0, u(0.05, 1)),
+    )
     return {"v": cars, "c": walls, "s": u(0, 1), "e": u(0, 0.7), "p": u(-60, 60), "h": u(0.1, 8)}
 
 
@@ -763,10 +1033,14 @@ FLEET = random_fleet()
 
 def one_of(fleet, i):
     """Everything about car `i` as plain numbers."""
+
     def pick(value):
         if dataclasses.is_dataclass(value):
-            return type(value)(**{f.name: float(getattr(value, f.name)[i]) for f in dataclasses.fields(value)})
+            return type(value)(
+                **{f.name: float(getattr(value, f.name)[i]) for f in dataclasses.fields(value)}
+            )
         return float(value[i])
+
     return {name: pick(value) for name, value in fleet.items()}
 
 
@@ -786,10 +1060,35 @@ CALLS = {
     "soc_floor": lambda v, c, s, e, p, h: soc_floor(v, c, h, e),
     "step": lambda v, c, s, e, p, h: step(v, c, s, p, 0.25),
     "step with a floor": lambda v, c, s, e, p, h: step(v, c, s, p, 0.5, e),
-    "kempton_tomic": lambda v, c, s, e, p, h: kempton_tomic(v.energy_kwh, 100 * s, 30 * e, km_per_kwh=h, eta_discharge=0.9, duration_h=h, line_kw=c.s_kva),
-    "offer": lambda v, c, s, e, p, h: offer(v, c, s, h, soc_keep=e, p_kw=np.clip(p / 10, -c.p_charge_kw, c.p_discharge_kw), q_kvar=h / 10),
-    "lendable": lambda v, c, s, e, p, h: lendable(h, 9 * s, charge_kw=c.p_charge_kw, discharge_kw=c.s_kva, eta_charge=v.eta_charge, eta_discharge=0.9),
-    "backup_days": lambda v, c, s, e, p, h: backup_days(v.energy_kwh, h, usable=s, eta_discharge=v.eta_discharge),
+    "kempton_tomic": lambda v, c, s, e, p, h: kempton_tomic(
+        v.energy_kwh,
+        100 * s,
+        30 * e,
+        km_per_kwh=h,
+        eta_discharge=0.9,
+        duration_h=h,
+        line_kw=c.s_kva,
+    ),
+    "offer": lambda v, c, s, e, p, h: offer(
+        v,
+        c,
+        s,
+        h,
+        soc_keep=e,
+        p_kw=np.clip(p / 10, -c.p_charge_kw, c.p_discharge_kw),
+        q_kvar=h / 10,
+    ),
+    "lendable": lambda v, c, s, e, p, h: lendable(
+        h,
+        9 * s,
+        charge_kw=c.p_charge_kw,
+        discharge_kw=c.s_kva,
+        eta_charge=v.eta_charge,
+        eta_discharge=0.9,
+    ),
+    "backup_days": lambda v, c, s, e, p, h: backup_days(
+        v.energy_kwh, h, usable=s, eta_discharge=v.eta_discharge
+    ),
     "linear": lambda v, c, s, e, p, h: linear(v, c, charge_kw=h + 1, discharge_kw=h),
 }
 
@@ -808,7 +1107,9 @@ def test_a_thousand_cars_at_once_equal_each_one_alone(name):
         for field, alone in columns(CALLS[name](**one_of(FLEET, i))).items():
             assert np.shape(together[field]) == (MANY,)
             assert isinstance(alone, str if field == "limit" else float)
-            assert together[field][i] == (alone if field == "limit" else pytest.approx(alone, rel=1e-12, abs=1e-12))
+            assert together[field][i] == (
+                alone if field == "limit" else pytest.approx(alone, rel=1e-12, abs=1e-12)
+            )
 
 
 @pytest.mark.parametrize("floor", [None, FLEET["e"]], ids=["no floor", "floor"])
@@ -828,95 +1129,337 @@ STAY = Stay(soc_arrival=0.5, hours=2.0, soc_departure=0.6)
 
 BAD = {
     "no charging power": (lambda: replace(WALL, p_charge_kw=0.0), "p_charge_kw is 0 kW", "above 0"),
-    "negative discharging power": (lambda: replace(WALL, p_discharge_kw=-20.0), "p_discharge_kw is -20 kW", "at least 0"),
+    "negative discharging power": (
+        lambda: replace(WALL, p_discharge_kw=-20.0),
+        "p_discharge_kw is -20 kW",
+        "at least 0",
+    ),
     "no rating": (lambda: replace(WALL, s_kva=0.0), "s_kva is 0 kVA", "above 0"),
-    "rating below charging power": (lambda: replace(WALL, s_kva=21.0), "s_kva = 21.0 kVA", "less than the active power"),
-    "rating below discharging power": (lambda: replace(WALL, p_charge_kw=5.0, s_kva=19.0), "s_kva = 19.0 kVA", "less than the active power"),
+    "rating below charging power": (
+        lambda: replace(WALL, s_kva=21.0),
+        "s_kva = 21.0 kVA",
+        "less than the active power",
+    ),
+    "rating below discharging power": (
+        lambda: replace(WALL, p_charge_kw=5.0, s_kva=19.0),
+        "s_kva = 19.0 kVA",
+        "less than the active power",
+    ),
     "negative idle loss": (lambda: replace(WALL, idle_kw=-0.1), "idle_kw is -0.1 kW", "at least 0"),
-    "negative standby": (lambda: replace(WALL, standby_kw=-0.1), "standby_kw is -0.1 kW", "at least 0"),
-    "loss in per cent": (lambda: replace(WALL, loss_linear=2.0), "loss_linear is 2", "not per cent", "below 1"),
-    "quadratic loss in per cent": (lambda: replace(WALL, loss_quadratic=3.0), "loss_quadratic is 3", "not per cent", "below 1"),
-    "losses eat all": (lambda: replace(WALL, idle_kw=30.0), "losses are larger than the charging power", "idle_kw"),
+    "negative standby": (
+        lambda: replace(WALL, standby_kw=-0.1),
+        "standby_kw is -0.1 kW",
+        "at least 0",
+    ),
+    "loss in per cent": (
+        lambda: replace(WALL, loss_linear=2.0),
+        "loss_linear is 2",
+        "not per cent",
+        "below 1",
+    ),
+    "quadratic loss in per cent": (
+        lambda: replace(WALL, loss_quadratic=3.0),
+        "loss_quadratic is 3",
+        "not per cent",
+        "below 1",
+    ),
+    "losses eat all": (
+        lambda: replace(WALL, idle_kw=30.0),
+        "losses are larger than the charging power",
+        "idle_kw",
+    ),
     "unknown rating": (lambda: replace(WALL, s_kva=[25.0, NAN]), "s_kva contains NaN"),
     "no cars": (lambda: replace(WALL, p_charge_kw=[]), "p_charge_kw is empty"),
     "no capacity": (lambda: replace(CAR, energy_kwh=0.0), "energy_kwh is 0 kWh", "above 0"),
-    "capacity in words": (lambda: replace(CAR, energy_kwh="big"), "energy_kwh", "'big'", "must be a number"),
+    "capacity in words": (
+        lambda: replace(CAR, energy_kwh="big"),
+        "energy_kwh",
+        "'big'",
+        "must be a number",
+    ),
     "window in per cent": (lambda: replace(CAR, soc_max=95.0), "soc_max is 95", "per cent"),
     "lower end in per cent": (lambda: replace(CAR, soc_min=10.0), "soc_min is 10", "per cent"),
-    "window upside down": (lambda: replace(CAR, soc_min=0.96), "soc_min = 0.96 must be below soc_max = 0.95"),
-    "window of no width": (lambda: replace(CAR, soc_min=0.95), "soc_min = 0.95 must be below soc_max = 0.95"),
+    "window upside down": (
+        lambda: replace(CAR, soc_min=0.96),
+        "soc_min = 0.96 must be below soc_max = 0.95",
+    ),
+    "window of no width": (
+        lambda: replace(CAR, soc_min=0.95),
+        "soc_min = 0.95 must be below soc_max = 0.95",
+    ),
     "negative soc": (lambda: replace(CAR, soc_min=-0.1), "soc_min is -0.1", "at least"),
-    "battery that takes nothing": (lambda: replace(CAR, dc_charge_kw=0.0), "dc_charge_kw is 0 kW", "above 0"),
-    "battery that gives less than nothing": (lambda: replace(CAR, dc_discharge_kw=-1.0), "dc_discharge_kw is -1 kW", "at least 0"),
-    "efficiency above one": (lambda: replace(CAR, eta_charge=1.1), "eta_charge is 1.1", "at most 1"),
-    "efficiency in per cent": (lambda: replace(CAR, eta_discharge=96.0), "eta_discharge is 96", "at most 1"),
+    "battery that takes nothing": (
+        lambda: replace(CAR, dc_charge_kw=0.0),
+        "dc_charge_kw is 0 kW",
+        "above 0",
+    ),
+    "battery that gives less than nothing": (
+        lambda: replace(CAR, dc_discharge_kw=-1.0),
+        "dc_discharge_kw is -1 kW",
+        "at least 0",
+    ),
+    "efficiency above one": (
+        lambda: replace(CAR, eta_charge=1.1),
+        "eta_charge is 1.1",
+        "at most 1",
+    ),
+    "efficiency in per cent": (
+        lambda: replace(CAR, eta_discharge=96.0),
+        "eta_discharge is 96",
+        "at most 1",
+    ),
     "no efficiency": (lambda: replace(CAR, eta_charge=0.0), "eta_charge is 0", "above 0"),
     "taper from the end": (lambda: replace(CAR, taper_soc=1.0), "taper_soc is 1", "below 1"),
     "taper to nothing": (lambda: replace(CAR, taper_end=0.0), "taper_end is 0", "above 0"),
     "taper upwards": (lambda: replace(CAR, taper_end=1.5), "taper_end is 1.5", "at most 1"),
-    "cable that carries nothing": (lambda: narrowed(WALL, 0.0, 0.0), "charge_kw is 0 kW", "above 0"),
-    "cable that carries less than nothing": (lambda: narrowed(WALL, 11.0, -1.0), "discharge_kw is -1 kW", "at least 0"),
+    "cable that carries nothing": (
+        lambda: narrowed(WALL, 0.0, 0.0),
+        "charge_kw is 0 kW",
+        "above 0",
+    ),
+    "cable that carries less than nothing": (
+        lambda: narrowed(WALL, 11.0, -1.0),
+        "discharge_kw is -1 kW",
+        "at least 0",
+    ),
     "power unknown": (lambda: loss_kw(WALL, NAN), "p_kw contains NaN"),
     "reactive power in words": (lambda: loss_kw(WALL, 1.0, "much"), "q_kvar", "'much'"),
     "no power at all": (lambda: battery_kw(WALL, []), "p_kw is empty"),
-    "more than can ever arrive": (lambda: grid_kw(WALL, [-20.0, -1000.0]), "p_dc_kw = -1000 kW", "never reach the battery"),
+    "more than can ever arrive": (
+        lambda: grid_kw(WALL, [-20.0, -1000.0]),
+        "p_dc_kw = -1000 kW",
+        "never reach the battery",
+    ),
     "infinite power": (lambda: grid_kw(WALL, float("inf")), "p_dc_kw is infinite"),
     "efficiency of nothing": (lambda: efficiency(WALL, [1.0, 0.0]), "p_kw is 0", "no meaning"),
-    "round trip of nothing": (lambda: round_trip(CAR, WALL, 0.0, 5.0), "charge_kw is 0 kW", "above 0"),
-    "round trip with a sign": (lambda: round_trip(CAR, WALL, 5.0, -5.0), "discharge_kw is -5 kW", "above 0"),
+    "round trip of nothing": (
+        lambda: round_trip(CAR, WALL, 0.0, 5.0),
+        "charge_kw is 0 kW",
+        "above 0",
+    ),
+    "round trip with a sign": (
+        lambda: round_trip(CAR, WALL, 5.0, -5.0),
+        "discharge_kw is -5 kW",
+        "above 0",
+    ),
     "power above the rating": (lambda: q_limit_kvar(WALL, -26.0), "p_kw = 26 kW", "25 kVA"),
     "wish unknown": (lambda: active_first(WALL, NAN, 0.0), "p_kw contains NaN"),
     "reactive wish unknown": (lambda: reactive_first(WALL, 0.0, NAN), "q_kvar contains NaN"),
-    "soc in per cent": (lambda: soc_after(CAR, WALL, 50.0, 1.0), "soc is 50", "fraction 0..1", "per cent"),
+    "soc in per cent": (
+        lambda: soc_after(CAR, WALL, 50.0, 1.0),
+        "soc is 50",
+        "fraction 0..1",
+        "per cent",
+    ),
     "accepted at no soc": (lambda: accepted_kw(CAR, []), "soc is empty"),
     "start in per cent": (lambda: charge_time(CAR, WALL, 20.0, 0.8), "soc_from is 20", "per cent"),
     "end below zero": (lambda: charge_time(CAR, WALL, 0.2, -0.8), "soc_to is -0.8", "at least"),
-    "charging backwards in time": (lambda: soc_after(CAR, WALL, 0.5, -1.0), "hours is -1 h", "at least 0"),
-    "departure in the past": (lambda: soc_floor(CAR, WALL, -1.0, 0.8), "hours_left is -1 h", "at least 0"),
-    "promise above the window": (lambda: soc_floor(CAR, WALL, 5.0, 0.96), "soc_departure = 0.96", "soc_max = 0.95"),
-    "promise in per cent": (lambda: soc_floor(CAR, WALL, 5.0, 80.0), "soc_departure is 80", "per cent"),
+    "charging backwards in time": (
+        lambda: soc_after(CAR, WALL, 0.5, -1.0),
+        "hours is -1 h",
+        "at least 0",
+    ),
+    "departure in the past": (
+        lambda: soc_floor(CAR, WALL, -1.0, 0.8),
+        "hours_left is -1 h",
+        "at least 0",
+    ),
+    "promise above the window": (
+        lambda: soc_floor(CAR, WALL, 5.0, 0.96),
+        "soc_departure = 0.96",
+        "soc_max = 0.95",
+    ),
+    "promise in per cent": (
+        lambda: soc_floor(CAR, WALL, 5.0, 80.0),
+        "soc_departure is 80",
+        "per cent",
+    ),
     "step of no length": (lambda: step(CAR, WALL, 0.5, 1.0, 0.0), "dt_h is 0 h", "above 0"),
     "step of an unknown wish": (lambda: step(CAR, WALL, 0.5, [1.0, NAN], 1.0), "p_kw contains NaN"),
     "step from nowhere": (lambda: step(CAR, WALL, NAN, 1.0, 1.0), "soc contains NaN"),
-    "step with a floor in per cent": (lambda: step(CAR, WALL, 0.5, 1.0, 1.0, 30.0), "floor is 30", "per cent"),
+    "step with a floor in per cent": (
+        lambda: step(CAR, WALL, 0.5, 1.0, 1.0, 30.0),
+        "floor is 30",
+        "per cent",
+    ),
     "stay of no length": (lambda: replace(STAY, hours=0.0), "hours is 0 h", "above 0"),
-    "arrival in per cent": (lambda: replace(STAY, soc_arrival=50.0), "soc_arrival is 50", "per cent"),
-    "departure in per cent": (lambda: replace(STAY, soc_departure=80.0), "soc_departure is 80", "per cent"),
-    "stay of broken steps": (lambda: simulate(CAR, WALL, STAY, 0.0, dt_h=0.3), "2 h is not a whole number of steps", "dt_h = 0.3 h"),
-    "step longer than the stay": (lambda: simulate(CAR, WALL, STAY, 0.0, dt_h=5.0), "2 h is not a whole number of steps", "dt_h = 5 h"),
-    "stay with backward steps": (lambda: simulate(CAR, WALL, STAY, 0.0, dt_h=-0.5), "dt_h is -0.5 h", "above 0"),
-    "stay with a promise above the window": (lambda: simulate(CAR, WALL, replace(STAY, hours=9.0, soc_departure=0.99), 0.0, dt_h=0.5), "soc_departure = 0.99"),
-    "stay with an unknown wish": (lambda: simulate(CAR, WALL, STAY, NAN, dt_h=0.5), "p_kw contains NaN"),
-    "stay with too many wishes": (lambda: simulate(CAR, WALL, STAY, np.zeros(5), dt_h=0.5), "p_kw", "5", "4"),
-    "no energy known": (lambda: kempton_tomic(-1.0, 0.0, 0.0, **KT), "energy_kwh is -1 kWh", "at least 0"),
-    "driven backwards": (lambda: kempton_tomic(20.0, -5.0, 0.0, **KT), "driven_km is -5 km", "at least 0"),
-    "negative buffer": (lambda: kempton_tomic(20.0, 5.0, -1.0, **KT), "buffer_km is -1 km", "at least 0"),
-    "car that stands still": (lambda: kempton_tomic(20.0, 5.0, 1.0, **{**KT, "km_per_kwh": 0.0}), "km_per_kwh is 0", "above 0"),
-    "inverter in per cent": (lambda: kempton_tomic(20.0, 5.0, 1.0, **{**KT, "eta_discharge": 93.0}), "eta_discharge is 93", "at most 1"),
-    "call of no length": (lambda: kempton_tomic(20.0, 5.0, 1.0, **{**KT, "duration_h": 0.0}), "duration_h is 0 h", "above 0"),
-    "negative line": (lambda: kempton_tomic(20.0, 5.0, 1.0, **{**KT, "line_kw": -1.0}), "line_kw is -1 kW", "at least 0"),
-    "offer in per cent": (lambda: offer(CAR, WALL, 60.0, 1.0, soc_keep=0.3), "soc is 60", "per cent"),
-    "offer that keeps per cent": (lambda: offer(CAR, WALL, 0.6, 1.0, soc_keep=30.0), "soc_keep is 30", "per cent"),
-    "offer of negative length": (lambda: offer(CAR, WALL, 0.6, -1.0, soc_keep=0.3), "duration_h is -1 h", "above 0"),
-    "offer on an unknown schedule": (lambda: offer(CAR, WALL, 0.6, 1.0, soc_keep=0.3, p_kw=NAN), "p_kw contains NaN"),
-    "offer beside unknown reactive power": (lambda: offer(CAR, WALL, 0.6, 1.0, soc_keep=0.3, q_kvar=NAN), "q_kvar contains NaN"),
-    "lending for a negative time": (lambda: lendable(-1.0, 5.0, **LEND), "hours is -1 h", "at least 0"),
+    "arrival in per cent": (
+        lambda: replace(STAY, soc_arrival=50.0),
+        "soc_arrival is 50",
+        "per cent",
+    ),
+    "departure in per cent": (
+        lambda: replace(STAY, soc_departure=80.0),
+        "soc_departure is 80",
+        "per cent",
+    ),
+    "stay of broken steps": (
+        lambda: simulate(CAR, WALL, STAY, 0.0, dt_h=0.3),
+        "2 h is not a whole number of steps",
+        "dt_h = 0.3 h",
+    ),
+    "step longer than the stay": (
+        lambda: simulate(CAR, WALL, STAY, 0.0, dt_h=5.0),
+        "2 h is not a whole number of steps",
+        "dt_h = 5 h",
+    ),
+    "stay with backward steps": (
+        lambda: simulate(CAR, WALL, STAY, 0.0, dt_h=-0.5),
+        "dt_h is -0.5 h",
+        "above 0",
+    ),
+    "stay with a promise above the window": (
+        lambda: simulate(CAR, WALL, replace(STAY, hours=9.0, soc_departure=0.99), 0.0, dt_h=0.5),
+        "soc_departure = 0.99",
+    ),
+    "stay with an unknown wish": (
+        lambda: simulate(CAR, WALL, STAY, NAN, dt_h=0.5),
+        "p_kw contains NaN",
+    ),
+    "stay with too many wishes": (
+        lambda: simulate(CAR, WALL, STAY, np.zeros(5), dt_h=0.5),
+        "p_kw",
+        "5",
+        "4",
+    ),
+    "no energy known": (
+        lambda: kempton_tomic(-1.0, 0.0, 0.0, **KT),
+        "energy_kwh is -1 kWh",
+        "at least 0",
+    ),
+    "driven backwards": (
+        lambda: kempton_tomic(20.0, -5.0, 0.0, **KT),
+        "driven_km is -5 km",
+        "at least 0",
+    ),
+    "negative buffer": (
+        lambda: kempton_tomic(20.0, 5.0, -1.0, **KT),
+        "buffer_km is -1 km",
+        "at least 0",
+    ),
+    "car that stands still": (
+        lambda: kempton_tomic(20.0, 5.0, 1.0, **{**KT, "km_per_kwh": 0.0}),
+        "km_per_kwh is 0",
+        "above 0",
+    ),
+    "inverter in per cent": (
+        lambda: kempton_tomic(20.0, 5.0, 1.0, **{**KT, "eta_discharge": 93.0}),
+        "eta_discharge is 93",
+        "at most 1",
+    ),
+    "call of no length": (
+        lambda: kempton_tomic(20.0, 5.0, 1.0, **{**KT, "duration_h": 0.0}),
+        "duration_h is 0 h",
+        "above 0",
+    ),
+    "negative line": (
+        lambda: kempton_tomic(20.0, 5.0, 1.0, **{**KT, "line_kw": -1.0}),
+        "line_kw is -1 kW",
+        "at least 0",
+    ),
+    "offer in per cent": (
+        lambda: offer(CAR, WALL, 60.0, 1.0, soc_keep=0.3),
+        "soc is 60",
+        "per cent",
+    ),
+    "offer that keeps per cent": (
+        lambda: offer(CAR, WALL, 0.6, 1.0, soc_keep=30.0),
+        "soc_keep is 30",
+        "per cent",
+    ),
+    "offer of negative length": (
+        lambda: offer(CAR, WALL, 0.6, -1.0, soc_keep=0.3),
+        "duration_h is -1 h",
+        "above 0",
+    ),
+    "offer on an unknown schedule": (
+        lambda: offer(CAR, WALL, 0.6, 1.0, soc_keep=0.3, p_kw=NAN),
+        "p_kw contains NaN",
+    ),
+    "offer beside unknown reactive power": (
+        lambda: offer(CAR, WALL, 0.6, 1.0, soc_keep=0.3, q_kvar=NAN),
+        "q_kvar contains NaN",
+    ),
+    "lending for a negative time": (
+        lambda: lendable(-1.0, 5.0, **LEND),
+        "hours is -1 h",
+        "at least 0",
+    ),
     "negative need": (lambda: lendable(1.0, -5.0, **LEND), "need_kwh is -5 kWh", "at least 0"),
-    "lending without charger": (lambda: lendable(1.0, 5.0, **{**LEND, "charge_kw": 0.0}), "charge_kw is 0 kW", "above 0"),
-    "lending one way": (lambda: lendable(1.0, 5.0, **{**LEND, "discharge_kw": 0.0}), "discharge_kw is 0 kW", "above 0"),
-    "lending with gain": (lambda: lendable(1.0, 5.0, **{**LEND, "eta_charge": 1.2}), "eta_charge is 1.2", "at most 1"),
-    "lending with loss of all": (lambda: lendable(1.0, 5.0, **{**LEND, "eta_discharge": 0.0}), "eta_discharge is 0", "above 0"),
-    "usable in per cent": (lambda: backup_days(60.0, 20.0, usable=80.0, eta_discharge=0.9), "usable is 80", "at most 1"),
-    "house without load": (lambda: backup_days(60.0, 0.0, usable=0.8, eta_discharge=0.9), "load_kwh_per_day is 0", "above 0"),
-    "backup with gain": (lambda: backup_days(60.0, 20.0, usable=0.8, eta_discharge=1.1), "eta_discharge is 1.1", "at most 1"),
-    "negative store": (lambda: backup_days(-60.0, 20.0, usable=0.8, eta_discharge=0.9), "energy_kwh is -60 kWh", "at least 0"),
-    "frozen at nothing": (lambda: linear(CAR, WALL, charge_kw=0.0, discharge_kw=5.0), "charge_kw is 0 kW", "above 0"),
-    "frozen at a sign": (lambda: linear(CAR, WALL, charge_kw=5.0, discharge_kw=-5.0), "discharge_kw is -5 kW", "above 0"),
-    "frozen where nothing arrives": (lambda: linear(CAR, WALL, charge_kw=0.1, discharge_kw=5.0), "eta_charge is 0", "above 0"),
-    "store upside down": (lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), soc_min=0.97), "soc_min = 0.97", "below soc_max = 0.95"),
-    "store in per cent": (lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), eta_charge=90.0), "eta_charge is 90", "not per cent"),
-    "store of negative power": (lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), p_discharge_kw=-1.0), "p_discharge_kw is -1 kW"),
-    "store without energy": (lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), energy_kwh=0.0), "energy_kwh is 0 kWh", "above 0"),
+    "lending without charger": (
+        lambda: lendable(1.0, 5.0, **{**LEND, "charge_kw": 0.0}),
+        "charge_kw is 0 kW",
+        "above 0",
+    ),
+    "lending one way": (
+        lambda: lendable(1.0, 5.0, **{**LEND, "discharge_kw": 0.0}),
+        "discharge_kw is 0 kW",
+        "above 0",
+    ),
+    "lending with gain": (
+        lambda: lendable(1.0, 5.0, **{**LEND, "eta_charge": 1.2}),
+        "eta_charge is 1.2",
+        "at most 1",
+    ),
+    "lending with loss of all": (
+        lambda: lendable(1.0, 5.0, **{**LEND, "eta_discharge": 0.0}),
+        "eta_discharge is 0",
+        "above 0",
+    ),
+    "usable in per cent": (
+        lambda: backup_days(60.0, 20.0, usable=80.0, eta_discharge=0.9),
+        "usable is 80",
+        "at most 1",
+    ),
+    "house without load": (
+        lambda: backup_days(60.0, 0.0, usable=0.8, eta_discharge=0.9),
+        "load_kwh_per_day is 0",
+        "above 0",
+    ),
+    "backup with gain": (
+        lambda: backup_days(60.0, 20.0, usable=0.8, eta_discharge=1.1),
+        "eta_discharge is 1.1",
+        "at most 1",
+    ),
+    "negative store": (
+        lambda: backup_days(-60.0, 20.0, usable=0.8, eta_discharge=0.9),
+        "energy_kwh is -60 kWh",
+        "at least 0",
+    ),
+    "frozen at nothing": (
+        lambda: linear(CAR, WALL, charge_kw=0.0, discharge_kw=5.0),
+        "charge_kw is 0 kW",
+        "above 0",
+    ),
+    "frozen at a sign": (
+        lambda: linear(CAR, WALL, charge_kw=5.0, discharge_kw=-5.0),
+        "discharge_kw is -5 kW",
+        "above 0",
+    ),
+    "frozen where nothing arrives": (
+        lambda: linear(CAR, WALL, charge_kw=0.1, discharge_kw=5.0),
+        "eta_charge is 0",
+        "above 0",
+    ),
+    "store upside down": (
+        lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), soc_min=0.97),
+        "soc_min = 0.97",
+        "below soc_max = 0.95",
+    ),
+    "store in per cent": (
+        lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), eta_charge=90.0),
+        "eta_charge is 90",
+        "not per cent",
+    ),
+    "store of negative power": (
+        lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), p_discharge_kw=-1.0),
+        "p_discharge_kw is -1 kW",
+    ),
+    "store without energy": (
+        lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), energy_kwh=0.0),
+        "energy_kwh is 0 kWh",
+        "above 0",
+    ),
 }
 
 

@@ -13,8 +13,7 @@ import pytest
 import schemdraw
 from schemdraw import dsp, elements, flow
 
-from v2gbook.classroom import COLOURS, diagram, sketch
-from v2gbook.classroom import diagrams
+from v2gbook.classroom import COLOURS, diagram, diagrams, sketch
 from v2gbook.classroom.diagrams import GREY, INK, SVG, WIDTH, Car, House, Transformer, as_svg
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,10 +79,12 @@ def test_it_lies_on_a_white_card_of_its_own_size():
 
 def test_the_same_drawing_gives_the_same_bytes():
     """Also after others, and nothing in it is an id that another drawing on the page could have."""
+
     def once():
         with sketch() as d:
             circuit()
         return as_svg(d, ALT)
+
     first = once()
     drawn(House)
     assert once() == first
@@ -190,11 +191,14 @@ def phasors():
     elements.Line().linestyle("--").at((3, 1)).to((3, 0))
 
 
-@pytest.mark.parametrize("draw, words", [
-    (block_diagram, ["1 / 2Hs"]),
-    (decisions, ["car arrives", "full?"]),
-    (phasors, ["V"]),
-])
+@pytest.mark.parametrize(
+    "draw, words",
+    [
+        (block_diagram, ["1 / 2Hs"]),
+        (decisions, ["car arrives", "full?"]),
+        (phasors, ["V"]),
+    ],
+)
 def test_the_other_kinds_of_drawing_work_too(draw, words):
     assert ["".join(text.itertext()) for text in parts(drawn(draw), "text")] == words
 
@@ -204,7 +208,7 @@ def test_the_other_kinds_of_drawing_work_too(draw, words):
 
 def luminance(colour):
     """Relative luminance of "#rrggbb" (WCAG 2.2)."""
-    shares = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+    shares = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
     return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
 
@@ -235,7 +239,11 @@ def test_stored_drawing_has_its_picture(name):
     svg = ElementTree.fromstring(data[SVG])
     shown = [int(svg.get(side)) for side in ("width", "height")]
     stored = struct.unpack(">II", base64.b64decode(data["image/png"])[16:24])
-    assert about == {"figure": pictures.fingerprint(data[SVG]), "alt": svg[1].text, "width": shown[0]}
+    assert about == {
+        "figure": pictures.fingerprint(data[SVG]),
+        "alt": svg[1].text,
+        "width": shown[0],
+    }
     assert stored == pytest.approx([2 * side for side in shown], abs=4)
 
 

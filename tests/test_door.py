@@ -29,8 +29,14 @@ def copy(tmp_path, monkeypatch):
     presets = tmp_path / "v2gbook" / "data" / "presets"
     presets.mkdir(parents=True)
     (presets / "na-60hz.toml").touch()
-    for name, path in (("ROOT", tmp_path), ("VENV", tmp_path / ".venv"), ("STAMP", tmp_path / ".venv" / "v2gbook-stamp.json"), ("BUSY", tmp_path / ".venv.lock"),
-                       ("BIN", tmp_path / ".venv" / "bin"), ("PYTHON", tmp_path / ".venv" / "bin" / "python")):
+    for name, path in (
+        ("ROOT", tmp_path),
+        ("VENV", tmp_path / ".venv"),
+        ("STAMP", tmp_path / ".venv" / "v2gbook-stamp.json"),
+        ("BUSY", tmp_path / ".venv.lock"),
+        ("BIN", tmp_path / ".venv" / "bin"),
+        ("PYTHON", tmp_path / ".venv" / "bin" / "python"),
+    ):
         monkeypatch.setattr(door, name, path)
     return tmp_path
 
@@ -50,13 +56,26 @@ def installed(copy):
 
 def wanted():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
-    return {canonicalize_name(Requirement(line).name): Requirement(line).specifier for line in lines}
+    lines = project["dependencies"] + [
+        line for extra in project["optional-dependencies"].values() for line in extra
+    ]
+    return {
+        canonicalize_name(Requirement(line).name): Requirement(line).specifier for line in lines
+    }
 
 
 def test_environment_yml_is_in_step_with_pyproject():
-    lines = re.findall(r"^ +- ([a-z][^#\n]*?) *(?:#.*)?$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE)
-    listed = {canonicalize_name(r.name): r.specifier for r in map(Requirement, (line for line in lines if line not in ("conda-forge", "pip", "pip:")))}
+    lines = re.findall(
+        r"^ +- ([a-z][^#\n]*?) *(?:#.*)?$",
+        (ROOT / "environment.yml").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    listed = {
+        canonicalize_name(r.name): r.specifier
+        for r in map(
+            Requirement, (line for line in lines if line not in ("conda-forge", "pip", "pip:"))
+        )
+    }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert str(listed.pop("python")) == project["requires-python"]
     assert listed == wanted()
@@ -68,7 +87,9 @@ def test_lock_holds_every_package_within_its_range():
     for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", lock, re.MULTILINE):
         versions.setdefault(canonicalize_name(name), []).append(version)
     for name, specifier in wanted().items():
-        assert versions.get(name) and all(specifier.contains(version) for version in versions[name]), name
+        assert versions.get(name) and all(
+            specifier.contains(version) for version in versions[name]
+        ), name
 
 
 def test_lock_names_no_host_and_hashes_everything():
@@ -80,8 +101,15 @@ def test_lock_names_no_host_and_hashes_everything():
 
 def test_door_needs_nothing_but_python():
     tree = ast.parse((ROOT / "run.py").read_text(encoding="utf-8"))
-    names = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    names = {
+        alias.name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    names |= {
+        node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+    }
     assert names <= set(sys.stdlib_module_names)
 
 
@@ -94,26 +122,40 @@ def test_a_valid_stamp_starts_at_once(installed, monkeypatch):
     door.set_up()
 
 
-@pytest.mark.parametrize("harm, reason", [
-    (lambda root: (root / "requirements.lock").write_text("x"), "changed since the last set-up: requirements.lock"),
-    (lambda root: (root / "pyproject.toml").write_text("x"), "changed since the last set-up: pyproject.toml"),
-    (lambda root: door.STAMP.unlink(), "not finished"),
-    (lambda root: door.STAMP.write_text("{"), "not finished"),
-    (lambda root: door.STAMP.write_text("[]"), "requirements.lock"),
-    (lambda root: door.PYTHON.unlink(), "is gone"),
-])
+@pytest.mark.parametrize(
+    "harm, reason",
+    [
+        (
+            lambda root: (root / "requirements.lock").write_text("x"),
+            "changed since the last set-up: requirements.lock",
+        ),
+        (
+            lambda root: (root / "pyproject.toml").write_text("x"),
+            "changed since the last set-up: pyproject.toml",
+        ),
+        (lambda root: door.STAMP.unlink(), "not finished"),
+        (lambda root: door.STAMP.write_text("{"), "not finished"),
+        (lambda root: door.STAMP.write_text("[]"), "requirements.lock"),
+        (lambda root: door.PYTHON.unlink(), "is gone"),
+    ],
+)
 def test_set_up_is_not_trusted_after(installed, harm, reason):
     harm(installed)
     assert reason in door.trouble()
 
 
-@pytest.mark.parametrize("accident, words, code", [
-    (KeyboardInterrupt(), "Stopped.", 130),
-    (subprocess.CalledProcessError(1, ["pip"]), "pip ended with code 1", 1),
-    (OSError(errno.ENOSPC, "No space left on device"), "No space left on device", 1),
-])
+@pytest.mark.parametrize(
+    "accident, words, code",
+    [
+        (KeyboardInterrupt(), "Stopped.", 130),
+        (subprocess.CalledProcessError(1, ["pip"]), "pip ended with code 1", 1),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device", 1),
+    ],
+)
 @pytest.mark.parametrize("step", [0, 1, 2])
-def test_an_interrupted_set_up_leaves_no_stamp(installed, monkeypatch, capsys, accident, words, code, step):
+def test_an_interrupted_set_up_leaves_no_stamp(
+    installed, monkeypatch, capsys, accident, words, code, step
+):
     """Whatever happens at whatever step: a clear sentence, no stamp, no lock, and the next call sets up again."""
     steps = []
 
@@ -121,6 +163,7 @@ def test_an_interrupted_set_up_leaves_no_stamp(installed, monkeypatch, capsys, a
         steps.append(command)
         if len(steps) == step + 1:
             raise accident
+
     monkeypatch.setattr(door, "run", run)
     monkeypatch.setattr(door, "hand_over", lambda *arguments: pytest.fail("went on"))
     monkeypatch.setattr(door.signal, "signal", lambda *arguments: None)
@@ -139,9 +182,8 @@ def test_a_finished_set_up_is_stamped(copy, monkeypatch):
 
 
 def test_two_set_ups_at_once(copy, capsys):
-    with door.alone(), pytest.raises(SystemExit):
-        with door.alone():
-            pytest.fail("both at work")
+    with door.alone(), pytest.raises(SystemExit), door.alone():
+        pytest.fail("both at work")
     assert "Another run.py is setting up" in capsys.readouterr().err
 
 
@@ -175,12 +217,17 @@ def test_a_folder_that_is_not_ours_is_never_emptied(copy, capsys):
 
 
 def call(*arguments):
-    return subprocess.run([sys.executable, str(ROOT / "run.py"), *arguments], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments], capture_output=True, text=True
+    )
 
 
 def test_help_lists_every_verb():
     said = call("--help").stdout
-    assert all(re.search(rf"^  {verb} ", said, re.MULTILINE) for verb in door.VERBS) and "examples:" in said
+    assert (
+        all(re.search(rf"^  {verb} ", said, re.MULTILINE) for verb in door.VERBS)
+        and "examples:" in said
+    )
 
 
 def test_unknown_verb():
@@ -191,7 +238,10 @@ def test_unknown_verb():
 @pytest.mark.parametrize("port", ["80", "70000", "x"])
 def test_a_port_that_is_none(port):
     told = call("--port", port)
-    assert told.returncode == 2 and "is not a port; allowed are whole numbers from 1024 to 65535" in told.stderr
+    assert (
+        told.returncode == 2
+        and "is not a port; allowed are whole numbers from 1024 to 65535" in told.stderr
+    )
 
 
 def test_a_port_that_is_taken(installed, capsys):
@@ -205,9 +255,14 @@ def test_a_port_that_is_taken(installed, capsys):
 
 def test_lab_opens_the_start_page_for_this_machine_only(installed, monkeypatch):
     given = {}
-    monkeypatch.setattr(door, "hand_over", lambda *arguments, **more: given.update(arguments=arguments, **more))
+    monkeypatch.setattr(
+        door, "hand_over", lambda *arguments, **more: given.update(arguments=arguments, **more)
+    )
     door.lab(None, browser=True)
-    assert "--ServerApp.ip=127.0.0.1" in given["arguments"] and "--LabApp.default_url=/lab/tree/START_HERE.md" in given["arguments"]
+    assert (
+        "--ServerApp.ip=127.0.0.1" in given["arguments"]
+        and "--LabApp.default_url=/lab/tree/START_HERE.md" in given["arguments"]
+    )
     assert given["JUPYTER_CONFIG_PATH"].startswith(str(installed / "tools" / "jupyter"))
     assert (installed / "MY_PROGRESS.md").exists()
 
@@ -246,18 +301,39 @@ def test_the_python_that_is_handed_over_to(installed, monkeypatch, here):
 
 
 def test_lab_settings():
-    settings = json.loads((ROOT / "tools" / "jupyter" / "labconfig" / "default_setting_overrides.json").read_text(encoding="utf-8"))
-    assert settings["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"] == {"markdown": "Markdown Preview"}
+    settings = json.loads(
+        (ROOT / "tools" / "jupyter" / "labconfig" / "default_setting_overrides.json").read_text(
+            encoding="utf-8"
+        )
+    )
+    assert settings["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"] == {
+        "markdown": "Markdown Preview"
+    }
     assert settings["@jupyter-widgets/jupyterlab-manager:plugin"] == {"saveState": False}
 
 
-@pytest.mark.parametrize("harm, words, code", [
-    (lambda root: None, "ok  course.toml: preset 'na-60hz'", 0),
-    (lambda root: (root / "course.toml").write_text('preset = "mars"'), "!!  course.toml: preset 'mars' does not exist; choose one of na-60hz", 1),
-    (lambda root: (root / "course.toml").write_text("preset = "), "!!  course.toml names no preset", 1),
-    (lambda root: (root / "progress").write_text(""), "is no folder that can be written, so no mark is kept", 0),
-    (lambda root: door.STAMP.unlink(), "!!  not set up: the last set-up was not finished", 0),
-])
+@pytest.mark.parametrize(
+    "harm, words, code",
+    [
+        (lambda root: None, "ok  course.toml: preset 'na-60hz'", 0),
+        (
+            lambda root: (root / "course.toml").write_text('preset = "mars"'),
+            "!!  course.toml: preset 'mars' does not exist; choose one of na-60hz",
+            1,
+        ),
+        (
+            lambda root: (root / "course.toml").write_text("preset = "),
+            "!!  course.toml names no preset",
+            1,
+        ),
+        (
+            lambda root: (root / "progress").write_text(""),
+            "is no folder that can be written, so no mark is kept",
+            0,
+        ),
+        (lambda root: door.STAMP.unlink(), "!!  not set up: the last set-up was not finished", 0),
+    ],
+)
 def test_check_says_what_is_wrong(installed, monkeypatch, capsys, harm, words, code):
     monkeypatch.setattr(door, "packages", lambda: (True, "packages start"))
     harm(installed)

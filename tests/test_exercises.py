@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import make_exercises  # noqa: E402
 from tidy_notebooks import tidy  # noqa: E402
+
 from v2gbook.classroom import _answers, _score, presets, workbook  # noqa: E402
 
 SOLUTIONS = sorted((ROOT / "solutions").glob("*.ipynb"))
@@ -58,8 +59,9 @@ def drawn(topic, solution):
         keys = make_exercises.keys_of(solution, preset)
         for question, key in keys.items():
             for variant in VARIANTS if key.kind == "value" else (0,):
-                given, _ = make_exercises.fit(topic, key.shares or question, keys, variant,
-                                              presets.load(preset))
+                given, _ = make_exercises.fit(
+                    topic, key.shares or question, keys, variant, presets.load(preset)
+                )
                 yield preset, variant, question, key, given
 
 
@@ -107,8 +109,10 @@ def test_solution_gets_all_marks_from_its_own_checks(solution):
 
 # ------------------------------------------------------------------------- how a sheet is written
 
-HEADING = re.compile(r"## (Q\d) · \S.*\n\n\*\*(\d+) marks · LO[^·]+( · open question)?"
-                     r" · about (\d+) minutes( · marked by hand)?\*\*\n\n\S")
+HEADING = re.compile(
+    r"## (Q\d) · \S.*\n\n\*\*(\d+) marks · LO[^·]+( · open question)?"
+    r" · about (\d+) minutes( · marked by hand)?\*\*\n\n\S"
+)
 IN_WORDS = re.compile(r"### (Q\d) · In words\n\n\*\*(\d+) marks · marked by hand\*\*\n\n\S")
 
 
@@ -271,13 +275,23 @@ def test_generator_refuses_slips_that_cannot_be_told_apart():
 
 def test_generator_draws_again_until_slips_can_be_told_apart_and_then_stops():
     region = presets.load("na-60hz")
-    unlucky = workbook.Key(marks=1, draw=lambda rng, region: {"a": int(rng.integers(1, 4))},
-                           reference=lambda g: g["a"], slips={"a": lambda g: 3})
-    drawn = {make_exercises.fit("x", "Q1", {"Q1": unlucky}, variant, region)[0]["a"]
-             for variant in range(20)}
+    unlucky = workbook.Key(
+        marks=1,
+        draw=lambda rng, region: {"a": int(rng.integers(1, 4))},
+        reference=lambda g: g["a"],
+        slips={"a": lambda g: 3},
+    )
+    drawn = {
+        make_exercises.fit("x", "Q1", {"Q1": unlucky}, variant, region)[0]["a"]
+        for variant in range(20)
+    }
     assert drawn == {1, 2}
-    hopeless = workbook.Key(marks=1, draw=lambda rng, region: {"a": 3},
-                            reference=lambda g: g["a"], slips={"a": lambda g: 3})
+    hopeless = workbook.Key(
+        marks=1,
+        draw=lambda rng, region: {"a": 3},
+        reference=lambda g: g["a"],
+        slips={"a": lambda g: 3},
+    )
     with pytest.raises(SystemExit, match="told apart"):
         make_exercises.fit("x", "Q1", {"Q1": hopeless}, 1, region)
 

@@ -27,8 +27,11 @@ def values_of(control):
 def idle(draw, controls):
     """Names of the controls that change nothing in their range, the others at the start."""
     start = {name: control.cast(control.value) for name, control in controls.items()}
-    return [name for name, control in controls.items()
-            if len({shown(draw, start | {name: value}) for value in values_of(control)}) == 1]
+    return [
+        name
+        for name, control in controls.items()
+        if len({shown(draw, start | {name: value}) for value in values_of(control)}) == 1
+    ]
 
 
 def line(slope, colour, deaf):

@@ -11,9 +11,21 @@ from v2gbook.classroom import _notebook, figure, figures, show
 # Machado, Oliveira and Fernandes (2009), doi:10.1109/TVCG.2009.113, severity 1, on linear RGB.
 COLOUR_VISION = {
     "usual": np.eye(3),
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
 }
 WHITE, DARK = "#FFFFFF", "#111111"  # pages of JupyterLab's two themes
 
@@ -45,7 +57,11 @@ def test_figure_needs_units():
 
 
 def test_long_titles_are_broken_into_lines():
-    fig = figure("time [s]", "power of all cars that are plugged in at this time of the day [MW]", below="share of the cars [-]")
+    fig = figure(
+        "time [s]",
+        "power of all cars that are plugged in at this time of the day [MW]",
+        below="share of the cars [-]",
+    )
     assert "<br>" in fig.layout.yaxis.title.text and fig.layout.yaxis.title.text.endswith("[MW]")
     assert fig.layout.xaxis.title.text == "time [s]"
 
@@ -89,31 +105,48 @@ def test_figures_are_numbered_in_order_and_a_cell_keeps_its_numbers(shown, monke
 
 def linear(colour):
     """Linear RGB of a colour such as "#5A5AD2", 0..1."""
-    values = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+    values = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def contrast(one, other):
     """WCAG 2 contrast of two colours, 1 to 21."""
-    light, dark = sorted((linear(one) @ [0.2126, 0.7152, 0.0722], linear(other) @ [0.2126, 0.7152, 0.0722]), reverse=True)
+    light, dark = sorted(
+        (linear(one) @ [0.2126, 0.7152, 0.0722], linear(other) @ [0.2126, 0.7152, 0.0722]),
+        reverse=True,
+    )
     return (light + 0.05) / (dark + 0.05)
 
 
 def lab(rgb):
     """CIE L*a*b* (D65) of linear RGB."""
-    xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]) @ rgb
+    xyz = (
+        np.array(
+            [
+                [0.4124564, 0.3575761, 0.1804375],
+                [0.2126729, 0.7151522, 0.0721750],
+                [0.0193339, 0.1191920, 0.9503041],
+            ]
+        )
+        @ rgb
+    )
     f = np.cbrt(np.maximum(xyz / [0.95047, 1.0, 1.08883], 1e-6))
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
 def apart(one, other, vision):
     """Distance of two colours as somebody with this colour vision sees them (CIE 1976)."""
-    seen = [lab(np.clip(np.asarray(COLOUR_VISION[vision]) @ linear(colour), 0, 1)) for colour in (one, other)]
+    seen = [
+        lab(np.clip(np.asarray(COLOUR_VISION[vision]) @ linear(colour), 0, 1))
+        for colour in (one, other)
+    ]
     return np.linalg.norm(seen[0] - seen[1])
 
 
 def test_contrast_of_black_and_white_is_21():
-    assert contrast("#000000", WHITE) == pytest.approx(21) and contrast("#777777", WHITE) == pytest.approx(4.48, abs=0.01)
+    assert contrast("#000000", WHITE) == pytest.approx(21) and contrast(
+        "#777777", WHITE
+    ) == pytest.approx(4.48, abs=0.01)
 
 
 @pytest.mark.parametrize("colour", [*figures.COLOURS, figures.GREY])
@@ -123,9 +156,14 @@ def test_every_colour_can_be_seen_on_white_and_on_dark(colour):
 
 @pytest.mark.parametrize("vision", COLOUR_VISION)
 def test_colours_are_distinct_with_every_colour_vision(vision):
-    closest = min(apart(one, other, vision) for one, other in itertools.combinations(figures.COLOURS, 2))
+    closest = min(
+        apart(one, other, vision) for one, other in itertools.combinations(figures.COLOURS, 2)
+    )
     assert closest >= 20
-    assert apart("#56B4E9", "#CC79A7", "tritanopia") > apart("#FF0000", "#00B000", "deuteranopia") - 100  # the scale is sane
+    assert (
+        apart("#56B4E9", "#CC79A7", "tritanopia")
+        > apart("#FF0000", "#00B000", "deuteranopia") - 100
+    )  # the scale is sane
 
 
 def test_template_is_small():
@@ -145,7 +183,9 @@ def test_hover_over_words_or_without_a_unit_is_left_alone():
     fig = figure("kind [-]", "share [-]")
     fig.add_bar(x=["a", "b"], y=[1, 2])
     figures.add_units(fig)
-    assert fig.data[0].hovertemplate == "%{y:.5~g}" and fig.layout.xaxis.unifiedhovertitle.text is None
+    assert (
+        fig.data[0].hovertemplate == "%{y:.5~g}" and fig.layout.xaxis.unifiedhovertitle.text is None
+    )
 
 
 def test_the_second_panel_has_its_own_unit():
@@ -174,13 +214,17 @@ def test_names_stand_at_line_ends_where_there_is_room():
     assert fig.layout.showlegend is False
 
 
-@pytest.mark.parametrize("fig", [
-    lines("a", "b", ends=(1.0, 1.01)),
-    lines("a", "b", xaxis_range=[0, 5]),
-    lines("a", "b", yaxis_type="log"),
-    lines("a name that is much too long for the margin", "b"),
-    lines("alone"),
-], ids=["no room", "ends before the edge", "logarithmic", "long", "one line"])
+@pytest.mark.parametrize(
+    "fig",
+    [
+        lines("a", "b", ends=(1.0, 1.01)),
+        lines("a", "b", xaxis_range=[0, 5]),
+        lines("a", "b", yaxis_type="log"),
+        lines("a name that is much too long for the margin", "b"),
+        lines("alone"),
+    ],
+    ids=["no room", "ends before the edge", "logarithmic", "long", "one line"],
+)
 def test_names_stay_in_the_legend_otherwise(fig):
     figures.name_ends(fig)
     assert not fig.layout.annotations
@@ -194,10 +238,17 @@ def farthest(x, y, keep):
     return np.abs(y - np.interp(x, x[keep], y[keep])).max()
 
 
-@pytest.mark.parametrize("y", [
-    lambda x: 100 * np.sin(x / 50), lambda x: np.where(x > 500, 300.0, 0.0), lambda x: 200 * np.exp(-x / 100),
-    lambda x: np.random.default_rng(1).normal(0, 50, len(x)), lambda x: np.zeros_like(x),
-], ids=["wave", "step", "decay", "noise", "flat"])
+@pytest.mark.parametrize(
+    "y",
+    [
+        lambda x: 100 * np.sin(x / 50),
+        lambda x: np.where(x > 500, 300.0, 0.0),
+        lambda x: 200 * np.exp(-x / 100),
+        lambda x: np.random.default_rng(1).normal(0, 50, len(x)),
+        lambda x: np.zeros_like(x),
+    ],
+    ids=["wave", "step", "decay", "noise", "flat"],
+)
 def test_a_thinned_curve_looks_the_same(y):
     x = np.linspace(0, 1000, 2001)
     keep = figures.visible_points(x, y(x), 0.2)

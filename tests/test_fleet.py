@@ -4,7 +4,13 @@ import doctest
 import itertools
 import json
 import re
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,28 +25,77 @@ from v2gbook import data
 from v2gbook import fleet as module
 from v2gbook.charger import Storage
 from v2gbook.fleet import (
-    BLOCK, Pool, Product, Scenario, Stays, Unfinished, announcement, autocorrelation, availability, bounds_kwh, capacity_stack, cars_needed,
-    chain_persistence, check_sessions, disaggregate, envelope, estimate_rho, firm_cars, firm_joint, firm_normal, firm_observed, fit, goodness, hold, jain,
-    joint_reliability, reliability_of, sample, simulate, stays, still_there,
+    BLOCK,
+    Pool,
+    Product,
+    Scenario,
+    Stays,
+    Unfinished,
+    announcement,
+    autocorrelation,
+    availability,
+    bounds_kwh,
+    capacity_stack,
+    cars_needed,
+    chain_persistence,
+    check_sessions,
+    disaggregate,
+    envelope,
+    estimate_rho,
+    firm_cars,
+    firm_joint,
+    firm_normal,
+    firm_observed,
+    fit,
+    goodness,
+    hold,
+    jain,
+    joint_reliability,
+    reliability_of,
+    sample,
+    simulate,
+    stays,
+    still_there,
 )
 
-CASES = {c["id"]: c for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]}
+CASES = {
+    c["id"]: c
+    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
+}
 
 
 def case(key):
     """Inputs of a published case, and its expected values with the tolerance they were published with."""
     outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]}) for name, out in outputs.items()}
+    return CASES[key]["inputs"], {
+        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
+        for name, out in outputs.items()
+    }
 
 
 def table(*rows, station=None):
     """Sessions from (arrival, departure, kWh) with times on days of May 2023; the 1st is a Monday."""
-    times = [[pd.Timestamp(f"2023-05-{row[k]}", tz="America/Los_Angeles") for row in rows] for k in (0, 1)]
-    columns = {"arrival": times[0], "departure": times[1], "delivered_kwh": [float(row[2]) for row in rows]}
+    times = [
+        [pd.Timestamp(f"2023-05-{row[k]}", tz="America/Los_Angeles") for row in rows]
+        for k in (0, 1)
+    ]
+    columns = {
+        "arrival": times[0],
+        "departure": times[1],
+        "delivered_kwh": [float(row[2]) for row in rows],
+    }
     return pd.DataFrame(columns | ({"station": station} if station else {}))
 
 
-PLUG = Storage(energy_kwh=60.0, soc_min=0.1, soc_max=0.95, p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=0.94, eta_discharge=0.96)
+PLUG = Storage(
+    energy_kwh=60.0,
+    soc_min=0.1,
+    soc_max=0.95,
+    p_charge_kw=8.0,
+    p_discharge_kw=7.0,
+    eta_charge=0.94,
+    eta_discharge=0.96,
+)
 
 
 def some_cars(rng, n=12, *, step_h=0.25, give_kw=7.0):
@@ -48,8 +103,17 @@ def some_cars(rng, n=12, *, step_h=0.25, give_kw=7.0):
     arrive = step_h * rng.integers(0, 20, n)
     leave = arrive + step_h * rng.integers(4, 20, n)
     need = rng.uniform(0.0, 0.9, n) * np.minimum(8.0 * 0.94 * (leave - arrive), 25.0)
-    return Stays(arrive_h=arrive, leave_h=leave, need_kwh=need, below_kwh=rng.uniform(0, 15, n), room_kwh=need + rng.uniform(0, 10, n), p_charge_kw=8.0,
-                 p_discharge_kw=give_kw, eta_charge=0.94, eta_discharge=0.96)
+    return Stays(
+        arrive_h=arrive,
+        leave_h=leave,
+        need_kwh=need,
+        below_kwh=rng.uniform(0, 15, n),
+        room_kwh=need + rng.uniform(0, 10, n),
+        p_charge_kw=8.0,
+        p_discharge_kw=give_kw,
+        eta_charge=0.94,
+        eta_discharge=0.96,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +128,11 @@ def jpl():
 def test_firm_capacity_of_the_p90_rule(key):
     given, want = case(key)
     k = firm_cars(given["N"], given["p"], 0.9)
-    assert k == want["k"] and k * given["kW"] == want["P90_kW"] and k * given["kW"] / given["N"] == want["per_EV_kW"]
+    assert (
+        k == want["k"]
+        and k * given["kW"] == want["P90_kW"]
+        and k * given["kW"] / given["N"] == want["per_EV_kW"]
+    )
     assert reliability_of(given["N"], given["p"])[k] == want["prob"]
     assert firm_normal(given["N"], given["p"], 0.9) * given["kW"] == want["normal_approx_kW"]
 
@@ -72,7 +140,11 @@ def test_firm_capacity_of_the_p90_rule(key):
 def test_cars_for_100_kw_A10():
     given, want = case("A10")
     present = int(np.ceil(100 / given["kW"]))
-    assert present == want["need_present"] and cars_needed(present, given["p"], 0.9) == want["N"] and present / given["p"] == want["N_mean_based"]
+    assert (
+        present == want["need_present"]
+        and cars_needed(present, given["p"], 0.9) == want["N"]
+        and present / given["p"] == want["N_mean_based"]
+    )
 
 
 def test_other_direction_of_limited_reservoirs_A12():
@@ -80,17 +152,34 @@ def test_other_direction_of_limited_reservoirs_A12():
     fleet = given["fleet"]
 
     def sold(p_mw, energy_mwh):
-        pool = Pool(cars=1, p_charger_kw=1000 * p_mw, p_car_kw=1000 * p_mw, p_charge_kw=1000 * fleet["P_ch_MW"] * p_mw, energy_kwh=1000 * energy_mwh, soc=1.0,
-                    soc_keep=0.0, eta_discharge=1.0, plugged=1.0)
-        return capacity_stack(pool, Product(duration_h=1 / 3, reliability=0.9, reverse=0.2)).mw["sellable"]
+        pool = Pool(
+            cars=1,
+            p_charger_kw=1000 * p_mw,
+            p_car_kw=1000 * p_mw,
+            p_charge_kw=1000 * fleet["P_ch_MW"] * p_mw,
+            energy_kwh=1000 * energy_mwh,
+            soc=1.0,
+            soc_keep=0.0,
+            eta_discharge=1.0,
+            plugged=1.0,
+        )
+        return capacity_stack(pool, Product(duration_h=1 / 3, reliability=0.9, reverse=0.2)).mw[
+            "sellable"
+        ]
+
     assert sold(fleet["P_dis_MW"], fleet["E_up_MWh"]) == want["FCRD_up_MW"]
     energy = next(e for e in np.arange(3.332, 3.335, 1e-4) if sold(10.0, e) >= 10.0 - 1e-9)
-    assert energy == pytest.approx(CASES["A12"]["expected"]["E_for_10MW_FCRD_MWh"]["value"], abs=2e-4)
+    assert energy == pytest.approx(
+        CASES["A12"]["expected"]["E_for_10MW_FCRD_MWh"]["value"], abs=2e-4
+    )
 
 
 def test_correlation_destroys_diversification_A14():
     given, want = case("A14")
-    assert given["kW"] * firm_normal(given["N"], given["p"], 0.9, np.array(given["rho"])) == want["P90_kW"]
+    assert (
+        given["kW"] * firm_normal(given["N"], given["p"], 0.9, np.array(given["rho"]))
+        == want["P90_kW"]
+    )
     exact = given["kW"] * firm_cars(given["N"], given["p"], 0.9, given["rho"])
     assert exact == pytest.approx(CASES["A14"]["expected"]["P90_kW"]["value"], abs=25)
 
@@ -98,9 +187,21 @@ def test_correlation_destroys_diversification_A14():
 def test_nameplate_of_los_angeles_air_force_base_A15():
     given, want = case("A15")
     power = np.repeat([50.0, 15.0], [given["v50"], given["v15"]])
-    cars = Stays(arrive_h=np.zeros(34), leave_h=10.0, need_kwh=0.0, below_kwh=given["energy_kWh"] / 34, room_kwh=0.0, p_charge_kw=power, p_discharge_kw=power,
-                 eta_charge=1.0, eta_discharge=1.0)
-    assert envelope(cars, [1.0]).most_kw.item() == want["P_kW"] and cars.below_kwh.mean() == want["mean_kWh"]
+    cars = Stays(
+        arrive_h=np.zeros(34),
+        leave_h=10.0,
+        need_kwh=0.0,
+        below_kwh=given["energy_kWh"] / 34,
+        room_kwh=0.0,
+        p_charge_kw=power,
+        p_discharge_kw=power,
+        eta_charge=1.0,
+        eta_discharge=1.0,
+    )
+    assert (
+        envelope(cars, [1.0]).most_kw.item() == want["P_kW"]
+        and cars.below_kwh.mean() == want["mean_kWh"]
+    )
     assert envelope(cars, [1.0]).least_kw.item() == -685.0
 
 
@@ -108,32 +209,58 @@ def test_nameplate_of_los_angeles_air_force_base_A15():
 
 
 def test_firm_cars_are_those_of_scipy():
-    n, p, r = np.array([1, 7, 60, 1000])[:, None, None], np.array([0.05, 0.5, 0.93])[:, None], np.array([0.5, 0.9, 0.999])
+    n, p, r = (
+        np.array([1, 7, 60, 1000])[:, None, None],
+        np.array([0.05, 0.5, 0.93])[:, None],
+        np.array([0.5, 0.9, 0.999]),
+    )
     k = firm_cars(n, p, r)
-    assert k.shape == (4, 3, 3) and (binom.sf(k - 1, n, p) >= r - 1e-12).all() and (binom.sf(k, n, p) < r).all()
+    assert (
+        k.shape == (4, 3, 3)
+        and (binom.sf(k - 1, n, p) >= r - 1e-12).all()
+        and (binom.sf(k, n, p) < r).all()
+    )
     for rho in (0.004, 0.3):
         k, a = firm_cars(n, p, r, rho), p * (1 - rho) / rho
         b = a / p * (1 - p)
-        assert (betabinom.sf(k - 1, n, a, b) >= r - 1e-9).all() and (betabinom.sf(k, n, a, b) < r + 1e-9).all()
+        assert (betabinom.sf(k - 1, n, a, b) >= r - 1e-9).all() and (
+            betabinom.sf(k, n, a, b) < r + 1e-9
+        ).all()
 
 
 def test_variance_of_correlated_cars():
     for n, p, rho in ((50, 0.3, 0.0), (50, 0.8, 0.1), (50, 0.3, 0.1), (400, 0.8, 0.02)):
         mass, k = -np.diff(reliability_of(n, p, rho), append=0.0), np.arange(n + 1)
         assert mass @ k == pytest.approx(n * p) and reliability_of(n, p, rho).max() <= 1
-        assert mass @ k**2 - (mass @ k) ** 2 == pytest.approx(n * p * (1 - p) * (1 + (n - 1) * rho), rel=1e-6)
+        assert mass @ k**2 - (mass @ k) ** 2 == pytest.approx(
+            n * p * (1 - p) * (1 + (n - 1) * rho), rel=1e-6
+        )
 
 
 def test_firm_capacity_limits():
-    assert firm_cars(40, 1.0, 0.99) == 40 == firm_cars(40, 1.0, 0.99, 0.5) and firm_cars(40, 0.0, 0.5) == 0
+    assert (
+        firm_cars(40, 1.0, 0.99) == 40 == firm_cars(40, 1.0, 0.99, 0.5)
+        and firm_cars(40, 0.0, 0.5) == 0
+    )
     assert firm_cars(200, 0.7, 0.9, [0, 1e-9]).tolist() == [firm_cars(200, 0.7, 0.9)] * 2
-    assert (np.diff(firm_cars(300, 0.7, 0.9, [0, 0.01, 0.1, 0.5])) < 0).all() and (np.diff(firm_cars(300, 0.7, [0.5, 0.9, 0.99])) < 0).all()
+    assert (np.diff(firm_cars(300, 0.7, 0.9, [0, 0.01, 0.1, 0.5])) < 0).all() and (
+        np.diff(firm_cars(300, 0.7, [0.5, 0.9, 0.99])) < 0
+    ).all()
     assert isinstance(firm_cars(10, 0.5, 0.9), int) and firm_normal(10, 0.1, 0.99) == 0.0
     assert firm_normal(10_000, 0.7, 0.5, 0.1) == pytest.approx(7000)
     assert firm_normal(500, 0.4, norm.cdf(2.0)) == pytest.approx(200 - 2 * np.sqrt(500 * 0.24))
 
 
-@pytest.mark.parametrize(("present", "p", "r", "rho"), [(1, 0.3, 0.9, 0.0), (9, 0.6, 0.95, 0.0), (20, 0.7, 0.9, 0.05), (1, 0.9, 0.5, 0.0), (2, 1.0, 0.9, 0.0)])
+@pytest.mark.parametrize(
+    ("present", "p", "r", "rho"),
+    [
+        (1, 0.3, 0.9, 0.0),
+        (9, 0.6, 0.95, 0.0),
+        (20, 0.7, 0.9, 0.05),
+        (1, 0.9, 0.5, 0.0),
+        (2, 1.0, 0.9, 0.0),
+    ],
+)
 def test_cars_needed_is_the_smallest_fleet(present, p, r, rho):
     n = cars_needed(present, p, r, rho)
     assert firm_cars(n, p, r, rho) >= present and (n == 1 or firm_cars(n - 1, p, r, rho) < present)
@@ -141,14 +268,21 @@ def test_cars_needed_is_the_smallest_fleet(present, p, r, rho):
 
 def test_no_fleet_may_be_large_enough(monkeypatch):
     monkeypatch.setattr(module, "firm_cars", lambda *args: 0)
-    with pytest.raises(ValueError, match="no fleet below four million cars has 5 of them there with a probability of 0.99"):
+    with pytest.raises(
+        ValueError,
+        match="no fleet below four million cars has 5 of them there with a probability of 0.99",
+    ):
         cars_needed(5, 0.5, 0.99, 0.9)
 
 
 def test_rho_is_found_again():
     rng = np.random.default_rng(4)
     for rho in (0.0, 0.05, 0.4):
-        share = rng.beta(0.6 * (1 - rho) / rho, 0.4 * (1 - rho) / rho, 4000) if rho else np.full(4000, 0.6)
+        share = (
+            rng.beta(0.6 * (1 - rho) / rho, 0.4 * (1 - rho) / rho, 4000)
+            if rho
+            else np.full(4000, 0.6)
+        )
         assert estimate_rho(rng.binomial(50, share), 50) == pytest.approx(rho, abs=0.02)
     assert estimate_rho([0, 8], 8) == pytest.approx((32 / 2 - 1) / 7)
     assert estimate_rho([4, 4, 4], 8) == pytest.approx(-1 / 7)
@@ -176,7 +310,10 @@ def by_enumeration(n, p, steps, persistence, k):
     return sum(chance for counts, chance in weights.items() if min(counts) >= k)
 
 
-@pytest.mark.parametrize(("n", "p", "steps", "persistence"), [(4, 0.7, 3, 0.6), (3, 0.2, 4, 0.9), (2, 0.5, 5, 0.0), (3, 0.8, 2, 1.0)])
+@pytest.mark.parametrize(
+    ("n", "p", "steps", "persistence"),
+    [(4, 0.7, 3, 0.6), (3, 0.2, 4, 0.9), (2, 0.5, 5, 0.0), (3, 0.8, 2, 1.0)],
+)
 def test_joint_reliability_by_enumeration(n, p, steps, persistence):
     joint = joint_reliability(n, p, steps, persistence)
     for k in range(n + 2):
@@ -186,36 +323,86 @@ def test_joint_reliability_by_enumeration(n, p, steps, persistence):
 def test_p90_per_interval_is_not_p90_per_product():
     given, want = case("A06")
     single = CASES["A06"]["expected"]["prob"]["value"]
-    assert joint_reliability(100, 0.7, 16, 0.0)(64) == pytest.approx(single**16, abs=1e-9) == pytest.approx(0.264, abs=1e-3)
-    assert joint_reliability(100, 0.7, 16, 1.0)(64) == want["prob"] == joint_reliability(100, 0.7, 1, 0.3)(64)
-    firm = [firm_joint(100, 0.7, 0.9, steps=16, persistence=stay) for stay in (0.0, 0.5, 0.9, 0.99, 1.0)]
+    assert (
+        joint_reliability(100, 0.7, 16, 0.0)(64)
+        == pytest.approx(single**16, abs=1e-9)
+        == pytest.approx(0.264, abs=1e-3)
+    )
+    assert (
+        joint_reliability(100, 0.7, 16, 1.0)(64)
+        == want["prob"]
+        == joint_reliability(100, 0.7, 1, 0.3)(64)
+    )
+    firm = [
+        firm_joint(100, 0.7, 0.9, steps=16, persistence=stay) for stay in (0.0, 0.5, 0.9, 0.99, 1.0)
+    ]
     assert firm == sorted(firm) and firm[0] < 60 and firm[-1] == 64
-    assert [firm_joint(100, 0.7, 0.9, steps=steps, persistence=0.9) for steps in (1, 4, 16)] == sorted(
-        (firm_joint(100, 0.7, 0.9, steps=steps, persistence=0.9) for steps in (1, 4, 16)), reverse=True)
+    assert [
+        firm_joint(100, 0.7, 0.9, steps=steps, persistence=0.9) for steps in (1, 4, 16)
+    ] == sorted(
+        (firm_joint(100, 0.7, 0.9, steps=steps, persistence=0.9) for steps in (1, 4, 16)),
+        reverse=True,
+    )
     for stay, r in itertools.product((0.0, 0.4, 0.8, 0.9, 0.97), (0.5, 0.9, 0.97)):
-        joint, k = joint_reliability(60, 0.7, 16, stay), firm_joint(60, 0.7, r, steps=16, persistence=stay)
+        joint, k = (
+            joint_reliability(60, 0.7, 16, stay),
+            firm_joint(60, 0.7, r, steps=16, persistence=stay),
+        )
         assert joint(k) >= r > joint(k + 1)
 
 
 def test_large_fleets_keep_their_tails():
     joint = joint_reliability(5000, 0.97, 8, 0.8)
     mean = 5000 * 0.97
-    assert joint(int(mean - 8 * np.sqrt(mean * 0.03))) == pytest.approx(1.0, abs=1e-9) and joint(5000) < 1e-9
-    assert joint_reliability(5000, 0.97, 8, 0.0)(4830) == pytest.approx(binom.sf(4829, 5000, 0.97) ** 8, rel=1e-9)
+    assert (
+        joint(int(mean - 8 * np.sqrt(mean * 0.03))) == pytest.approx(1.0, abs=1e-9)
+        and joint(5000) < 1e-9
+    )
+    assert joint_reliability(5000, 0.97, 8, 0.0)(4830) == pytest.approx(
+        binom.sf(4829, 5000, 0.97) ** 8, rel=1e-9
+    )
 
 
 def test_monte_carlo_agrees_with_the_chain_and_carries_correlation():
     exact = firm_joint(300, 0.6, 0.9, steps=8, persistence=0.7)
-    assert firm_joint(300, 0.6, 0.9, steps=8, persistence=0.7, rng=np.random.default_rng(1)) == pytest.approx(exact, abs=1)
+    assert firm_joint(
+        300, 0.6, 0.9, steps=8, persistence=0.7, rng=np.random.default_rng(1)
+    ) == pytest.approx(exact, abs=1)
     assert firm_joint(5000, 0.5, 0.9, steps=2, persistence=0.3) == 2443
-    assert firm_joint(5000, 0.5, 0.9, steps=2, persistence=0.3, rng=np.random.default_rng(8)) == pytest.approx(2443, abs=2)
-    assert firm_joint(300, 0.6, 0.9, steps=1, persistence=0.5, rho=0.05) == firm_cars(300, 0.6, 0.9, 0.05)
-    least, joint = module._least_present(60, 0.5, 0.0, 2, 0.2, np.random.default_rng(8), 40_000), joint_reliability(60, 0.5, 2, 0.2)
+    assert firm_joint(
+        5000, 0.5, 0.9, steps=2, persistence=0.3, rng=np.random.default_rng(8)
+    ) == pytest.approx(2443, abs=2)
+    assert firm_joint(300, 0.6, 0.9, steps=1, persistence=0.5, rho=0.05) == firm_cars(
+        300, 0.6, 0.9, 0.05
+    )
+    least, joint = (
+        module._least_present(60, 0.5, 0.0, 2, 0.2, np.random.default_rng(8), 40_000),
+        joint_reliability(60, 0.5, 2, 0.2),
+    )
     assert all((least >= k).mean() == pytest.approx(joint(k), abs=0.01) for k in (24, 27, 30))
-    nearly = firm_joint(300, 0.6, 0.9, steps=8, persistence=1 - 1e-9, rho=0.05, rng=np.random.default_rng(2), trials=40_000)
-    assert nearly == pytest.approx(firm_cars(300, 0.6, 0.9, 0.05), abs=2) and firm_joint(300, 0.6, 0.9, steps=8, persistence=1.0, rho=0.05) == firm_cars(300, 0.6, 0.9, 0.05)
-    less = firm_joint(300, 0.6, 0.9, steps=8, persistence=0.5, rho=0.05, rng=np.random.default_rng(3))
-    assert less < nearly - 3 and firm_joint(300, 1.0, 0.9, steps=8, persistence=0.5, rho=0.05, rng=np.random.default_rng(3)) == 300
+    nearly = firm_joint(
+        300,
+        0.6,
+        0.9,
+        steps=8,
+        persistence=1 - 1e-9,
+        rho=0.05,
+        rng=np.random.default_rng(2),
+        trials=40_000,
+    )
+    assert nearly == pytest.approx(firm_cars(300, 0.6, 0.9, 0.05), abs=2) and firm_joint(
+        300, 0.6, 0.9, steps=8, persistence=1.0, rho=0.05
+    ) == firm_cars(300, 0.6, 0.9, 0.05)
+    less = firm_joint(
+        300, 0.6, 0.9, steps=8, persistence=0.5, rho=0.05, rng=np.random.default_rng(3)
+    )
+    assert (
+        less < nearly - 3
+        and firm_joint(
+            300, 1.0, 0.9, steps=8, persistence=0.5, rho=0.05, rng=np.random.default_rng(3)
+        )
+        == 300
+    )
     few = module._least_present(200, 0.5, 0.0, 30, 0.6, np.random.default_rng(5), 4000)
     two = module._least_present(200, 0.5, 0.0, 2, 0.6, np.random.default_rng(5), 4000)
     assert few.mean() < two.mean() < 100
@@ -225,9 +412,14 @@ def test_monte_carlo_agrees_with_the_chain_and_carries_correlation():
 
 def test_chain_persistence():
     for p, stay, m in ((0.7, 0.95, 16), (0.2, 0.5, 3)):
-        move = np.array([[1 - p * (1 - stay), p * (1 - stay)], [1 - p - (1 - p) * stay, p + (1 - p) * stay]])
+        move = np.array(
+            [[1 - p * (1 - stay), p * (1 - stay)], [1 - p - (1 - p) * stay, p + (1 - p) * stay]]
+        )
         assert chain_persistence(np.linalg.matrix_power(move, m)[1, 1], p, m) == pytest.approx(stay)
-    np.testing.assert_allclose(chain_persistence([0.9, 0.7], 0.5, 4), [chain_persistence(0.9, 0.5, 4), chain_persistence(0.7, 0.5, 4)])
+    np.testing.assert_allclose(
+        chain_persistence([0.9, 0.7], 0.5, 4),
+        [chain_persistence(0.9, 0.5, 4), chain_persistence(0.7, 0.5, 4)],
+    )
     assert chain_persistence(0.5, 0.5, 4) == 0.0
     with pytest.raises(ValueError, match="cars leave and others do not come"):
         chain_persistence(0.3, 0.5, 4)
@@ -235,76 +427,169 @@ def test_chain_persistence():
 
 # ----------------------------------------------------------------------------------------------------------- sessions
 
-GOOD = table(("01 08:00", "01 12:00", 10), ("01 12:00", "01 18:00", 20), ("02 09:00", "02 10:00", 5), station=["a", "a", "b"])
+GOOD = table(
+    ("01 08:00", "01 12:00", 10),
+    ("01 12:00", "01 18:00", 20),
+    ("02 09:00", "02 10:00", 5),
+    station=["a", "a", "b"],
+)
 
 
 def test_good_sessions_pass():
-    assert check_sessions(GOOD, 8.0) is GOOD and check_sessions(GOOD, np.array([2.5, 20 / 6, 5.0])) is GOOD
-    assert len(check_sessions(GOOD, 8.0, drop=True)) == 3 and len(check_sessions(GOOD.assign(delivered_kwh=0.0), 8.0)) == 3
+    assert (
+        check_sessions(GOOD, 8.0) is GOOD
+        and check_sessions(GOOD, np.array([2.5, 20 / 6, 5.0])) is GOOD
+    )
+    assert (
+        len(check_sessions(GOOD, 8.0, drop=True)) == 3
+        and len(check_sessions(GOOD.assign(delivered_kwh=0.0), 8.0)) == 3
+    )
 
 
-@pytest.mark.parametrize(("bad", "p_kw", "message"), [
-    (GOOD.iloc[:0], None, "the fleet is empty: the table has no session"),
-    (GOOD.drop(columns=["arrival", "departure"]), None, "no column arrival, departure; it needs"),
-    (table(("01 08:00", "01 12:00", 10), ("01 11:59", "01 18:00", 20), station=["a", "a"]), None,
-     r"session 1 arrives 2023-05-01 11:59:00-07:00 at station a, which is taken until 2023-05-01 12:00:00-07:00$"),
-    (table(("01 08:00", "01 20:00", 1), ("01 09:00", "01 10:00", 1), ("01 11:00", "01 12:00", 1), station=["a", "a", "a"]), None,
-     r"session 1 arrives 2023-05-01 09:00.*taken until 2023-05-01 20:00.*\(1 more cannot be either\)"),
-    (table(("01 12:00", "01 08:00", 10)), None, "session 0 departs 2023-05-01 08:00:00-07:00 and arrives 2023-05-01 12:00:00-07:00; a departure must come after"),
-    (table(("01 12:00", "01 08:00", 10)), 8.0, "a departure must come after the arrival$"),
-    (table(("01 12:00", "01 12:00", 10)), None, "a departure must come after the arrival"),
-    (table(("01 08:00", "01 10:00", 16.1)), 8.0, "session 0 took 16.1 kWh, and its charger gives at most 16.00 kWh in the 2.00 h it stayed"),
-    (GOOD, np.array([2.5, 3.0, 5.0]), "session 1 took 20 kWh"),
-    (table(("01 08:00", "01 10:00", -1)), None, "session 0 has delivered_kwh = -1; it must be a number, 0 or more"),
-    (table(("01 08:00", "01 10:00", np.nan)), 8.0, "session 0 has delivered_kwh = nan"),
-    (table(("01 08:00", "01 10:00", np.inf)), None, "session 0 has delivered_kwh = inf"),
-    (GOOD.assign(departure=GOOD.departure.dt.tz_localize(None)), None, "must both be time stamps, with the same time zone"),
-    (GOOD.assign(arrival=[8.0, 9.0, 10.0]), None, "must both be time stamps"),
-    (GOOD.assign(departure="noon"), None, "must both be time stamps"),
-    (GOOD.assign(departure=GOOD.departure.where(GOOD.delivered_kwh < 0)), None, r"session 0 has no arrival or no departure \(2 more"),
-    (GOOD, 0.0, "p_kw is 0 kW; it must be above 0"),
-])
+@pytest.mark.parametrize(
+    ("bad", "p_kw", "message"),
+    [
+        (GOOD.iloc[:0], None, "the fleet is empty: the table has no session"),
+        (
+            GOOD.drop(columns=["arrival", "departure"]),
+            None,
+            "no column arrival, departure; it needs",
+        ),
+        (
+            table(("01 08:00", "01 12:00", 10), ("01 11:59", "01 18:00", 20), station=["a", "a"]),
+            None,
+            r"session 1 arrives 2023-05-01 11:59:00-07:00 at station a, which is taken until 2023-05-01 12:00:00-07:00$",
+        ),
+        (
+            table(
+                ("01 08:00", "01 20:00", 1),
+                ("01 09:00", "01 10:00", 1),
+                ("01 11:00", "01 12:00", 1),
+                station=["a", "a", "a"],
+            ),
+            None,
+            r"session 1 arrives 2023-05-01 09:00.*taken until 2023-05-01 20:00.*\(1 more cannot be either\)",
+        ),
+        (
+            table(("01 12:00", "01 08:00", 10)),
+            None,
+            "session 0 departs 2023-05-01 08:00:00-07:00 and arrives 2023-05-01 12:00:00-07:00; a departure must come after",
+        ),
+        (table(("01 12:00", "01 08:00", 10)), 8.0, "a departure must come after the arrival$"),
+        (table(("01 12:00", "01 12:00", 10)), None, "a departure must come after the arrival"),
+        (
+            table(("01 08:00", "01 10:00", 16.1)),
+            8.0,
+            "session 0 took 16.1 kWh, and its charger gives at most 16.00 kWh in the 2.00 h it stayed",
+        ),
+        (GOOD, np.array([2.5, 3.0, 5.0]), "session 1 took 20 kWh"),
+        (
+            table(("01 08:00", "01 10:00", -1)),
+            None,
+            "session 0 has delivered_kwh = -1; it must be a number, 0 or more",
+        ),
+        (table(("01 08:00", "01 10:00", np.nan)), 8.0, "session 0 has delivered_kwh = nan"),
+        (table(("01 08:00", "01 10:00", np.inf)), None, "session 0 has delivered_kwh = inf"),
+        (
+            GOOD.assign(departure=GOOD.departure.dt.tz_localize(None)),
+            None,
+            "must both be time stamps, with the same time zone",
+        ),
+        (GOOD.assign(arrival=[8.0, 9.0, 10.0]), None, "must both be time stamps"),
+        (GOOD.assign(departure="noon"), None, "must both be time stamps"),
+        (
+            GOOD.assign(departure=GOOD.departure.where(GOOD.delivered_kwh < 0)),
+            None,
+            r"session 0 has no arrival or no departure \(2 more",
+        ),
+        (GOOD, 0.0, "p_kw is 0 kW; it must be above 0"),
+    ],
+)
 def test_impossible_sessions_are_refused(bad, p_kw, message):
     with pytest.raises(ValueError, match=message):
         check_sessions(bad, p_kw)
 
 
 def test_impossible_sessions_can_be_dropped_and_overlaps_need_a_station():
-    over = table(("01 11:00", "01 18:00", 20), ("01 08:00", "01 12:00", 10), ("01 18:00", "01 18:30", 1), station=["a", "a", "a"]).set_axis([7, 7, 9])
+    over = table(
+        ("01 11:00", "01 18:00", 20),
+        ("01 08:00", "01 12:00", 10),
+        ("01 18:00", "01 18:30", 1),
+        station=["a", "a", "a"],
+    ).set_axis([7, 7, 9])
     over.attrs = {"site": "here"}
     kept = check_sessions(over, 8.0, drop=True)
-    assert kept.delivered_kwh.tolist() == [10.0, 1.0] and kept.attrs["site"] == "here" and len(kept.attrs["refused"]) == 1
+    assert (
+        kept.delivered_kwh.tolist() == [10.0, 1.0]
+        and kept.attrs["site"] == "here"
+        and len(kept.attrs["refused"]) == 1
+    )
     assert check_sessions(over.drop(columns="station")).shape == (3, 3)
     with pytest.raises(ValueError, match="fleet is empty"):
         check_sessions(table(("01 12:00", "01 08:00", 10)), drop=True)
 
 
 def test_real_sessions_hold_one_overlap():
-    power = {site: np.where(data.sessions(site).station == data.DC_STATION, data.DC_MAX_KW, data.AC_MAX_KW) for site in data.sites()}
+    power = {
+        site: np.where(
+            data.sessions(site).station == data.DC_STATION, data.DC_MAX_KW, data.AC_MAX_KW
+        )
+        for site in data.sites()
+    }
     assert check_sessions(data.sessions("caltech"), power["caltech"]) is not None
-    with pytest.raises(ValueError, match="session 16426 arrives 2021-07-19 13:11:16-07:00 at station AG-3F20"):
+    with pytest.raises(
+        ValueError, match="session 16426 arrives 2021-07-19 13:11:16-07:00 at station AG-3F20"
+    ):
         check_sessions(data.sessions("jpl"), power["jpl"])
 
 
 def test_behaviour_keeps_sessions_whole():
     told = GOOD.assign(estimated_departure=GOOD.departure + pd.Timedelta(hours=1))
-    told = pd.concat([told, told.iloc[:1].assign(arrival=pd.Timestamp("2023-05-09 06:30", tz="America/Los_Angeles"),
-                                                departure=pd.Timestamp("2023-05-09 07:00", tz="America/Los_Angeles"))], ignore_index=True)
+    told = pd.concat(
+        [
+            told,
+            told.iloc[:1].assign(
+                arrival=pd.Timestamp("2023-05-09 06:30", tz="America/Los_Angeles"),
+                departure=pd.Timestamp("2023-05-09 07:00", tz="America/Los_Angeles"),
+            ),
+        ],
+        ignore_index=True,
+    )
     seen = fit(told)
-    assert seen.weekday.tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1] and seen.day.tolist() == [0, 0, 1, 8]
-    assert seen.arrival_h.tolist() == [8.0, 12.0, 9.0, 6.5] and seen.stay_h.tolist() == [4.0, 6.0, 1.0, 0.5] and seen.energy_kwh.tolist() == [10, 20, 5, 10]
-    assert seen.announced_h.tolist()[:3] == [5.0, 7.0, 2.0] and fit(told.assign(estimated_departure=told.estimated_departure.where(told.index > 0))).announced_h[0] == 4.0
+    assert seen.weekday.tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1] and seen.day.tolist() == [
+        0,
+        0,
+        1,
+        8,
+    ]
+    assert (
+        seen.arrival_h.tolist() == [8.0, 12.0, 9.0, 6.5]
+        and seen.stay_h.tolist() == [4.0, 6.0, 1.0, 0.5]
+        and seen.energy_kwh.tolist() == [10, 20, 5, 10]
+    )
+    assert (
+        seen.announced_h.tolist()[:3] == [5.0, 7.0, 2.0]
+        and fit(
+            told.assign(estimated_departure=told.estimated_departure.where(told.index > 0))
+        ).announced_h[0]
+        == 4.0
+    )
     assert (fit(GOOD).announced_h == fit(GOOD).stay_h).all()
     np.testing.assert_allclose(seen.per_day, [1.0, 1.0, 0, 0, 0, 0, 0])
 
 
 def test_months_without_sessions_are_gaps():
     gap = table(("01 08:00", "01 12:00", 10), ("31 12:00", "31 18:00", 20))
-    later = gap.iloc[:1].assign(arrival=gap.arrival.iloc[0] + pd.DateOffset(months=2), departure=gap.departure.iloc[0] + pd.DateOffset(months=2))
+    later = gap.iloc[:1].assign(
+        arrival=gap.arrival.iloc[0] + pd.DateOffset(months=2),
+        departure=gap.departure.iloc[0] + pd.DateOffset(months=2),
+    )
     both = pd.concat([gap, later], ignore_index=True)
     assert len(fit(both).weekday) == 32 and fit(both).day.tolist() == [0, 30, 31]
     plugged = availability(both)
-    assert len(plugged) == 32 * 96 and plugged.index[31 * 96] == pd.Timestamp("2023-07-01", tz="America/Los_Angeles")
+    assert len(plugged) == 32 * 96 and plugged.index[31 * 96] == pd.Timestamp(
+        "2023-07-01", tz="America/Los_Angeles"
+    )
     assert plugged[plugged.index.month == 7].sum() == 16
 
 
@@ -315,25 +600,53 @@ def test_sample_draws_whole_days(jpl):
     for date in dates:
         today = drawn[drawn.arrival.dt.normalize() == date]
         hours = ((today.arrival - date).dt.total_seconds() / 3600).to_numpy()
-        same = [d for d in np.flatnonzero(seen.weekday == date.day_of_week) if (seen.day == d).sum() == len(today)]
-        assert any(np.allclose(np.sort(seen.arrival_h[seen.day == d]), hours, atol=1e-3) for d in same)
+        same = [
+            d
+            for d in np.flatnonzero(seen.weekday == date.day_of_week)
+            if (seen.day == d).sum() == len(today)
+        ]
+        assert any(
+            np.allclose(np.sort(seen.arrival_h[seen.day == d]), hours, atol=1e-3) for d in same
+        )
     again = fit(drawn)
-    known = {(round(a, 2), round(s, 2), e) for a, s, e in zip(seen.arrival_h, seen.stay_h, seen.energy_kwh)}
-    assert {(round(a, 2), round(s, 2), e) for a, s, e in zip(again.arrival_h, again.stay_h, again.energy_kwh)} <= known
-    pd.testing.assert_frame_equal(sample(seen, dates + pd.Timedelta(hours=9), np.random.default_rng(1)), drawn)
+    known = {
+        (round(a, 2), round(s, 2), e)
+        for a, s, e in zip(seen.arrival_h, seen.stay_h, seen.energy_kwh)
+    }
+    assert {
+        (round(a, 2), round(s, 2), e)
+        for a, s, e in zip(again.arrival_h, again.stay_h, again.energy_kwh)
+    } <= known
+    pd.testing.assert_frame_equal(
+        sample(seen, dates + pd.Timedelta(hours=9), np.random.default_rng(1)), drawn
+    )
     told = (drawn.estimated_departure - drawn.arrival).dt.total_seconds() / 3600
-    assert np.isin(told.round(2), seen.announced_h.round(2)).all() and not np.allclose(again.announced_h, again.stay_h)
+    assert np.isin(told.round(2), seen.announced_h.round(2)).all() and not np.allclose(
+        again.announced_h, again.stay_h
+    )
 
 
 def test_sample_alone_has_the_same_mean_and_less_spread(jpl):
     seen, dates = fit(jpl), pd.date_range("2023-01-02", periods=700)
     mondays = {}
     for together in (True, False):
-        drawn = sample(seen, dates[dates.day_of_week == 0], np.random.default_rng(2), together=together)
-        mondays[together] = drawn.groupby(drawn.arrival.dt.normalize()).size().reindex(dates[dates.day_of_week == 0], fill_value=0)
-    assert mondays[True].mean() == pytest.approx(seen.per_day[0], rel=0.08) and mondays[False].mean() == pytest.approx(seen.per_day[0], rel=0.04)
-    assert mondays[False].var() < 0.5 * mondays[True].var() and mondays[False].var() == pytest.approx(seen.per_day[0], rel=0.4)
-    quiet = replace(seen, weekday=seen.weekday[seen.weekday < 5], day=seen.day[:0], arrival_h=seen.arrival_h[:0])
+        drawn = sample(
+            seen, dates[dates.day_of_week == 0], np.random.default_rng(2), together=together
+        )
+        mondays[together] = (
+            drawn.groupby(drawn.arrival.dt.normalize())
+            .size()
+            .reindex(dates[dates.day_of_week == 0], fill_value=0)
+        )
+    assert mondays[True].mean() == pytest.approx(seen.per_day[0], rel=0.08) and mondays[
+        False
+    ].mean() == pytest.approx(seen.per_day[0], rel=0.04)
+    assert mondays[False].var() < 0.5 * mondays[True].var() and mondays[
+        False
+    ].var() == pytest.approx(seen.per_day[0], rel=0.4)
+    quiet = replace(
+        seen, weekday=seen.weekday[seen.weekday < 5], day=seen.day[:0], arrival_h=seen.arrival_h[:0]
+    )
     assert sample(quiet, dates[:5], np.random.default_rng(1), together=False).empty
     with pytest.raises(ValueError, match="no Saturday was recorded"):
         sample(quiet, dates[:7], np.random.default_rng(1))
@@ -342,20 +655,36 @@ def test_sample_alone_has_the_same_mean_and_less_spread(jpl):
 def test_goodness_is_the_distance_of_scipy(jpl):
     early, late = jpl[jpl.arrival < "2019-08-01"], jpl[jpl.arrival >= "2019-08-01"]
     found = goodness(fit(early), late)
-    assert found.loc["stay_h", "ks"] == pytest.approx(ks_2samp(fit(early).stay_h, fit(late).stay_h).statistic)
-    assert found.loc["energy_kwh", "later"] == pytest.approx(late.delivered_kwh.mean()) and found.loc["energy_kwh", "fitted"] == pytest.approx(early.delivered_kwh.mean())
+    assert found.loc["stay_h", "ks"] == pytest.approx(
+        ks_2samp(fit(early).stay_h, fit(late).stay_h).statistic
+    )
+    assert found.loc["energy_kwh", "later"] == pytest.approx(
+        late.delivered_kwh.mean()
+    ) and found.loc["energy_kwh", "fitted"] == pytest.approx(early.delivered_kwh.mean())
     days = pd.date_range("2019-05-01", "2019-07-31")
-    workdays = early.groupby(early.arrival.dt.tz_localize(None).dt.normalize()).size().reindex(days, fill_value=0)
-    assert found.loc["per_workday", "fitted"] == pytest.approx(workdays[days.day_of_week < 5].mean())
-    assert found.loc["arrival_h", "chance"] == pytest.approx(1.358 * np.sqrt((len(early) + len(late)) / (len(early) * len(late))))
+    workdays = (
+        early.groupby(early.arrival.dt.tz_localize(None).dt.normalize())
+        .size()
+        .reindex(days, fill_value=0)
+    )
+    assert found.loc["per_workday", "fitted"] == pytest.approx(
+        workdays[days.day_of_week < 5].mean()
+    )
+    assert found.loc["arrival_h", "chance"] == pytest.approx(
+        1.358 * np.sqrt((len(early) + len(late)) / (len(early) * len(late)))
+    )
     assert (goodness(fit(early), early).ks == 0).all()
 
 
 def test_announcements():
     told = GOOD.assign(estimated_departure=GOOD.departure + pd.to_timedelta([2.0, 0.0, -1.0], "h"))
     seen = announcement(fit(told))
-    assert (seen.share, seen.early, seen.bias_h, seen.error_h) == pytest.approx((2 / 3, 0.5, -0.5, 1.5))
-    late = announcement(fit(GOOD.assign(estimated_departure=GOOD.departure + pd.to_timedelta([0.2, 0.3, 1.0], "h"))))
+    assert (seen.share, seen.early, seen.bias_h, seen.error_h) == pytest.approx(
+        (2 / 3, 0.5, -0.5, 1.5)
+    )
+    late = announcement(
+        fit(GOOD.assign(estimated_departure=GOOD.departure + pd.to_timedelta([0.2, 0.3, 1.0], "h")))
+    )
     assert late.early == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match="no session has an announced departure"):
         announcement(fit(GOOD))
@@ -365,11 +694,32 @@ def test_announcements():
 
 
 def test_availability_counts_whole_steps():
-    some = table(("01 08:00", "01 09:00", 1), ("01 08:07", "01 08:29", 1), ("01 08:10", "01 08:50", 1), ("01 23:30", "02 00:30", 1), ("02 23:00", "04 01:00", 1))
+    some = table(
+        ("01 08:00", "01 09:00", 1),
+        ("01 08:07", "01 08:29", 1),
+        ("01 08:10", "01 08:50", 1),
+        ("01 23:30", "02 00:30", 1),
+        ("02 23:00", "04 01:00", 1),
+    )
     plugged = availability(some)
-    assert len(plugged) == 2 * 96 and plugged.index[0] == pd.Timestamp("2023-05-01", tz="America/Los_Angeles") and plugged.name == "plugged"
-    assert plugged.iloc[31:37].tolist() == [0, 1, 2, 2, 1, 0] and plugged.iloc[92:100].tolist() == [0, 0, 1, 1, 1, 1, 0, 0]
-    assert availability(some, 60).iloc[[7, 8, 9]].tolist() == [0, 1, 0] and availability(some, 30).iloc[[16, 17, 47, 48, 49]].tolist() == [1, 1, 1, 1, 0]
+    assert (
+        len(plugged) == 2 * 96
+        and plugged.index[0] == pd.Timestamp("2023-05-01", tz="America/Los_Angeles")
+        and plugged.name == "plugged"
+    )
+    assert plugged.iloc[31:37].tolist() == [0, 1, 2, 2, 1, 0] and plugged.iloc[92:100].tolist() == [
+        0,
+        0,
+        1,
+        1,
+        1,
+        1,
+        0,
+        0,
+    ]
+    assert availability(some, 60).iloc[[7, 8, 9]].tolist() == [0, 1, 0] and availability(
+        some, 30
+    ).iloc[[16, 17, 47, 48, 49]].tolist() == [1, 1, 1, 1, 0]
     assert plugged.iloc[-5:].tolist() == [0, 1, 1, 1, 1]
     with pytest.raises(ValueError, match="step_min is 7; it must divide a day"):
         availability(some, 7)
@@ -378,31 +728,52 @@ def test_availability_counts_whole_steps():
 def test_availability_on_real_days(jpl):
     plugged = availability(jpl)
     for t in plugged.index[np.random.default_rng(1).integers(0, len(plugged), 40)]:
-        assert plugged[t] == ((jpl.arrival <= t) & (jpl.departure >= t + pd.Timedelta("15min"))).sum()
+        assert (
+            plugged[t] == ((jpl.arrival <= t) & (jpl.departure >= t + pd.Timedelta("15min"))).sum()
+        )
 
 
 def test_still_there_by_hand_and_by_count(jpl):
     some = table(("01 08:00", "01 18:00", 1), ("02 10:00", "02 12:00", 1))
     assert still_there(some, 4.0) == pytest.approx(6 / 12) and still_there(some, 0.0) == 1.0
     np.testing.assert_allclose(still_there(some, [1.0, 9.0, 11.0]), [10 / 12, 1 / 12, 0.0])
-    assert still_there(some, 4.0, at_h=11.0) == 0.5 and still_there(some, 1.0, at_h=9.0) == 1.0 and still_there(some, 3.0, at_h=8.0) == 1.0
+    assert (
+        still_there(some, 4.0, at_h=11.0) == 0.5
+        and still_there(some, 1.0, at_h=9.0) == 1.0
+        and still_there(some, 3.0, at_h=8.0) == 1.0
+    )
     np.testing.assert_allclose(still_there(some, [0.5, 1.0, 7.0], at_h=11.0), [1.0, 0.5, 0.0])
     night = table(("01 20:00", "03 08:00", 1), ("05 23:00", "06 01:00", 1))
-    assert still_there(night, 2.0, at_h=0.0) == pytest.approx(2 / 3) and still_there(night, 9.0, at_h=0.0) == pytest.approx(1 / 3)
+    assert still_there(night, 2.0, at_h=0.0) == pytest.approx(2 / 3) and still_there(
+        night, 9.0, at_h=0.0
+    ) == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="no car is plugged in at 3 h"):
         still_there(some, 1.0, at_h=3.0)
     noon, four = (jpl.arrival.dt.normalize() + pd.Timedelta(hours=h) for h in (12, 16))
     there = (jpl.arrival <= noon) & (jpl.departure > noon)
-    assert still_there(jpl, 4.0, at_h=12.0) == pytest.approx((there & (jpl.departure > four)).sum() / there.sum(), abs=0.01)
+    assert still_there(jpl, 4.0, at_h=12.0) == pytest.approx(
+        (there & (jpl.departure > four)).sum() / there.sum(), abs=0.01
+    )
 
 
 def test_autocorrelation_parts_rhythm_from_surprise():
-    time, rng = pd.date_range("2023-01-02", periods=96 * 140, freq="15min"), np.random.default_rng(1)
+    time, rng = (
+        pd.date_range("2023-01-02", periods=96 * 140, freq="15min"),
+        np.random.default_rng(1),
+    )
     shock = np.repeat(rng.normal(0, 1, len(time) // 32), 32)
     rhythm = pd.Series(10 * np.sin(2 * np.pi * (time.hour + time.minute / 60) / 24), index=time)
     found = autocorrelation(rhythm + shock, [0.0, 2.0, 4.0, 12.0, 24.0])
-    assert found.raw[12.0] < -0.9 and found.raw[24.0] > 0.9 and found.surprise[0.0] == pytest.approx(1.0)
-    assert found.surprise[4.0] == pytest.approx(0.5, abs=0.08) and found.surprise[2.0] == pytest.approx(0.75, abs=0.08) and abs(found.surprise[24.0]) < 0.15
+    assert (
+        found.raw[12.0] < -0.9
+        and found.raw[24.0] > 0.9
+        and found.surprise[0.0] == pytest.approx(1.0)
+    )
+    assert (
+        found.surprise[4.0] == pytest.approx(0.5, abs=0.08)
+        and found.surprise[2.0] == pytest.approx(0.75, abs=0.08)
+        and abs(found.surprise[24.0]) < 0.15
+    )
 
 
 def test_autocorrelation_of_real_days_by_hand(jpl):
@@ -411,8 +782,12 @@ def test_autocorrelation_of_real_days_by_hand(jpl):
     weekday = plugged.index[::96].day_of_week.to_numpy()
     surprise = (rows - np.array([rows[weekday == d].mean(0) for d in range(7)])[weekday]).ravel()
     found = autocorrelation(plugged, [1.0, 4.0])
-    np.testing.assert_allclose(found.surprise, [np.corrcoef(surprise[:-k], surprise[k:])[0, 1] for k in (4, 16)])
-    np.testing.assert_allclose(found.raw, [np.corrcoef(rows.ravel()[:-k], rows.ravel()[k:])[0, 1] for k in (4, 16)])
+    np.testing.assert_allclose(
+        found.surprise, [np.corrcoef(surprise[:-k], surprise[k:])[0, 1] for k in (4, 16)]
+    )
+    np.testing.assert_allclose(
+        found.raw, [np.corrcoef(rows.ravel()[:-k], rows.ravel()[k:])[0, 1] for k in (4, 16)]
+    )
 
 
 def test_observed_firm_capacity():
@@ -420,23 +795,53 @@ def test_observed_firm_capacity():
     time = pd.date_range("2023-05-01", periods=960, freq="15min")
     level = pd.Series(np.arange(1, 11), index=days)[time.normalize()].to_numpy()
     clock = np.asarray(time.hour + time.minute / 60)
-    plugged = pd.Series(np.where(clock < 12, 10 * level, np.where((level == 10) & (clock >= 14) & (clock < 14.25), 0, 5 * level)), index=time)
+    plugged = pd.Series(
+        np.where(
+            clock < 12,
+            10 * level,
+            np.where((level == 10) & (clock >= 14) & (clock < 14.25), 0, 5 * level),
+        ),
+        index=time,
+    )
     found = firm_observed(plugged, 0.9, 2.0)
-    assert found.index[-1] == 22 * 3600 and found.loc[3600.0 * 8, "mean"] == 55 and found.loc[3600 * 8].tolist() == [55.0, 20, 20]
-    assert found.loc[3600 * 11].tolist() == [55.0, 20, 10] and found.loc[3600 * 14, "each"] == 5 and found.loc[3600 * 13].tolist() == [27.5, 10, 5]
-    assert firm_observed(plugged, 0.5, 0.25).loc[0, "each"] == 60 and firm_observed(plugged, 0.85, 0.25).loc[0, "each"] == 20
-    with pytest.raises(ValueError, match="10 whole days cannot show a reliability of 0.95; it takes at least 20"):
+    assert (
+        found.index[-1] == 22 * 3600
+        and found.loc[3600.0 * 8, "mean"] == 55
+        and found.loc[3600 * 8].tolist() == [55.0, 20, 20]
+    )
+    assert (
+        found.loc[3600 * 11].tolist() == [55.0, 20, 10]
+        and found.loc[3600 * 14, "each"] == 5
+        and found.loc[3600 * 13].tolist() == [27.5, 10, 5]
+    )
+    assert (
+        firm_observed(plugged, 0.5, 0.25).loc[0, "each"] == 60
+        and firm_observed(plugged, 0.85, 0.25).loc[0, "each"] == 20
+    )
+    with pytest.raises(
+        ValueError, match="10 whole days cannot show a reliability of 0.95; it takes at least 20"
+    ):
         firm_observed(plugged, 0.95, 2.0)
-    spring = pd.Series(1.0, index=pd.date_range("2023-03-01", "2023-04-01", freq="15min", inclusive="left", tz="America/Los_Angeles"))
+    spring = pd.Series(
+        1.0,
+        index=pd.date_range(
+            "2023-03-01", "2023-04-01", freq="15min", inclusive="left", tz="America/Los_Angeles"
+        ),
+    )
     with pytest.raises(ValueError, match="30 whole days"):
         firm_observed(spring, 0.99, 2.0)
 
 
 def test_observed_firm_capacity_of_independent_cars_is_binomial():
-    rng, time = np.random.default_rng(3), pd.date_range("2023-01-01", periods=96 * 400, freq="15min")
+    rng, time = (
+        np.random.default_rng(3),
+        pd.date_range("2023-01-01", periods=96 * 400, freq="15min"),
+    )
     day = np.repeat(rng.binomial(80, 0.7, 400), 96)
     found = firm_observed(pd.Series(day, index=time), 0.9, 4.0)
-    assert found.joint.iloc[0] == found.each.iloc[0] == pytest.approx(firm_cars(80, 0.7, 0.9), abs=1)
+    assert (
+        found.joint.iloc[0] == found.each.iloc[0] == pytest.approx(firm_cars(80, 0.7, 0.9), abs=1)
+    )
 
 
 # --------------------------------------------------------------------------------------------------- power and energy
@@ -444,34 +849,63 @@ def test_observed_firm_capacity_of_independent_cars_is_binomial():
 
 def test_stays_of_sessions():
     cars = stays(GOOD, PLUG, soc_leave=0.9)
-    assert cars.arrive_h.tolist() == [8.0, 12.0, 33.0] and cars.leave_h.tolist() == [12.0, 18.0, 34.0] and len(cars) == 3
+    assert (
+        cars.arrive_h.tolist() == [8.0, 12.0, 33.0]
+        and cars.leave_h.tolist() == [12.0, 18.0, 34.0]
+        and len(cars) == 3
+    )
     np.testing.assert_allclose(cars.need_kwh, [9.4, 18.8, 4.7])
     np.testing.assert_allclose(cars.below_kwh, 48.0 - cars.need_kwh)
     np.testing.assert_allclose(cars.room_kwh, 3.0 + cars.need_kwh)
     long = stays(table(("01 08:00", "02 08:00", 100)), PLUG, soc_leave=0.9)
-    assert long.below_kwh == pytest.approx(0.0, abs=1e-9) and long.room_kwh == pytest.approx(94 / 0.8 * 0.85)
+    assert long.below_kwh == pytest.approx(0.0, abs=1e-9) and long.room_kwh == pytest.approx(
+        94 / 0.8 * 0.85
+    )
     for kwh in np.linspace(60.0, 140.0, 41):
-        assert stays(table(("01 00:00", "02 08:00", kwh)), PLUG, soc_leave=0.9).below_kwh.item() >= 0
+        assert (
+            stays(table(("01 00:00", "02 08:00", kwh)), PLUG, soc_leave=0.9).below_kwh.item() >= 0
+        )
     for soc_leave in (0.1, 0.96):
-        with pytest.raises(ValueError, match="soc_leave = .* must lie above soc_min = 0.1 and not above soc_max = 0.95"):
+        with pytest.raises(
+            ValueError,
+            match="soc_leave = .* must lie above soc_min = 0.1 and not above soc_max = 0.95",
+        ):
             stays(GOOD, PLUG, soc_leave=soc_leave)
     with pytest.raises(ValueError, match="session 0 took 33 kWh"):
         stays(table(("01 08:00", "01 12:00", 33)), PLUG, soc_leave=0.9)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"need_kwh": 10.0}, "stay 0 needs 10.00 kWh, but charger, stay and battery allow 7.52 kWh; so it is with 1 more"),
-    ({"need_kwh": [0.0, 6.0]}, "stay 1 needs 6.00 kWh, but charger, stay and battery allow 5.00 kWh$"),
-    ({"leave_h": [2.0, 1.0]}, "stay 1 leaves at 1 h and arrives at 1 h"),
-    ({"below_kwh": [1.0, 2.0, 3.0]}, r"below_kwh has shape \(3,\); there are 2 stays"),
-    ({"room_kwh": -1.0}, "room_kwh is -1 kWh; it must be at least 0"),
-    ({"eta_charge": 1.1}, "eta_charge is 1.1; it must be at most 1"),
-    ({"p_discharge_kw": -7.0}, "p_discharge_kw is -7 kW"),
-    ({"arrive_h": []}, "arrive_h is empty"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"need_kwh": 10.0},
+            "stay 0 needs 10.00 kWh, but charger, stay and battery allow 7.52 kWh; so it is with 1 more",
+        ),
+        (
+            {"need_kwh": [0.0, 6.0]},
+            "stay 1 needs 6.00 kWh, but charger, stay and battery allow 5.00 kWh$",
+        ),
+        ({"leave_h": [2.0, 1.0]}, "stay 1 leaves at 1 h and arrives at 1 h"),
+        ({"below_kwh": [1.0, 2.0, 3.0]}, r"below_kwh has shape \(3,\); there are 2 stays"),
+        ({"room_kwh": -1.0}, "room_kwh is -1 kWh; it must be at least 0"),
+        ({"eta_charge": 1.1}, "eta_charge is 1.1; it must be at most 1"),
+        ({"p_discharge_kw": -7.0}, "p_discharge_kw is -7 kW"),
+        ({"arrive_h": []}, "arrive_h is empty"),
+    ],
+)
 def test_stays_refuse(change, message):
-    good = {"arrive_h": [1.0, 1.0], "leave_h": [2.0, 2.0], "need_kwh": 3.0, "below_kwh": 5.0, "room_kwh": [10.0, 5.0], "p_charge_kw": 8.0, "p_discharge_kw": 7.0,
-            "eta_charge": 0.94, "eta_discharge": 0.96}
+    good = {
+        "arrive_h": [1.0, 1.0],
+        "leave_h": [2.0, 2.0],
+        "need_kwh": 3.0,
+        "below_kwh": 5.0,
+        "room_kwh": [10.0, 5.0],
+        "p_charge_kw": 8.0,
+        "p_discharge_kw": 7.0,
+        "eta_charge": 0.94,
+        "eta_discharge": 0.96,
+    }
     Stays(**good)
     with pytest.raises(ValueError, match=message):
         Stays(**(good | change))
@@ -484,11 +918,18 @@ def test_bounds_are_the_extremes_of_a_linear_programme():
     for i in range(len(cars)):
         here = (edges[:-1] >= cars.arrive_h[i]) & (edges[:-1] < cars.leave_h[i])
         k = int(round((cars.arrive_h[i] + 0.4 * (cars.leave_h[i] - cars.arrive_h[i])) / dt))
-        rise = np.concatenate([np.eye(steps) * dt * 0.94, -np.eye(steps) * dt / 0.96], axis=1)  # of charge and discharge
+        rise = np.concatenate(
+            [np.eye(steps) * dt * 0.94, -np.eye(steps) * dt / 0.96], axis=1
+        )  # of charge and discharge
         path = np.tril(np.ones((steps, steps))) @ rise
         limits = [(0, 8.0 * h) for h in here] + [(0, 7.0 * h) for h in here]
-        inside = {"A_ub": np.concatenate([path, -path]), "b_ub": np.r_[np.full(steps, cars.room_kwh[i]), np.full(steps, cars.below_kwh[i])],
-                  "A_eq": path[-1:], "b_eq": [cars.need_kwh[i]], "bounds": limits}
+        inside = {
+            "A_ub": np.concatenate([path, -path]),
+            "b_ub": np.r_[np.full(steps, cars.room_kwh[i]), np.full(steps, cars.below_kwh[i])],
+            "A_eq": path[-1:],
+            "b_eq": [cars.need_kwh[i]],
+            "bounds": limits,
+        }
         assert linprog(path[k - 1], **inside).fun == pytest.approx(least[k, i], abs=1e-7)
         assert -linprog(-path[k - 1], **inside).fun == pytest.approx(most[k, i], abs=1e-7)
 
@@ -504,10 +945,18 @@ def test_bounds_begin_at_nothing_and_end_at_the_need():
     assert (least <= most).all()
     np.testing.assert_allclose(least, most, atol=1e-9)
     least, most = bounds_kwh(cars, np.linspace(-1, 12, 200))
-    np.testing.assert_array_equal(np.array([bounds_kwh(cars, t) for t in (2.0, 5.1)]), np.swapaxes(bounds_kwh(cars, [2.0, 5.1]), 0, 1))
+    np.testing.assert_array_equal(
+        np.array([bounds_kwh(cars, t) for t in (2.0, 5.1)]),
+        np.swapaxes(bounds_kwh(cars, [2.0, 5.1]), 0, 1),
+    )
     one_way = some_cars(np.random.default_rng(1), 50, give_kw=0.0)
     least, most = bounds_kwh(one_way, np.linspace(-1, 12, 200))
-    assert (np.diff(least, axis=0) >= -1e-12).all() and (np.diff(most, axis=0) >= -1e-12).all() and (least >= 0).all() and (most <= one_way.need_kwh + 1e-12).all()
+    assert (
+        (np.diff(least, axis=0) >= -1e-12).all()
+        and (np.diff(most, axis=0) >= -1e-12).all()
+        and (least >= 0).all()
+        and (most <= one_way.need_kwh + 1e-12).all()
+    )
 
 
 def test_envelope_is_the_sum():
@@ -520,20 +969,53 @@ def test_envelope_is_the_sum():
     np.testing.assert_allclose(found.least_kw, -8.0 * np.array(here))
     np.testing.assert_allclose(found.most_kw, 7.0 * np.array(here))
     assert found.index.name == "t_s" and found.index.tolist() == pytest.approx((3600 * t).tolist())
-    edge = Stays(arrive_h=[1.0], leave_h=2.0, need_kwh=0.0, below_kwh=1.0, room_kwh=1.0, p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=1.0, eta_discharge=1.0)
+    edge = Stays(
+        arrive_h=[1.0],
+        leave_h=2.0,
+        need_kwh=0.0,
+        below_kwh=1.0,
+        room_kwh=1.0,
+        p_charge_kw=8.0,
+        p_discharge_kw=7.0,
+        eta_charge=1.0,
+        eta_discharge=1.0,
+    )
     assert envelope(edge, [0.9, 1.0, 1.9, 2.0]).most_kw.tolist() == [0, 7, 7, 0]
 
 
 def test_hold_by_hand():
-    car = Stays(arrive_h=[8.0], leave_h=18.0, need_kwh=0.0, below_kwh=20.0, room_kwh=20.0, p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=0.5, eta_discharge=0.8)
+    car = Stays(
+        arrive_h=[8.0],
+        leave_h=18.0,
+        need_kwh=0.0,
+        below_kwh=20.0,
+        room_kwh=20.0,
+        p_charge_kw=8.0,
+        p_discharge_kw=7.0,
+        eta_charge=0.5,
+        eta_discharge=0.8,
+    )
     assert hold(car, 12.0, 2.0, level=0.0) == pytest.approx(0.0, abs=1e-9)
     low, high = bounds_kwh(car, 12.0)
     assert (low.item(), high.item()) == (-20.0, 16.0)
-    assert hold(car, 12.0, 1.0, level=1.0) == 7.0 and hold(car, 12.0, 5.0, level=1.0) == pytest.approx(0.8 * 20 / 5)
-    assert hold(car, 12.0, 6.0, level=1.0) == pytest.approx(0.8 * 16 / 6) and hold(car, 12.0, 6.01, level=1.0) == 0.0
-    assert hold(car, 12.0, 5.0) == pytest.approx(0.8 * 2 / 5) and hold(car, 7.99, 1.0) == 0.0 and hold(car, 8.0, 1.0) == pytest.approx(7.0)
-    np.testing.assert_allclose(hold(car, [12.0, 13.0], [2.0, 5.0]), [hold(car, 12.0, 2.0), hold(car, 13.0, 5.0)])
-    np.testing.assert_allclose(hold(car, 12.0, [2.0, 5.0]), [hold(car, 12.0, 2.0), hold(car, 12.0, 5.0)])
+    assert hold(car, 12.0, 1.0, level=1.0) == 7.0 and hold(
+        car, 12.0, 5.0, level=1.0
+    ) == pytest.approx(0.8 * 20 / 5)
+    assert (
+        hold(car, 12.0, 6.0, level=1.0) == pytest.approx(0.8 * 16 / 6)
+        and hold(car, 12.0, 6.01, level=1.0) == 0.0
+    )
+    assert (
+        hold(car, 12.0, 5.0) == pytest.approx(0.8 * 2 / 5)
+        and hold(car, 7.99, 1.0) == 0.0
+        and hold(car, 8.0, 1.0) == pytest.approx(7.0)
+    )
+    np.testing.assert_allclose(
+        hold(car, [12.0, 13.0], [2.0, 5.0]), [hold(car, 12.0, 2.0), hold(car, 13.0, 5.0)]
+    )
+    np.testing.assert_allclose(
+        hold(car, 12.0, [2.0, 5.0]), [hold(car, 12.0, 2.0), hold(car, 12.0, 5.0)]
+    )
 
 
 def test_what_is_held_can_be_held_and_no_more():
@@ -542,51 +1024,118 @@ def test_what_is_held_can_be_held_and_no_more():
     least = bounds_kwh(cars, times)[0]
     start = least[0] + level * (bounds_kwh(cars, t)[1] - least[0])
     for i in range(len(cars)):
-        one = Stays(**{name: getattr(cars, name)[i:i + 1] for name in cars.__dataclass_fields__})
+        one = Stays(**{name: getattr(cars, name)[i : i + 1] for name in cars.__dataclass_fields__})
         power = hold(one, t, duration, level)
         path = start[i] - power / 0.96 * (times - t)
         assert (path >= least[:, i] - 1e-9).all() or power == 0
         if cars.arrive_h[i] <= t and cars.leave_h[i] >= t + duration and 0 < power < 7:
             assert path[-1] == pytest.approx(least[-1, i])
-    assert hold(cars, t, duration, level) == pytest.approx(sum(hold(Stays(**{n: getattr(cars, n)[i:i + 1] for n in cars.__dataclass_fields__}), t, duration, level)
-                                                             for i in range(len(cars))))
+    assert hold(cars, t, duration, level) == pytest.approx(
+        sum(
+            hold(
+                Stays(**{n: getattr(cars, n)[i : i + 1] for n in cars.__dataclass_fields__}),
+                t,
+                duration,
+                level,
+            )
+            for i in range(len(cars))
+        )
+    )
 
 
 # ------------------------------------------------------------------------------------------------- the capacity stack
 
-POOL = Pool(cars=1000, p_charger_kw=11.0, p_car_kw=10.0, p_charge_kw=9.0, energy_kwh=60.0, soc=0.8, soc_keep=0.5, eta_discharge=0.9, plugged=0.7,
-            persistence=0.9, site_limit_kw=6900.0)
-LAYERS = ["nameplate", "plugged in", "power limit", "energy", "efficiency", "reliability", "duration", "other direction", "sellable"]
+POOL = Pool(
+    cars=1000,
+    p_charger_kw=11.0,
+    p_car_kw=10.0,
+    p_charge_kw=9.0,
+    energy_kwh=60.0,
+    soc=0.8,
+    soc_keep=0.5,
+    eta_discharge=0.9,
+    plugged=0.7,
+    persistence=0.9,
+    site_limit_kw=6900.0,
+)
+LAYERS = [
+    "nameplate",
+    "plugged in",
+    "power limit",
+    "energy",
+    "efficiency",
+    "reliability",
+    "duration",
+    "other direction",
+    "sellable",
+]
 
 
 def test_stack_layer_by_layer():
-    found = capacity_stack(POOL, Product(duration_h=4.0, reliability=0.9, margin=1.34, reverse=0.5, lot_kw=100.0))
+    found = capacity_stack(
+        POOL, Product(duration_h=4.0, reliability=0.9, margin=1.34, reverse=0.5, lot_kw=100.0)
+    )
     firm, held = firm_cars(1000, 0.7, 0.9), firm_joint(1000, 0.7, 0.9, steps=16, persistence=0.9)
     assert held < firm and found.index.tolist() == LAYERS and found.index.name == "layer"
-    want = [11.0, 7.7, 6.9, 0.7 * 4.5, 0.7 * 4.05, firm * 4.05e-3, held * 4.05e-3, held * 4.05e-3 / 1.34]
+    want = [
+        11.0,
+        7.7,
+        6.9,
+        0.7 * 4.5,
+        0.7 * 4.05,
+        firm * 4.05e-3,
+        held * 4.05e-3,
+        held * 4.05e-3 / 1.34,
+    ]
     np.testing.assert_allclose(found.mw, [*want, np.floor(want[-1] * 10) / 10])
     np.testing.assert_allclose(found.lost_mw, np.r_[0.0, -np.diff(found.mw)])
-    assert (found.lost_mw >= 0).all() and found.lost_mw.sum() == pytest.approx(11.0 - found.mw["sellable"])
-    assert found.why["duration"] == f"{held} cars are there in each of 16 steps with that probability" and found.why["energy"].endswith("is 4.50 kW a car")
-    assert found.why["reliability"] == f"{firm} cars are there with probability 0.9" and found.why["sellable"] == "sold in lots of 100 kW"
+    assert (found.lost_mw >= 0).all() and found.lost_mw.sum() == pytest.approx(
+        11.0 - found.mw["sellable"]
+    )
+    assert found.why[
+        "duration"
+    ] == f"{held} cars are there in each of 16 steps with that probability" and found.why[
+        "energy"
+    ].endswith("is 4.50 kW a car")
+    assert (
+        found.why["reliability"] == f"{firm} cars are there with probability 0.9"
+        and found.why["sellable"] == "sold in lots of 100 kW"
+    )
 
 
 def test_stack_binds_where_it_should():
     short = Product(duration_h=0.25, reliability=0.9)
     found = capacity_stack(POOL, short).mw
-    assert found["energy"] == found["efficiency"] == found["power limit"] == 6.9 and found["reliability"] == found["sellable"] == pytest.approx(firm_cars(1000, 0.7, 0.9) / 100)
+    assert found["energy"] == found["efficiency"] == found["power limit"] == 6.9 and found[
+        "reliability"
+    ] == found["sellable"] == pytest.approx(firm_cars(1000, 0.7, 0.9) / 100)
     assert capacity_stack(replace(POOL, site_limit_kw=500.0), short).mw["sellable"] == 0.5
     assert capacity_stack(replace(POOL, p_car_kw=20.0), short).mw["reliability"] == 6.9
     assert capacity_stack(replace(POOL, soc=0.4), short).mw["sellable"] == 0.0
     one_way = capacity_stack(replace(POOL, p_charge_kw=1.0), replace(short, reverse=0.2))
-    assert one_way.mw["other direction"] == pytest.approx(firm_cars(1000, 0.7, 0.9) * 1.0 / 0.2 / 1000)
+    assert one_way.mw["other direction"] == pytest.approx(
+        firm_cars(1000, 0.7, 0.9) * 1.0 / 0.2 / 1000
+    )
     assert one_way.mw["other direction"] == one_way.mw["sellable"]
-    far = capacity_stack(replace(POOL, p_charge_kw=1.0, soc=1.0, soc_keep=0.0), replace(short, duration_h=4.0, reverse=0.5, lot_kw=1000.0)).mw
-    assert far["other direction"] == pytest.approx(firm_joint(1000, 0.7, 0.9, steps=16, persistence=0.9) / 500) and far["other direction"] > 1.3
-    assert capacity_stack(POOL, replace(short, lot_kw=1000.0)).mw["sellable"] == 6.0 and far["sellable"] == 1.0
+    far = capacity_stack(
+        replace(POOL, p_charge_kw=1.0, soc=1.0, soc_keep=0.0),
+        replace(short, duration_h=4.0, reverse=0.5, lot_kw=1000.0),
+    ).mw
+    assert (
+        far["other direction"]
+        == pytest.approx(firm_joint(1000, 0.7, 0.9, steps=16, persistence=0.9) / 500)
+        and far["other direction"] > 1.3
+    )
+    assert (
+        capacity_stack(POOL, replace(short, lot_kw=1000.0)).mw["sellable"] == 6.0
+        and far["sellable"] == 1.0
+    )
     free = capacity_stack(replace(POOL, site_limit_kw=np.inf, p_charger_kw=8.0), short).mw
     assert free["energy"] == free["power limit"] == pytest.approx(0.7 * 8.0)
-    hour = [capacity_stack(replace(POOL, step_h=step), replace(short, duration_h=1.0)).why["duration"] for step in (0.25, 0.3, 1.0)]
+    hour = [
+        capacity_stack(replace(POOL, step_h=step), replace(short, duration_h=1.0)).why["duration"]
+        for step in (0.25, 0.3, 1.0)
+    ]
     assert [re.search(r"each of (\d+) steps", why).group(1) for why in hour] == ["4", "4", "1"]
     assert capacity_stack(POOL, short).why["sellable"] == "sold to the last watt"
 
@@ -595,30 +1144,41 @@ def test_stack_with_correlated_cars():
     product = Product(duration_h=4.0, reliability=0.9)
     alone = capacity_stack(POOL, product).mw["sellable"]
     alike = capacity_stack(replace(POOL, rho=0.05), product, np.random.default_rng(1))
-    assert alike.mw["sellable"] < 0.95 * alone and alike.mw["reliability"] == pytest.approx(firm_cars(1000, 0.7, 0.9, 0.05) * 4.05e-3)
+    assert alike.mw["sellable"] < 0.95 * alone and alike.mw["reliability"] == pytest.approx(
+        firm_cars(1000, 0.7, 0.9, 0.05) * 4.05e-3
+    )
     with pytest.raises(ValueError, match="give rng"):
         capacity_stack(replace(POOL, rho=0.05), product)
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: replace(POOL, soc=80.0), "soc is 80; it must be at most 1"),
-    (lambda: replace(POOL, cars=2.5), "cars is 2.5; it must be a whole number"),
-    (lambda: replace(POOL, cars=0), "cars is 0; it must be at least 1"),
-    (lambda: replace(POOL, p_car_kw=0.0), "p_car_kw is 0 kW"),
-    (lambda: replace(POOL, eta_discharge=0.0), "eta_discharge is 0; it must be above 0"),
-    (lambda: replace(POOL, site_limit_kw=-1.0), "site_limit_kw is -1 kW"),
-    (lambda: replace(POOL, plugged=1.2), "plugged is 1.2; it must be at most 1"),
-    (lambda: Product(duration_h=0.0, reliability=0.9), "duration_h is 0 h"),
-    (lambda: Product(duration_h=1.0, reliability=1.0), "reliability is 1; it must be below 1"),
-    (lambda: Product(duration_h=1.0, reliability=0.9, margin=0.5), "margin is 0.5; it must be at least 1"),
-    (lambda: Product(duration_h=1.0, reliability=0.9, reverse=-0.1), "reverse is -0.1"),
-    (lambda: firm_cars(10, 0.5, 90), "reliability is 90; it must be below 1"),
-    (lambda: firm_cars(10, 0.5, 0.9, 1.0), "rho is 1; it must be below 1"),
-    (lambda: joint_reliability(60_000, 0.5, 4, 0.5), "cars is 60000; it must be at most 50000"),
-    (lambda: firm_joint(10, 0.5, 0.9, steps=0, persistence=0.5), "steps is 0; it must be at least 1"),
-    (lambda: firm_joint(10, 0.5, 0.9, steps=2, persistence=1.5), "persistence is 1.5"),
-    (lambda: jain([-1.0, 1.0]), "shares is -1"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: replace(POOL, soc=80.0), "soc is 80; it must be at most 1"),
+        (lambda: replace(POOL, cars=2.5), "cars is 2.5; it must be a whole number"),
+        (lambda: replace(POOL, cars=0), "cars is 0; it must be at least 1"),
+        (lambda: replace(POOL, p_car_kw=0.0), "p_car_kw is 0 kW"),
+        (lambda: replace(POOL, eta_discharge=0.0), "eta_discharge is 0; it must be above 0"),
+        (lambda: replace(POOL, site_limit_kw=-1.0), "site_limit_kw is -1 kW"),
+        (lambda: replace(POOL, plugged=1.2), "plugged is 1.2; it must be at most 1"),
+        (lambda: Product(duration_h=0.0, reliability=0.9), "duration_h is 0 h"),
+        (lambda: Product(duration_h=1.0, reliability=1.0), "reliability is 1; it must be below 1"),
+        (
+            lambda: Product(duration_h=1.0, reliability=0.9, margin=0.5),
+            "margin is 0.5; it must be at least 1",
+        ),
+        (lambda: Product(duration_h=1.0, reliability=0.9, reverse=-0.1), "reverse is -0.1"),
+        (lambda: firm_cars(10, 0.5, 90), "reliability is 90; it must be below 1"),
+        (lambda: firm_cars(10, 0.5, 0.9, 1.0), "rho is 1; it must be below 1"),
+        (lambda: joint_reliability(60_000, 0.5, 4, 0.5), "cars is 60000; it must be at most 50000"),
+        (
+            lambda: firm_joint(10, 0.5, 0.9, steps=0, persistence=0.5),
+            "steps is 0; it must be at least 1",
+        ),
+        (lambda: firm_joint(10, 0.5, 0.9, steps=2, persistence=1.5), "persistence is 1.5"),
+        (lambda: jain([-1.0, 1.0]), "shares is -1"),
+    ],
+)
 def test_wrong_numbers_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
@@ -628,7 +1188,11 @@ def test_wrong_numbers_are_refused(make, message):
 
 
 def test_jain():
-    assert jain(np.full(7, 0.3)) == pytest.approx(1.0) and jain([0, 0, 5.0, 0]) == pytest.approx(0.25) and jain([1.0, 2.0, 3.0]) == pytest.approx(36 / 42)
+    assert (
+        jain(np.full(7, 0.3)) == pytest.approx(1.0)
+        and jain([0, 0, 5.0, 0]) == pytest.approx(0.25)
+        and jain([1.0, 2.0, 3.0]) == pytest.approx(36 / 42)
+    )
     assert jain([0.0, 0.0]) == 1.0 and jain([2.0, 4.0]) == pytest.approx(jain([1.0, 2.0]))
 
 
@@ -636,15 +1200,23 @@ def assert_kept(cars, found, dt_h):
     """Limits, the battery's account, both lines, and every departure."""
     edges = dt_h * np.arange(found.p_kw.shape[1] + 1)
     here = np.diff(np.clip(edges[:, None], cars.arrive_h, cars.leave_h), axis=0).T / dt_h
-    assert (found.p_kw <= cars.p_discharge_kw[:, None] * here + 1e-7).all() and (found.p_kw >= -cars.p_charge_kw[:, None] * here - 1e-7).all()
-    rise = dt_h * (cars.eta_charge[:, None] * np.maximum(-found.p_kw, 0) - np.maximum(found.p_kw, 0) / cars.eta_discharge[:, None])
+    assert (found.p_kw <= cars.p_discharge_kw[:, None] * here + 1e-7).all() and (
+        found.p_kw >= -cars.p_charge_kw[:, None] * here - 1e-7
+    ).all()
+    rise = dt_h * (
+        cars.eta_charge[:, None] * np.maximum(-found.p_kw, 0)
+        - np.maximum(found.p_kw, 0) / cars.eta_discharge[:, None]
+    )
     np.testing.assert_allclose(np.diff(found.energy_kwh, axis=1), rise, atol=1e-9)
     least, most = bounds_kwh(cars, edges)
     assert (found.energy_kwh >= least.T - 1e-7).all() and (found.energy_kwh <= most.T + 1e-7).all()
     np.testing.assert_allclose(found.energy_kwh[:, -1], cars.need_kwh, atol=1e-7)
     np.testing.assert_allclose(found.table.given_kw, found.p_kw.sum(0))
     np.testing.assert_allclose(found.given_kwh, dt_h * np.maximum(found.p_kw, 0).sum(1))
-    np.testing.assert_allclose(found.use, dt_h * np.abs(found.p_kw).sum(1) / (cars.p_charge_kw * (cars.leave_h - cars.arrive_h)))
+    np.testing.assert_allclose(
+        found.use,
+        dt_h * np.abs(found.p_kw).sum(1) / (cars.p_charge_kw * (cars.leave_h - cars.arrive_h)),
+    )
 
 
 RULES = ["proportional", "urgency", "optimal"]
@@ -668,13 +1240,28 @@ def test_departures_are_kept_whatever_is_asked(rule, off):
 
 def bag(n, **fields):
     """Like cars, all day at the plug."""
-    same = {"leave_h": 10.0, "need_kwh": 0.0, "below_kwh": 20.0, "room_kwh": 20.0, "p_charge_kw": 8.0, "p_discharge_kw": 7.0, "eta_charge": 0.9, "eta_discharge": 0.9}
+    same = {
+        "leave_h": 10.0,
+        "need_kwh": 0.0,
+        "below_kwh": 20.0,
+        "room_kwh": 20.0,
+        "p_charge_kw": 8.0,
+        "p_discharge_kw": 7.0,
+        "eta_charge": 0.9,
+        "eta_discharge": 0.9,
+    }
     return Stays(arrive_h=np.zeros(n), **(same | fields))
 
 
 def test_proportional_shares_by_room():
-    found = disaggregate(bag(3, p_discharge_kw=[7.0, 3.5, 0.0]), np.r_[6.0, -12.0, 0.0, 30.0, np.zeros(36)])
-    np.testing.assert_allclose(found.p_kw[:, :4].T, [[4.0, 2.0, 0.0], [-8 / 16 * 12, -6.0, 0.0], [0, 0, 0], [7.0, 3.5, 0.0]], atol=1e-9)
+    found = disaggregate(
+        bag(3, p_discharge_kw=[7.0, 3.5, 0.0]), np.r_[6.0, -12.0, 0.0, 30.0, np.zeros(36)]
+    )
+    np.testing.assert_allclose(
+        found.p_kw[:, :4].T,
+        [[4.0, 2.0, 0.0], [-8 / 16 * 12, -6.0, 0.0], [0, 0, 0], [7.0, 3.5, 0.0]],
+        atol=1e-9,
+    )
     assert found.missed > 0
     exact = disaggregate(bag(3), np.r_[6.0, -12.0, 3.0, np.zeros(29), np.full(8, -0.2)])
     np.testing.assert_allclose(exact.table.given_kw[:3], [6.0, -12.0, 3.0])
@@ -690,7 +1277,11 @@ def test_urgency_charges_the_hurried_first_and_discharges_the_idle_first():
     np.testing.assert_allclose(found.p_kw[:, 0], [-2.0, 0.0, -8.0])
     np.testing.assert_allclose(found.p_kw[:, 1], [2.0, 7.0, 0.0])
     assert_kept(cars, found, 0.25)
-    later = disaggregate(bag(2, leave_h=[9.0, 6.0], need_kwh=[0.0, 0.0]), np.r_[np.zeros(3), 5.0, np.zeros(36)], "urgency")
+    later = disaggregate(
+        bag(2, leave_h=[9.0, 6.0], need_kwh=[0.0, 0.0]),
+        np.r_[np.zeros(3), 5.0, np.zeros(36)],
+        "urgency",
+    )
     assert later.p_kw[:, 3].tolist() == [5.0, 0.0]
 
 
@@ -718,31 +1309,59 @@ def test_optimum_is_that_of_cvxpy_and_beats_the_rules(tempting):
     cp = pytest.importorskip("cvxpy")
     rng = np.random.default_rng(9)
     cars, asked, dt = some_cars(rng, 6), rng.normal(-5, 25, 40), 0.25
-    if tempting:  # full batteries are asked to take more: only charging and discharging at once could
+    if (
+        tempting
+    ):  # full batteries are asked to take more: only charging and discharging at once could
         cars, asked = replace(cars, need_kwh=0.0, room_kwh=1.0), np.full(40, -1.0)
     edges = dt * np.arange(41)
-    here = ((edges[:-1] >= cars.arrive_h[:, None]) & (edges[:-1] < cars.leave_h[:, None])).astype(float)
+    here = ((edges[:-1] >= cars.arrive_h[:, None]) & (edges[:-1] < cars.leave_h[:, None])).astype(
+        float
+    )
     c, d = cp.Variable((6, 40), nonneg=True), cp.Variable((6, 40), nonneg=True)
     energy = cp.cumsum(dt * (0.94 * c - d / 0.96), axis=1)
-    rules = [c <= 8 * here, d <= 7 * here, energy >= -np.tile(cars.below_kwh, (40, 1)).T, energy <= np.tile(cars.room_kwh, (40, 1)).T, energy[:, -1] == cars.need_kwh]
+    rules = [
+        c <= 8 * here,
+        d <= 7 * here,
+        energy >= -np.tile(cars.below_kwh, (40, 1)).T,
+        energy <= np.tile(cars.room_kwh, (40, 1)).T,
+        energy[:, -1] == cars.need_kwh,
+    ]
     trip = 0.94 * 0.96
     weight = (1 - trip) / (1 + trip) + 1e-4
-    problem = cp.Problem(cp.Minimize(dt * cp.sum(cp.abs(asked - cp.sum(d - c, axis=0))) + weight * dt * cp.sum(c + d)), rules)
+    problem = cp.Problem(
+        cp.Minimize(
+            dt * cp.sum(cp.abs(asked - cp.sum(d - c, axis=0))) + weight * dt * cp.sum(c + d)
+        ),
+        rules,
+    )
     problem.solve(solver=cp.CLARABEL)
 
     def cost(found):
-        return dt * ((found.table.asked_kw - found.table.given_kw).abs().sum() + weight * np.abs(found.p_kw).sum())
+        return dt * (
+            (found.table.asked_kw - found.table.given_kw).abs().sum()
+            + weight * np.abs(found.p_kw).sum()
+        )
+
     best = disaggregate(cars, asked, "optimal")
     assert_kept(cars, best, dt)
     assert cost(best) == pytest.approx(problem.value, rel=1e-5)
-    assert tempting or all(best.missed < disaggregate(cars, asked, rule).missed for rule in RULES[:2])
-    assert best.missed == pytest.approx((best.table.asked_kw - best.table.given_kw).abs().sum() / np.abs(asked).sum())
+    assert tempting or all(
+        best.missed < disaggregate(cars, asked, rule).missed for rule in RULES[:2]
+    )
+    assert best.missed == pytest.approx(
+        (best.table.asked_kw - best.table.given_kw).abs().sum() / np.abs(asked).sum()
+    )
 
 
 def test_disaggregate_refuses():
-    with pytest.raises(ValueError, match='rule is "fair"|rule is \'fair\'; it must be "proportional", "urgency" or "optimal"'):
+    with pytest.raises(
+        ValueError,
+        match='rule is "fair"|rule is \'fair\'; it must be "proportional", "urgency" or "optimal"',
+    ):
         disaggregate(bag(2), np.zeros(40), "fair")
-    with pytest.raises(ValueError, match="stays lie between 0 h and 10 h, the signal between 0 and 9.75 h"):
+    with pytest.raises(
+        ValueError, match="stays lie between 0 h and 10 h, the signal between 0 and 9.75 h"
+    ):
         disaggregate(bag(2), np.zeros(39))
     with pytest.raises(ValueError, match="signal_kw is 0 throughout"):
         disaggregate(bag(2), np.zeros(40)).missed
@@ -753,7 +1372,17 @@ def test_disaggregate_refuses():
 # ---------------------------------------------------------------------------------------------------- millions of cars
 
 DAY = np.sin(np.arange(24))
-ONE = Stays(arrive_h=[7.0], leave_h=17.0, need_kwh=12.0, below_kwh=15.0, room_kwh=20.0, p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=0.94, eta_discharge=0.96)
+ONE = Stays(
+    arrive_h=[7.0],
+    leave_h=17.0,
+    need_kwh=12.0,
+    below_kwh=15.0,
+    room_kwh=20.0,
+    p_charge_kw=8.0,
+    p_discharge_kw=7.0,
+    eta_charge=0.94,
+    eta_discharge=0.96,
+)
 
 
 @pytest.fixture(scope="module")
@@ -762,8 +1391,17 @@ def scenario():
     arrive = rng.uniform(0, 22, 300)
     stay = rng.uniform(1.5, 12, 300)
     need = rng.uniform(0, 0.9, 300) * np.minimum(8 * 0.94 * stay, 30.0)
-    cars = Stays(arrive_h=arrive, leave_h=arrive + stay, need_kwh=need, below_kwh=rng.uniform(0, 15, 300), room_kwh=need + rng.uniform(0, 10, 300),
-                 p_charge_kw=rng.choice([7.0, 8.0], 300), p_discharge_kw=7.0, eta_charge=0.94, eta_discharge=0.96)
+    cars = Stays(
+        arrive_h=arrive,
+        leave_h=arrive + stay,
+        need_kwh=need,
+        below_kwh=rng.uniform(0, 15, 300),
+        room_kwh=need + rng.uniform(0, 10, 300),
+        p_charge_kw=rng.choice([7.0, 8.0], 300),
+        p_discharge_kw=7.0,
+        eta_charge=0.94,
+        eta_discharge=0.96,
+    )
     return Scenario(cars=cars, command=DAY, seed=10, dt_h=1.0, come=0.8)
 
 
@@ -772,21 +1410,38 @@ def same(a, b):
     pd.testing.assert_frame_equal(a.table, b.table, check_exact=True)
 
 
-@pytest.mark.parametrize("command", [np.full(24, 1.0), np.full(24, -1.0), np.zeros(24), DAY, np.where(np.arange(24) % 2, 0.9, -0.3)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        np.full(24, 1.0),
+        np.full(24, -1.0),
+        np.zeros(24),
+        DAY,
+        np.where(np.arange(24) % 2, 0.9, -0.3),
+    ],
+)
 def test_large_in_the_crowd_is_large_alone(command):
     crowd = simulate(1000, Scenario(cars=ONE, command=command, seed=1, dt_h=1.0))
     alone = disaggregate(ONE, np.where(command > 0, 7.0, 8.0) * command, dt_h=1.0)
     np.testing.assert_allclose(crowd.table.p_mw, alone.table.given_kw, atol=1e-4)
     np.testing.assert_allclose(crowd.table.stored_mwh, alone.energy_kwh[0, 1:], atol=1e-3)
     here = (np.arange(24) >= 7) & (np.arange(24) < 17)
-    assert crowd.table.plugged.tolist() == (1000 * here).tolist() and crowd.left == 1000 and crowd.short_kwh < 1e-4
-    np.testing.assert_allclose(crowd.table.asked_mw, here * np.where(command > 0, 7.0, 8.0) * command, atol=1e-5)
+    assert (
+        crowd.table.plugged.tolist() == (1000 * here).tolist()
+        and crowd.left == 1000
+        and crowd.short_kwh < 1e-4
+    )
+    np.testing.assert_allclose(
+        crowd.table.asked_mw, here * np.where(command > 0, 7.0, 8.0) * command, atol=1e-5
+    )
     assert crowd.table.index.tolist() == [3600.0 * k for k in range(24)] and crowd.cars == 1000
 
 
 def one_by_one(scenario, n):
     """The same fleet in plain Python and double precision, car by car."""
-    first, last, up, down, need, below, room = (value.astype(float) for value in module._drawn(scenario, 0, n))
+    first, last, up, down, need, below, room = (
+        value.astype(float) for value in module._drawn(scenario, 0, n)
+    )
     power, stored, plugged = np.zeros(24), np.zeros(24), np.zeros(24)
     for i in range(n):
         e = 0.0
@@ -815,24 +1470,51 @@ def test_crowd_is_the_sum_of_its_cars(scenario):
 
 
 def test_drawn_cars_are_the_stays_in_whole_steps():
-    cars = Stays(arrive_h=[7.5, 30.0, 9.2, 23.0], leave_h=[10.9, 35.0, 9.9, 30.0], need_kwh=[17.0, 5.0, 2.0, 3.0], below_kwh=[1.0, 2.0, 3.0, 4.0], room_kwh=[20.0, 9.0, 9.0, 9.0],
-                 p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=0.94, eta_discharge=0.96)
+    cars = Stays(
+        arrive_h=[7.5, 30.0, 9.2, 23.0],
+        leave_h=[10.9, 35.0, 9.9, 30.0],
+        need_kwh=[17.0, 5.0, 2.0, 3.0],
+        below_kwh=[1.0, 2.0, 3.0, 4.0],
+        room_kwh=[20.0, 9.0, 9.0, 9.0],
+        p_charge_kw=8.0,
+        p_discharge_kw=7.0,
+        eta_charge=0.94,
+        eta_discharge=0.96,
+    )
     scenario = Scenario(cars=cars, command=np.zeros(48), seed=3, dt_h=0.5)
     first, last, up, down, need, below, room = module._drawn(scenario, 0, 4000)
-    seen = {tuple(np.round(row, 4).tolist()) for row in np.array([first, last, need, below, room], float).T}
+    seen = {
+        tuple(np.round(row, 4).tolist())
+        for row in np.array([first, last, need, below, room], float).T
+    }
     assert seen == {(15, 21, 17, 1, 20), (12, 22, 5, 2, 9), (19, 19, 0, 3, 9), (46, 60, 3, 4, 9)}
-    assert set(up) == {np.float32(3.76)} and set(down) == {np.float32(3.5 / 0.96)} and first.dtype == np.int16 and need.dtype == np.float32
+    assert (
+        set(up) == {np.float32(3.76)}
+        and set(down) == {np.float32(3.5 / 0.96)}
+        and first.dtype == np.int16
+        and need.dtype == np.float32
+    )
     counts = np.bincount([int(b) for b in below])[1:]
     assert counts.min() > 900
-    tight = Scenario(cars=replace(cars, need_kwh=[20.0, 5.0, 2.0, 3.0]), command=np.zeros(48), seed=3, dt_h=0.5)
+    tight = Scenario(
+        cars=replace(cars, need_kwh=[20.0, 5.0, 2.0, 3.0]), command=np.zeros(48), seed=3, dt_h=0.5
+    )
     assert module._drawn(tight, 0, 4000)[4].max() == pytest.approx(20.0)
-    whole = Scenario(cars=replace(cars, need_kwh=[20.0, 5.0, 2.0, 3.0]), command=np.zeros(24), seed=3, dt_h=1.0)
-    assert module._drawn(whole, 0, 4000)[4].max() == pytest.approx(2 * 8 * 0.94) and simulate(4000, whole).short_kwh < 1e-3
+    whole = Scenario(
+        cars=replace(cars, need_kwh=[20.0, 5.0, 2.0, 3.0]), command=np.zeros(24), seed=3, dt_h=1.0
+    )
+    assert (
+        module._drawn(whole, 0, 4000)[4].max() == pytest.approx(2 * 8 * 0.94)
+        and simulate(4000, whole).short_kwh < 1e-3
+    )
 
 
 def test_a_larger_fleet_begins_with_the_smaller(scenario):
     small, large = module._drawn(scenario, 1, 500), module._drawn(scenario, 1, BLOCK)
-    assert all((a == b[:500]).all() for a, b in zip(small, large)) and not (large[5] == module._drawn(scenario, 0, BLOCK)[5]).all()
+    assert (
+        all((a == b[:500]).all() for a, b in zip(small, large))
+        and not (large[5] == module._drawn(scenario, 0, BLOCK)[5]).all()
+    )
     assert not (module._drawn(replace(scenario, seed=11), 1, 500)[5] == small[5]).all()
 
 
@@ -856,13 +1538,17 @@ def test_single_precision_is_good_enough(scenario):
 
 
 def test_sums_are_in_double_precision():
-    one, many = (simulate(n, Scenario(cars=ONE, command=DAY, seed=1, dt_h=1.0)).table for n in (1, 50_001))
+    one, many = (
+        simulate(n, Scenario(cars=ONE, command=DAY, seed=1, dt_h=1.0)).table for n in (1, 50_001)
+    )
     np.testing.assert_allclose(many.p_mw, 50_001 * one.p_mw, rtol=1e-12, atol=1e-12)
 
 
 def test_a_missed_departure_would_be_told(scenario, monkeypatch):
     drawn = module._drawn
-    monkeypatch.setattr(module, "_drawn", lambda *args: (*drawn(*args)[:6], drawn(*args)[4] - np.float32(0.25)))  # a battery too small
+    monkeypatch.setattr(
+        module, "_drawn", lambda *args: (*drawn(*args)[:6], drawn(*args)[4] - np.float32(0.25))
+    )  # a battery too small
     assert simulate(BLOCK + 1000, scenario).short_kwh == pytest.approx(0.25, abs=1e-3)
 
 
@@ -901,19 +1587,24 @@ def test_process_pool_with_a_killed_worker_loses_nothing(scenario, serial):
         told.append(cars)
         if len(told) == 1:
             next(iter(pools[0]._processes.values())).kill()
+
     same(simulate(MANY, scenario, executor=make, progress=tell), serial)
     assert len(pools) <= 2 and sum(told) == MANY
 
 
 def test_dask_gives_the_same_bits(scenario, serial):
     distributed = pytest.importorskip("distributed")
-    with distributed.Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as client:
+    with distributed.Client(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as client:
         same(simulate(MANY, scenario, executor=client.get_executor(), blocks_per_task=2), serial)
 
 
 def test_what_is_finished_is_kept_when_workers_die(scenario, serial):
     done = {}
-    with pytest.raises(Unfinished, match="a worker died with 2 of 4 blocks done; call again with a new executor") as error:
+    with pytest.raises(
+        Unfinished, match="a worker died with 2 of 4 blocks done; call again with a new executor"
+    ) as error:
         simulate(MANY, scenario, executor=Inline(2), checkpoint=done)
     assert len(done) == len(error.value.finished) == 2
     pool = Inline()
@@ -930,6 +1621,7 @@ def test_a_function_gives_new_executors_but_not_for_ever(scenario, serial):
     def make(dies_after):
         made.append(Inline(dies_after))
         return made[-1]
+
     same(simulate(MANY, scenario, executor=partial(make, 1)), serial)
     assert len(made) == 4
     made.clear()
@@ -958,7 +1650,9 @@ def test_neighbours_of_a_killed_task_are_kept(scenario, victim):
     done, told = {}, []
     with pytest.raises(Unfinished, match="3 of 4 blocks done"):
         simulate(MANY, scenario, executor=Late(victim), checkpoint=done, progress=told.append)
-    assert len(done) == 3 and sum(told) == sum(BLOCK if k < 3 else 1000 for k in range(4) if k != victim)
+    assert len(done) == 3 and sum(told) == sum(
+        BLOCK if k < 3 else 1000 for k in range(4) if k != victim
+    )
 
 
 def test_no_more_than_a_few_tasks_wait(scenario, monkeypatch):
@@ -973,6 +1667,7 @@ def test_no_more_than_a_few_tasks_wait(scenario, monkeypatch):
             future = super().submit(work, *args)
             future.add_done_callback(lambda _: setattr(self, "open", self.open - 1))
             return future
+
     with Counting(1) as pool:
         assert simulate(2000, scenario, executor=pool).cars == 2000 and 8 < pool.most <= 32
 
@@ -990,8 +1685,13 @@ def test_checkpoint_folder(scenario, serial, tmp_path):
     told = []
     larger = simulate(MANY + BLOCK, scenario, checkpoint=folder, progress=told.append)
     assert told == [3 * BLOCK, BLOCK, 1000] and larger.cars == MANY + BLOCK
-    for other in (replace(scenario, seed=11), replace(scenario, come=0.7), replace(scenario, command=-DAY), replace(scenario, cars=replace(scenario.cars, below_kwh=1.0)),
-                  replace(scenario, dt_h=0.5)):
+    for other in (
+        replace(scenario, seed=11),
+        replace(scenario, come=0.7),
+        replace(scenario, command=-DAY),
+        replace(scenario, cars=replace(scenario.cars, below_kwh=1.0)),
+        replace(scenario, dt_h=0.5),
+    ):
         assert other.key != scenario.key
     assert replace(scenario).key == scenario.key
 
@@ -999,6 +1699,7 @@ def test_checkpoint_folder(scenario, serial, tmp_path):
 def test_errors_of_a_task_are_told(scenario, monkeypatch):
     def broken(*args):
         raise ZeroDivisionError("what the worker says")
+
     monkeypatch.setattr(module, "_simulate_block", broken)
     with pytest.raises(ZeroDivisionError, match="what the worker says"):
         simulate(10, scenario)
@@ -1006,6 +1707,7 @@ def test_errors_of_a_task_are_told(scenario, monkeypatch):
 
 def test_memory_does_not_grow_with_the_fleet(scenario):
     import tracemalloc
+
     peaks = []
     for cars in (BLOCK, 4 * BLOCK):
         tracemalloc.start()
@@ -1015,17 +1717,28 @@ def test_memory_does_not_grow_with_the_fleet(scenario):
     assert peaks[1] < 1.1 * peaks[0] < 8e6
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda s: simulate(0, s), "n_cars is 0; it must be at least 1"),
-    (lambda s: simulate(2.5, s), "n_cars is 2.5; it must be a whole number above 0"),
-    (lambda s: simulate(10, s, blocks_per_task=0), "blocks_per_task is 0"),
-    (lambda s: replace(s, command=[1.5]), "command is 1.5; it must be at most 1"),
-    (lambda s: replace(s, command=np.zeros(40_000)), "command has 40000 steps; at most 32000"),
-    (lambda s: replace(s, come=1.1), "come is 1.1"),
-    (lambda s: replace(s, dt_h=0.0), "dt_h is 0 h"),
-    (lambda s: replace(s, cars=replace(s.cars, eta_charge=np.linspace(0.9, 0.94, 300), need_kwh=0.0)), "eta_charge differs between stays"),
-    (lambda s: replace(s, cars=replace(s.cars, eta_discharge=np.linspace(0.9, 0.94, 300))), "eta_discharge differs between stays"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda s: simulate(0, s), "n_cars is 0; it must be at least 1"),
+        (lambda s: simulate(2.5, s), "n_cars is 2.5; it must be a whole number above 0"),
+        (lambda s: simulate(10, s, blocks_per_task=0), "blocks_per_task is 0"),
+        (lambda s: replace(s, command=[1.5]), "command is 1.5; it must be at most 1"),
+        (lambda s: replace(s, command=np.zeros(40_000)), "command has 40000 steps; at most 32000"),
+        (lambda s: replace(s, come=1.1), "come is 1.1"),
+        (lambda s: replace(s, dt_h=0.0), "dt_h is 0 h"),
+        (
+            lambda s: replace(
+                s, cars=replace(s.cars, eta_charge=np.linspace(0.9, 0.94, 300), need_kwh=0.0)
+            ),
+            "eta_charge differs between stays",
+        ),
+        (
+            lambda s: replace(s, cars=replace(s.cars, eta_discharge=np.linspace(0.9, 0.94, 300))),
+            "eta_discharge differs between stays",
+        ),
+    ],
+)
 def test_simulate_refuses(scenario, make, message):
     with pytest.raises(ValueError, match=message):
         make(scenario)
@@ -1040,6 +1753,8 @@ def test_examples():
 
 def test_equations_are_numbered_in_order():
     text = Path(module.__file__).read_text(encoding="utf-8")
-    printed = [int(n) for n in re.findall(r"^\s+(?:\.\. math::|where).*\(10\.(\d+)\)$", text, re.MULTILINE)]
+    printed = [
+        int(n) for n in re.findall(r"^\s+(?:\.\. math::|where).*\(10\.(\d+)\)$", text, re.MULTILINE)
+    ]
     marked = {int(n) for n in re.findall(r"# .*eq\. \(10\.(\d+)\)", text)}
     assert printed == list(range(1, len(printed) + 1)) and marked == set(printed)

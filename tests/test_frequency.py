@@ -17,18 +17,47 @@ from scipy.integrate import solve_ivp
 from v2gbook import frequency
 from v2gbook.classroom import presets
 from v2gbook.frequency import (
-    EvFleet, Governor, Grid, Loss, Service, Sfr, Ufls, damped_step, droop_limit, droop_power, event, free_fall_time,
-    implied_kinetic_energy, in_time, kinetic_energy, measured_rocof, ramp_nadir, rocof, service_power, sfr_nadir, sfr_step,
-    shed_at, shed_relief, simulate, steady_state, sweep,
+    EvFleet,
+    Governor,
+    Grid,
+    Loss,
+    Service,
+    Sfr,
+    Ufls,
+    damped_step,
+    droop_limit,
+    droop_power,
+    event,
+    free_fall_time,
+    implied_kinetic_energy,
+    in_time,
+    kinetic_energy,
+    measured_rocof,
+    ramp_nadir,
+    rocof,
+    service_power,
+    sfr_nadir,
+    sfr_step,
+    shed_at,
+    shed_relief,
+    simulate,
+    steady_state,
+    sweep,
 )
 
-CASES = {c["id"]: c for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]}
+CASES = {
+    c["id"]: c
+    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
+}
 
 
 def case(key):
     """Inputs of a published case, and its expected values with the tolerance they were published with."""
     outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]}) for name, out in outputs.items()}
+    return CASES[key]["inputs"], {
+        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
+        for name, out in outputs.items()
+    }
 
 
 def service(region, key):
@@ -39,12 +68,28 @@ def service(region, key):
 # An island that the tests below share: 0.25 Hz/s for a loss of 500 MW, one reheat plant, cars with a soft deadband.
 GRID = Grid(f0_hz=50.0, kinetic_energy_mws=50_000.0, load_mw=10_000.0, damping_pu=1.0)
 LOSS = Loss(p_mw=500.0)
-PLANT = Governor(rating_mw=4000.0, droop_pu=0.05, deadband_hz=0.02, t_valve_s=0.3, t_lead_s=2.4, t_lag_s=8.0)
-CURVE = Service(name="droop", deviation_hz=(0.015, 0.5), fraction=(0.0, 1.0), start_s=0.5, full_s=1.0, duration_s=900.0)
+PLANT = Governor(
+    rating_mw=4000.0, droop_pu=0.05, deadband_hz=0.02, t_valve_s=0.3, t_lead_s=2.4, t_lag_s=8.0
+)
+CURVE = Service(
+    name="droop",
+    deviation_hz=(0.015, 0.5),
+    fraction=(0.0, 1.0),
+    start_s=0.5,
+    full_s=1.0,
+    duration_s=900.0,
+)
 CARS = EvFleet(p_up_mw=600.0, p_down_mw=400.0, service=CURVE, delay_s=0.2, ramp_s=0.5)
 RELAYS = Ufls(f_hz=(49.0, 48.8, 48.6), shed=(0.05, 0.1, 0.1), delay_s=0.15)
-STEP = Service(name="step", deviation_hz=(0.0, 0.0), fraction=(0.0, 1.0), start_s=0.0, full_s=1.0, duration_s=900.0,
-               symmetric=False)
+STEP = Service(
+    name="step",
+    deviation_hz=(0.0, 0.0),
+    fraction=(0.0, 1.0),
+    start_s=0.0,
+    full_s=1.0,
+    duration_s=900.0,
+    symmetric=False,
+)
 UNDAMPED = replace(GRID, damping_pu=0.0)
 
 
@@ -53,7 +98,10 @@ UNDAMPED = replace(GRID, damping_pu=0.0)
 
 def test_g01_energy_behind_the_seed():
     inputs, expected = case("G01")
-    assert implied_kinetic_energy(inputs["dP_MW"], -inputs["ROCOF_Hz_s"], f0_hz=inputs["f0_Hz"]) == expected["HS_MWs"]
+    assert (
+        implied_kinetic_energy(inputs["dP_MW"], -inputs["ROCOF_Hz_s"], f0_hz=inputs["f0_Hz"])
+        == expected["HS_MWs"]
+    )
 
 
 def test_g01_inertia_constant_on_10_gva():
@@ -63,7 +111,10 @@ def test_g01_inertia_constant_on_10_gva():
 
 def test_g01_at_50_hz():
     inputs, expected = case("G01")
-    assert implied_kinetic_energy(inputs["dP_MW"], -inputs["ROCOF_Hz_s"], f0_hz=50.0) == expected["HS_if_50Hz_MWs"]
+    assert (
+        implied_kinetic_energy(inputs["dP_MW"], -inputs["ROCOF_Hz_s"], f0_hz=50.0)
+        == expected["HS_if_50Hz_MWs"]
+    )
 
 
 def test_g02_free_fall():
@@ -77,8 +128,19 @@ def test_g02_free_fall():
 def saadat_area(inputs, droop_pu):
     """Saadat's single area on its 250 MW unit: a governor with two lags, and a step."""
     rating_mw = 250.0
-    grid = Grid(f0_hz=inputs["f0_Hz"], kinetic_energy_mws=inputs["H_s"] * rating_mw, load_mw=rating_mw, damping_pu=inputs["D_pu"])
-    governor = Governor(rating_mw=rating_mw, droop_pu=droop_pu, t_valve_s=inputs["tau_g_s"], t_lead_s=0.0, t_lag_s=inputs["tau_T_s"])
+    grid = Grid(
+        f0_hz=inputs["f0_Hz"],
+        kinetic_energy_mws=inputs["H_s"] * rating_mw,
+        load_mw=rating_mw,
+        damping_pu=inputs["D_pu"],
+    )
+    governor = Governor(
+        rating_mw=rating_mw,
+        droop_pu=droop_pu,
+        t_valve_s=inputs["tau_g_s"],
+        t_lead_s=0.0,
+        t_lag_s=inputs["tau_T_s"],
+    )
     return grid, [Loss(p_mw=inputs["dPL_pu"] * rating_mw)], [governor]
 
 
@@ -86,7 +148,10 @@ def saadat_area(inputs, droop_pu):
 def saadat():
     """Deviation of Saadat's example 12.1, 40 s at 5 ms."""
     inputs, _ = case("G03")
-    return simulate(*saadat_area(inputs, inputs["R_pu"]), t_end_s=40.0, dt_s=0.005).f_hz - inputs["f0_Hz"]
+    return (
+        simulate(*saadat_area(inputs, inputs["R_pu"]), t_end_s=40.0, dt_s=0.005).f_hz
+        - inputs["f0_Hz"]
+    )
 
 
 def test_g03_steady_state(saadat):
@@ -118,7 +183,9 @@ def test_g03_settling_time(saadat):
 
 def test_g03_stability_limit():
     inputs, expected = case("G03")
-    limit = droop_limit(inputs["H_s"] * 250.0, 250.0, inputs["D_pu"], inputs["tau_g_s"], inputs["tau_T_s"])
+    limit = droop_limit(
+        inputs["H_s"] * 250.0, 250.0, inputs["D_pu"], inputs["tau_g_s"], inputs["tau_T_s"]
+    )
     assert limit == expected["R_min_stable_pu"]
     assert 1 / limit == expected["K_max"]
 
@@ -126,7 +193,11 @@ def test_g03_stability_limit():
 @pytest.mark.parametrize("factor, grows", [(0.95, True), (1.05, False)])
 def test_g03_simulator_swings_up_below_the_limit_and_down_above(factor, grows):
     inputs, expected = case("G03")
-    run = simulate(*saadat_area(inputs, factor * expected["R_min_stable_pu"].expected), t_end_s=40.0, dt_s=0.005)
+    run = simulate(
+        *saadat_area(inputs, factor * expected["R_min_stable_pu"].expected),
+        t_end_s=40.0,
+        dt_s=0.005,
+    )
     swing = (run.f_hz - run.f_hz.mean()).abs()
     assert (swing.loc[30.0:].max() > swing.loc[10.0:20.0].max()) == grows
 
@@ -134,14 +205,30 @@ def test_g03_simulator_swings_up_below_the_limit_and_down_above(factor, grows):
 def test_g04_two_units_share_a_load_rise():
     inputs, expected = case("G04")
     ratings, droops = [inputs["S1_MVA"], inputs["S2_MVA"]], [inputs["R1_own"], inputs["R2_own"]]
-    after = steady_state(inputs["dP_MW"], ratings, droops, load_mw=900.0, damping_pu=inputs["D_pu"], f0_hz=inputs["f0_Hz"])
+    after = steady_state(
+        inputs["dP_MW"],
+        ratings,
+        droops,
+        load_mw=900.0,
+        damping_pu=inputs["D_pu"],
+        f0_hz=inputs["f0_Hz"],
+    )
     assert after.f_hz == expected["f_Hz"]
-    assert after.p_units_mw + [inputs["P1_MW"], inputs["P2_MW"]] == pytest.approx([expected["P1_MW"].expected, expected["P2_MW"].expected], abs=0.01)
+    assert after.p_units_mw + [inputs["P1_MW"], inputs["P2_MW"]] == pytest.approx(
+        [expected["P1_MW"].expected, expected["P2_MW"].expected], abs=0.01
+    )
     assert after.load_relief_mw == expected["load_change_MW"]
 
 
 def sfr(inputs):
-    return Sfr(h_s=inputs["H"], droop_pu=inputs["R"], km=inputs["Km"], f_h=inputs["Fh"], t_r_s=inputs["Tr"], d_pu=inputs["D"])
+    return Sfr(
+        h_s=inputs["H"],
+        droop_pu=inputs["R"],
+        km=inputs["Km"],
+        f_h=inputs["Fh"],
+        t_r_s=inputs["Tr"],
+        d_pu=inputs["D"],
+    )
 
 
 SFR_CASES = pytest.mark.parametrize("key", ["G10", "G11"])
@@ -157,7 +244,10 @@ def test_sfr_parameters(key):
 @SFR_CASES
 def test_sfr_initial_slope(key):
     inputs, expected = case(key)
-    assert sfr_step(1e-9, sfr(inputs), inputs["P"], f0_hz=inputs["f0"]) / 1e-9 == expected["rocof0_Hz_s"]
+    assert (
+        sfr_step(1e-9, sfr(inputs), inputs["P"], f0_hz=inputs["f0"]) / 1e-9
+        == expected["rocof0_Hz_s"]
+    )
 
 
 @SFR_CASES
@@ -179,10 +269,23 @@ def test_simulator_reproduces_the_sfr_cases(key):
     """A governor without valve lag whose droop is R / Km is the SFR model."""
     inputs, expected = case(key)
     base_mw = 1000.0
-    grid = Grid(f0_hz=inputs["f0"], kinetic_energy_mws=inputs["H"] * base_mw, load_mw=base_mw, damping_pu=inputs["D"])
-    plant = Governor(rating_mw=base_mw, droop_pu=inputs["R"] / inputs["Km"], t_valve_s=0.0,
-                     t_lead_s=inputs["Fh"] * inputs["Tr"], t_lag_s=inputs["Tr"])
-    df_hz = simulate(grid, [Loss(p_mw=-inputs["P"] * base_mw)], [plant], t_end_s=60.0, dt_s=0.001).f_hz - inputs["f0"]
+    grid = Grid(
+        f0_hz=inputs["f0"],
+        kinetic_energy_mws=inputs["H"] * base_mw,
+        load_mw=base_mw,
+        damping_pu=inputs["D"],
+    )
+    plant = Governor(
+        rating_mw=base_mw,
+        droop_pu=inputs["R"] / inputs["Km"],
+        t_valve_s=0.0,
+        t_lead_s=inputs["Fh"] * inputs["Tr"],
+        t_lag_s=inputs["Tr"],
+    )
+    df_hz = (
+        simulate(grid, [Loss(p_mw=-inputs["P"] * base_mw)], [plant], t_end_s=60.0, dt_s=0.001).f_hz
+        - inputs["f0"]
+    )
     assert df_hz.min() == expected["df_nadir_Hz"]
     assert df_hz.idxmin() == expected["t_nadir_s"]
     assert df_hz.iloc[-1] == expected["df_ss_Hz"]
@@ -194,7 +297,9 @@ RAMP_CASES = pytest.mark.parametrize("key", ["G13", "G14"])
 @RAMP_CASES
 def test_ramp_nadir(key):
     inputs, expected = case(key)
-    nadir = ramp_nadir(inputs["dP_MW"], inputs["E_MWs"], inputs["R_MW"], inputs["Td_s"], 0.0, f0_hz=inputs["f0_Hz"])
+    nadir = ramp_nadir(
+        inputs["dP_MW"], inputs["E_MWs"], inputs["R_MW"], inputs["Td_s"], 0.0, f0_hz=inputs["f0_Hz"]
+    )
     assert nadir.df_hz == expected["df_nadir_Hz"]
     assert nadir.t_s == expected["t_nadir_s"]
 
@@ -202,8 +307,19 @@ def test_ramp_nadir(key):
 def simulated_ramp(inputs, delay_s):
     """Cars that ramp at once, because their service is a step at f0. 1/600 s puts the nadir of both cases on the grid of steps."""
     grid = replace(UNDAMPED, kinetic_energy_mws=inputs["E_MWs"])
-    cars = replace(CARS, p_up_mw=inputs["R_MW"], service=STEP, delay_s=delay_s, ramp_s=inputs["Td_s"])
-    return simulate(grid, [Loss(p_mw=inputs["dP_MW"])], [cars], t_end_s=1.2 * inputs["Td_s"] + delay_s, dt_s=1 / 600).f_hz - grid.f0_hz
+    cars = replace(
+        CARS, p_up_mw=inputs["R_MW"], service=STEP, delay_s=delay_s, ramp_s=inputs["Td_s"]
+    )
+    return (
+        simulate(
+            grid,
+            [Loss(p_mw=inputs["dP_MW"])],
+            [cars],
+            t_end_s=1.2 * inputs["Td_s"] + delay_s,
+            dt_s=1 / 600,
+        ).f_hz
+        - grid.f0_hz
+    )
 
 
 @RAMP_CASES
@@ -217,19 +333,28 @@ def test_simulator_reproduces_the_ramp_cases(key):
 def test_half_a_second_of_dead_time_more_than_doubles_g13():
     """rules.md, B2: from 0.104 to 0.229 Hz."""
     inputs, _ = case("G13")
-    nadir = ramp_nadir(inputs["dP_MW"], inputs["E_MWs"], inputs["R_MW"], inputs["Td_s"], 0.5, f0_hz=inputs["f0_Hz"])
+    nadir = ramp_nadir(
+        inputs["dP_MW"], inputs["E_MWs"], inputs["R_MW"], inputs["Td_s"], 0.5, f0_hz=inputs["f0_Hz"]
+    )
     assert nadir.df_hz == pytest.approx(-0.229, abs=0.0005)
 
 
 def test_simulator_with_dead_time_agrees_with_the_ramp_formula():
     inputs, _ = case("G13")
-    nadir = ramp_nadir(inputs["dP_MW"], inputs["E_MWs"], inputs["R_MW"], inputs["Td_s"], 0.5, f0_hz=inputs["f0_Hz"])
+    nadir = ramp_nadir(
+        inputs["dP_MW"], inputs["E_MWs"], inputs["R_MW"], inputs["Td_s"], 0.5, f0_hz=inputs["f0_Hz"]
+    )
     assert simulated_ramp(inputs, delay_s=0.5).min() == pytest.approx(nadir.df_hz, abs=0.0005)
 
 
 def kundur(inputs):
     """Loss, energy, load that stays, and its damping."""
-    return -inputs["drop_MW"], inputs["H_s"] * inputs["Sb_MVA"], inputs["load_MW"] - inputs["drop_MW"], 1.5
+    return (
+        -inputs["drop_MW"],
+        inputs["H_s"] * inputs["Sb_MVA"],
+        inputs["load_MW"] - inputs["drop_MW"],
+        1.5,
+    )
 
 
 def test_g16_damped_step():
@@ -249,7 +374,10 @@ def test_g16_simulator():
     inputs, expected = case("G16")
     loss, energy, load, damping = kundur(inputs)
     grid = Grid(f0_hz=inputs["f0_Hz"], kinetic_energy_mws=energy, load_mw=load, damping_pu=damping)
-    assert simulate(grid, [Loss(p_mw=loss)], t_end_s=10.0).f_hz.iloc[-1] - grid.f0_hz == expected["df_10s_Hz"]
+    assert (
+        simulate(grid, [Loss(p_mw=loss)], t_end_s=10.0).f_hz.iloc[-1] - grid.f0_hz
+        == expected["df_10s_Hz"]
+    )
 
 
 def test_g18_droop_with_deadband():
@@ -262,12 +390,19 @@ def test_g18_droop_with_deadband():
 def test_g18_a_deadband_left_with_a_step_would_give_more():
     """Contrast: outside a step deadband the unit answers as if it had none."""
     inputs, expected = case("G18")
-    assert droop_power(inputs["f_Hz"], inputs["Pmax_MW"], inputs["R_pu"], 0.0, f0_hz=inputs["f0_Hz"]) == expected["dP_if_step_deadband_MW"]
+    assert (
+        droop_power(inputs["f_Hz"], inputs["Pmax_MW"], inputs["R_pu"], 0.0, f0_hz=inputs["f0_Hz"])
+        == expected["dP_if_step_deadband_MW"]
+    )
 
 
 def test_g21_ercot_load_shedding():
     inputs, expected = case("G21")
-    stages = {name: value for name, value in presets.load("na-60hz").frequency["ufls"].items() if name != "program"}
+    stages = {
+        name: value
+        for name, value in presets.load("na-60hz").frequency["ufls"].items()
+        if name != "program"
+    }
     share = shed_at(inputs["f_min_Hz"], Ufls(**stages))
     assert 100 * share == expected["cum_pct"]
     assert share * inputs["load_MW"] == expected["shed_MW"]
@@ -275,12 +410,18 @@ def test_g21_ercot_load_shedding():
 
 def test_g22_dynamic_containment():
     inputs, expected = case("G22")
-    assert service_power(inputs["f_Hz"], service("gb-50hz", "dynamic_containment"), 100.0, f0_hz=50.0) == expected["response_pct"]
+    assert (
+        service_power(inputs["f_Hz"], service("gb-50hz", "dynamic_containment"), 100.0, f0_hz=50.0)
+        == expected["response_pct"]
+    )
 
 
 def test_g24_continental_fcr():
     inputs, expected = case("G24")
-    assert service_power(inputs["f_Hz"], service("eu-50hz", "fcr"), inputs["FCR_MW"], f0_hz=50.0) == expected["P_MW"]
+    assert (
+        service_power(inputs["f_Hz"], service("eu-50hz", "fcr"), inputs["FCR_MW"], f0_hz=50.0)
+        == expected["P_MW"]
+    )
 
 
 @pytest.mark.parametrize("option", ["497", "496", "495"])
@@ -293,7 +434,11 @@ def test_g25_nordic_ffr_options(option):
 def test_g26_losses_of_9_august_2019():
     """Without the 200 MW at 49 Hz, which are the operator's own modelling figure (see [sources] of the event)."""
     _, expected = case("G26")
-    lost_mw = pd.Series({loss.t_s: loss.p_mw for loss in event("gb-2019-08-09").losses}).drop(61.5).cumsum()
+    lost_mw = (
+        pd.Series({loss.t_s: loss.p_mw for loss in event("gb-2019-08-09").losses})
+        .drop(61.5)
+        .cumsum()
+    )
     assert lost_mw.loc[1.0] == expected["first_MW"]
     assert lost_mw.loc[57.5] == expected["after_GT1_MW"]
     assert lost_mw.loc[84.5] == expected["after_GT2_MW"]
@@ -303,7 +448,11 @@ def test_g28_fcr_saturates_in_the_split_of_continental_europe():
     inputs, expected = case("G28")
     f_hz = [inputs["nadir_NW_Hz"], inputs["steady_NW_Hz"], inputs["peak_SE_Hz"]]
     share = service_power(f_hz, service("eu-50hz", "fcr"), 1.0, f0_hz=50.0)
-    assert share.tolist() == [expected["frac_at_nadir"], expected["frac_at_steady"], expected["frac_SE_peak"]]
+    assert share.tolist() == [
+        expected["frac_at_nadir"],
+        expected["frac_at_steady"],
+        expected["frac_SE_peak"],
+    ]
 
 
 # --------------------------------------------------------------------------------------------- independent tools
@@ -314,21 +463,90 @@ def test_g28_fcr_saturates_in_the_split_of_continental_europe():
 ANDES_T_S = [0.25, 0.5, 1, 1.5, 2, 3, 5, 8, 12, 20]
 ANDES = {
     "A": {
-        "governor": {"t_valve_s": 0.5, "t_lead_s": 3.0, "t_lag_s": 10.0}, "damping_pu": 0.0,
-        "df_hz": [-0.18484, -0.356157, -0.628901, -0.795061, -0.865769, -0.818418, -0.522508, -0.323932, -0.300225, -0.300007],
-        "p_mw": [4.042959, 13.948288, 41.458674, 69.336654, 91.835602, 116.521081, 116.920242, 102.923411, 100.033181, 100.000773],
+        "governor": {"t_valve_s": 0.5, "t_lead_s": 3.0, "t_lag_s": 10.0},
+        "damping_pu": 0.0,
+        "df_hz": [
+            -0.18484,
+            -0.356157,
+            -0.628901,
+            -0.795061,
+            -0.865769,
+            -0.818418,
+            -0.522508,
+            -0.323932,
+            -0.300225,
+            -0.300007,
+        ],
+        "p_mw": [
+            4.042959,
+            13.948288,
+            41.458674,
+            69.336654,
+            91.835602,
+            116.521081,
+            116.920242,
+            102.923411,
+            100.033181,
+            100.000773,
+        ],
         "df_min_hz": -0.872726,
     },
     "B": {
-        "governor": {"t_valve_s": 0.5, "t_lead_s": 3.0, "t_lag_s": 10.0, "headroom_mw": 60.0}, "damping_pu": 0.0,
-        "df_hz": [-0.18484, -0.356157, -0.659667, -0.954041, -1.241374, -1.796273, -2.835609, -4.249912, -5.93455, -8.877176],
-        "p_mw": [4.042959, 13.948288, 20.529626, 22.454619, 24.285729, 27.684391, 33.542217, 40.399592, 46.861454, 54.096471],
+        "governor": {"t_valve_s": 0.5, "t_lead_s": 3.0, "t_lag_s": 10.0, "headroom_mw": 60.0},
+        "damping_pu": 0.0,
+        "df_hz": [
+            -0.18484,
+            -0.356157,
+            -0.659667,
+            -0.954041,
+            -1.241374,
+            -1.796273,
+            -2.835609,
+            -4.249912,
+            -5.93455,
+            -8.877176,
+        ],
+        "p_mw": [
+            4.042959,
+            13.948288,
+            20.529626,
+            22.454619,
+            24.285729,
+            27.684391,
+            33.542217,
+            40.399592,
+            46.861454,
+            54.096471,
+        ],
         "df_min_hz": -8.877176,
     },
     "C": {
-        "governor": {"t_valve_s": 0.2, "t_lead_s": 0.0, "t_lag_s": 0.5}, "damping_pu": 1.0,
-        "df_hz": [-0.182406, -0.338441, -0.486913, -0.418892, -0.27724, -0.221646, -0.290118, -0.287735, -0.285162, -0.285722],
-        "p_mw": [4.259016, 22.953047, 85.123603, 128.768261, 128.495381, 82.090135, 102.059362, 96.554786, 95.241662, 95.238902],
+        "governor": {"t_valve_s": 0.2, "t_lead_s": 0.0, "t_lag_s": 0.5},
+        "damping_pu": 1.0,
+        "df_hz": [
+            -0.182406,
+            -0.338441,
+            -0.486913,
+            -0.418892,
+            -0.27724,
+            -0.221646,
+            -0.290118,
+            -0.287735,
+            -0.285162,
+            -0.285722,
+        ],
+        "p_mw": [
+            4.259016,
+            22.953047,
+            85.123603,
+            128.768261,
+            128.495381,
+            82.090135,
+            102.059362,
+            96.554786,
+            95.241662,
+            95.238902,
+        ],
         "df_min_hz": -0.488319,
     },
 }
@@ -338,7 +556,9 @@ ANDES = {
 def test_andes_agrees(key):
     """0.1 mHz and 0.02 MW: ANDES applies its step 50 microseconds late, which alone is worth 0.04 mHz and 0.007 MW."""
     table = ANDES[key]
-    grid = Grid(f0_hz=60.0, kinetic_energy_mws=4000.0, load_mw=1000.0, damping_pu=table["damping_pu"])
+    grid = Grid(
+        f0_hz=60.0, kinetic_energy_mws=4000.0, load_mw=1000.0, damping_pu=table["damping_pu"]
+    )
     governor = Governor(rating_mw=1000.0, droop_pu=0.05, **table["governor"])
     run = simulate(grid, [Loss(p_mw=100.0)], [governor], t_end_s=20.0, dt_s=0.0025)
     ours = run.iloc[np.rint(np.array(ANDES_T_S) / 0.0025).astype(int)]
@@ -350,7 +570,10 @@ def test_andes_agrees(key):
 def scipy_sfr(model, t_s, step_pu, f0_hz):
     """Step response of the transfer function of Anderson and Mirheydar."""
     r, tr = model.droop_pu, model.t_r_s
-    denominator = np.polyadd(r * np.polymul([2 * model.h_s, model.d_pu], [tr, 1]), model.km * np.array([model.f_h * tr, 1]))
+    denominator = np.polyadd(
+        r * np.polymul([2 * model.h_s, model.d_pu], [tr, 1]),
+        model.km * np.array([model.f_h * tr, 1]),
+    )
     return f0_hz * step_pu * signal.step((r * np.array([tr, 1]), denominator), T=t_s)[1]
 
 
@@ -359,14 +582,20 @@ def test_scipy_agrees_with_the_sfr_cases(key):
     inputs, _ = case(key)
     t_s = np.linspace(0.0, 30.0, 301)
     ours = sfr_step(t_s, sfr(inputs), inputs["P"], f0_hz=inputs["f0"])
-    np.testing.assert_allclose(ours, scipy_sfr(sfr(inputs), t_s, inputs["P"], inputs["f0"]), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        ours, scipy_sfr(sfr(inputs), t_s, inputs["P"], inputs["f0"]), rtol=0, atol=1e-9
+    )
 
 
 def test_scipy_agrees_with_saadats_transfer_function(saadat):
     """The polynomials as the book prints them."""
     inputs, _ = case("G03")
-    response = signal.step(([0.1, 0.7, 1.0], [1.0, 7.08, 10.56, 20.8]), T=saadat.index.to_numpy())[1]
-    np.testing.assert_allclose(saadat, -inputs["f0_Hz"] * inputs["dPL_pu"] * response, rtol=0, atol=1e-4)
+    response = signal.step(([0.1, 0.7, 1.0], [1.0, 7.08, 10.56, 20.8]), T=saadat.index.to_numpy())[
+        1
+    ]
+    np.testing.assert_allclose(
+        saadat, -inputs["f0_Hz"] * inputs["dPL_pu"] * response, rtol=0, atol=1e-4
+    )
 
 
 def reference_nadir(grid, loss, plant, cars, t_end_s):
@@ -380,37 +609,61 @@ def reference_nadir(grid, loss, plant, cars, t_end_s):
     def slopes(t, y, seen_at):
         df, valve, x, p = y
         beyond = math.copysign(max(abs(df) - plant.deadband_hz, 0.0), df)
-        dvalve = (-plant.rating_mw / (plant.droop_pu * grid.f0_hz) * beyond - valve) / plant.t_valve_s
+        dvalve = (
+            -plant.rating_mw / (plant.droop_pu * grid.f0_hz) * beyond - valve
+        ) / plant.t_valve_s
         dvalve = 0.0 if valve >= plant.headroom_mw and dvalve > 0 else dvalve
         p_plant = x + plant.t_lead_s / plant.t_lag_s * (valve - x)
         seen = seen_at(t - cars.delay_s)
         share = min(max((abs(seen) - edge) / (full - edge), 0.0), 1.0)
         wanted = share * cars.p_up_mw if seen < 0 else -share * cars.p_down_mw
         balance = p_plant + p - loss.p_mw - grid.damping_pu * grid.load_mw * df / grid.f0_hz
-        return [grid.f0_hz * balance / (2 * grid.kinetic_energy_mws), dvalve, (valve - x) / plant.t_lag_s,
-                min(max((wanted - p) / 1e-3, -rate), rate)]
+        return [
+            grid.f0_hz * balance / (2 * grid.kinetic_energy_mws),
+            dvalve,
+            (valve - x) / plant.t_lag_s,
+            min(max((wanted - p) / 1e-3, -rate), rate),
+        ]
 
     lowest, state, t_s, seen_at = 0.0, np.zeros(4), 0.0, lambda t: 0.0
     while t_s < t_end_s:
-        piece = solve_ivp(slopes, (t_s, t_s + cars.delay_s), state, args=(seen_at,), method="RK45",
-                          rtol=1e-6, atol=1e-6, max_step=2e-3, dense_output=True)
+        piece = solve_ivp(
+            slopes,
+            (t_s, t_s + cars.delay_s),
+            state,
+            args=(seen_at,),
+            method="RK45",
+            rtol=1e-6,
+            atol=1e-6,
+            max_step=2e-3,
+            dense_output=True,
+        )
         lowest, state, t_s = min(lowest, piece.y[0].min()), piece.y[:, -1], piece.t[-1]
         seen_at = lambda t, past=piece.sol: past(t)[0]
     return lowest
 
 
-@pytest.mark.parametrize("change", [
-    {},
-    {"plant": {"headroom_mw": 150.0}},
-    {"cars": {"delay_s": 0.4, "ramp_s": 3.0}},
-    {"plant": {"headroom_mw": 200.0, "deadband_hz": 0.05}, "cars": {"p_up_mw": 500.0, "ramp_s": 0.05}},
-], ids=["base", "valve at its limit", "slow cars", "weak plant, quick cars"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"plant": {"headroom_mw": 150.0}},
+        {"cars": {"delay_s": 0.4, "ramp_s": 3.0}},
+        {
+            "plant": {"headroom_mw": 200.0, "deadband_hz": 0.05},
+            "cars": {"p_up_mw": 500.0, "ramp_s": 0.05},
+        },
+    ],
+    ids=["base", "valve at its limit", "slow cars", "weak plant, quick cars"],
+)
 def test_scipy_agrees_with_the_nonlinear_simulator(change):
     """Deadband, valve limit, load damping, delay and ramp together: nadir within 1 mHz."""
     plant, cars = replace(PLANT, **change.get("plant", {})), replace(CARS, **change.get("cars", {}))
     df_hz = simulate(GRID, [LOSS], [plant, cars], t_end_s=5.0).f_hz - GRID.f0_hz
     assert df_hz.idxmin() < 5.0
-    assert df_hz.min() == pytest.approx(reference_nadir(GRID, LOSS, plant, cars, df_hz.idxmin() + 0.2), abs=1e-3)
+    assert df_hz.min() == pytest.approx(
+        reference_nadir(GRID, LOSS, plant, cars, df_hz.idxmin() + 0.2), abs=1e-3
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- limits
@@ -423,14 +676,23 @@ def test_huge_inertia_holds_frequency():
 
 def test_governor_without_rating_leaves_the_damped_step():
     run = simulate(GRID, [LOSS], [replace(PLANT, rating_mw=0.0)])
-    expected = damped_step(run.index.to_numpy(), LOSS.p_mw, GRID.kinetic_energy_mws, GRID.load_mw, GRID.damping_pu, f0_hz=GRID.f0_hz)
+    expected = damped_step(
+        run.index.to_numpy(),
+        LOSS.p_mw,
+        GRID.kinetic_energy_mws,
+        GRID.load_mw,
+        GRID.damping_pu,
+        f0_hz=GRID.f0_hz,
+    )
     np.testing.assert_allclose(run.f_hz - GRID.f0_hz, expected, rtol=0, atol=1e-5)
 
 
 def model_with_zeta(zeta):
     """An SFR model of a given damping ratio: f_h chosen for it, the rest fixed."""
     model = Sfr(h_s=1.0, droop_pu=0.05, km=1.0, f_h=0.0, t_r_s=8.0, d_pu=0.0)
-    f_h = (2 * zeta * model.km / model.wn_rad_per_s - 2 * model.h_s * model.droop_pu) / (model.km * model.t_r_s)
+    f_h = (2 * zeta * model.km / model.wn_rad_per_s - 2 * model.h_s * model.droop_pu) / (
+        model.km * model.t_r_s
+    )
     return replace(model, f_h=f_h)
 
 
@@ -442,7 +704,9 @@ def test_sfr_step_in_every_damping_regime(zeta):
     """1e-6 of a deviation of about 1 Hz: at zeta = 1 the closed form pulls its two roots apart by that much."""
     t_s = np.linspace(0.0, 20.0, 401)
     ours = sfr_step(t_s, model_with_zeta(zeta), -0.1, f0_hz=50.0)
-    np.testing.assert_allclose(ours, scipy_sfr(model_with_zeta(zeta), t_s, -0.1, 50.0), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(
+        ours, scipy_sfr(model_with_zeta(zeta), t_s, -0.1, 50.0), rtol=0, atol=2e-6
+    )
 
 
 @REGIMES
@@ -455,7 +719,9 @@ def test_sfr_nadir_is_the_minimum_of_a_fine_grid(zeta):
     assert nadir.df_hz == pytest.approx(df_hz.min(), abs=1e-8)
 
 
-@pytest.mark.parametrize("h_s, droop_pu, t_r_s", [(1.0, 0.05, 8.0), (3.3, 0.07, 6.1), (4.0, 0.05, 8.0)])
+@pytest.mark.parametrize(
+    "h_s, droop_pu, t_r_s", [(1.0, 0.05, 8.0), (3.3, 0.07, 6.1), (4.0, 0.05, 8.0)]
+)
 def test_turbine_without_reheat_share_never_turns(h_s, droop_pu, t_r_s):
     """f_h = 1 cancels the reheater: frequency falls to its final value as a single exponential."""
     model = Sfr(h_s=h_s, droop_pu=droop_pu, km=0.95, f_h=1.0, t_r_s=t_r_s, d_pu=1.0)
@@ -472,7 +738,9 @@ def test_turbine_quicker_than_the_rotors_never_turns():
 
 
 def test_measured_rocof_of_a_straight_line():
-    assert measured_rocof(50.0 - 0.3 * np.arange(0, 1, 0.02), dt_s=0.02, window_s=0.5) == pytest.approx(-0.3)
+    assert measured_rocof(
+        50.0 - 0.3 * np.arange(0, 1, 0.02), dt_s=0.02, window_s=0.5
+    ) == pytest.approx(-0.3)
 
 
 # ----------------------------------------------------------------------------------------------------- step halving
@@ -480,17 +748,25 @@ def test_measured_rocof_of_a_straight_line():
 
 def halving_errors(resources, steps_s=(0.02, 0.01, 0.005), fine_s=0.005 / 16):
     """Largest error of the trajectory and error of the nadir (by a parabola), each against a very fine step."""
+
     def run(dt_s):
         f_hz = simulate(GRID, [LOSS], resources, t_end_s=8.0, dt_s=dt_s).f_hz.to_numpy()
-        before, low, after = f_hz[f_hz.argmin() - 1:f_hz.argmin() + 2]
+        before, low, after = f_hz[f_hz.argmin() - 1 : f_hz.argmin() + 2]
         return f_hz, low - (before - after) ** 2 / (8 * (before - 2 * low + after))
+
     fine, fine_nadir = run(fine_s)
     coarse = [(run(dt_s), round(dt_s / fine_s)) for dt_s in steps_s]
-    return (np.array([np.abs(f_hz - fine[::every]).max() for (f_hz, _), every in coarse]),
-            np.array([abs(nadir - fine_nadir) for (_, nadir), _ in coarse]))
+    return (
+        np.array([np.abs(f_hz - fine[::every]).max() for (f_hz, _), every in coarse]),
+        np.array([abs(nadir - fine_nadir) for (_, nadir), _ in coarse]),
+    )
 
 
-@pytest.mark.parametrize("resources", [[replace(PLANT, deadband_hz=0.0)], [PLANT, CARS]], ids=["governor", "governor and cars"])
+@pytest.mark.parametrize(
+    "resources",
+    [[replace(PLANT, deadband_hz=0.0)], [PLANT, CARS]],
+    ids=["governor", "governor and cars"],
+)
 def test_halving_the_step_quarters_the_error(resources):
     """The ramp of the cars never saturates here; their delay and both deadbands act."""
     for errors in halving_errors(resources):
@@ -499,7 +775,12 @@ def test_halving_the_step_quarters_the_error(resources):
 
 def nadirs_with_relays_and_cars(loss_mw):
     """At 20 ms and at 10 ms."""
-    return [simulate(GRID, [Loss(p_mw=loss_mw)], [PLANT, replace(CARS, p_up_mw=300.0)], RELAYS, dt_s=dt_s).f_hz.min() for dt_s in (0.02, 0.01)]
+    return [
+        simulate(
+            GRID, [Loss(p_mw=loss_mw)], [PLANT, replace(CARS, p_up_mw=300.0)], RELAYS, dt_s=dt_s
+        ).f_hz.min()
+        for dt_s in (0.02, 0.01)
+    ]
 
 
 @pytest.mark.parametrize("loss_mw", [1300.0, 1500.0, 1800.0, 2000.0, 2300.0, 2675.0, 3000.0])
@@ -520,7 +801,9 @@ def test_reported_powers_are_those_that_drive_the_rotors():
 
 def test_reported_shedding_drives_the_rotors_to_within_a_step():
     """A trip inside a step is reported at the step's end: at most one step of each stage is missing from the sum."""
-    assert_driven([Loss(t_s=0.4, p_mw=2000.0)], RELAYS, gap_mws=0.02 * sum(RELAYS.shed) * GRID.load_mw)
+    assert_driven(
+        [Loss(t_s=0.4, p_mw=2000.0)], RELAYS, gap_mws=0.02 * sum(RELAYS.shed) * GRID.load_mw
+    )
 
 
 def assert_driven(losses, relays, gap_mws):
@@ -528,17 +811,23 @@ def assert_driven(losses, relays, gap_mws):
     run = simulate(grid, losses, [PLANT, CARS], relays, dt_s=dt_s)
     assert (run.shed_mw.iloc[-1] > 0) == (relays is not None)
     answer = (run.p_governor_mw + run.p_ev_fleet_mw + run.p_damping_mw).to_numpy()[:-1]
-    work = dt_s * (answer.sum() + answer[-1] / 2 + (run.shed_mw - run.lost_mw).to_numpy()[:-1].sum())
+    work = dt_s * (
+        answer.sum() + answer[-1] / 2 + (run.shed_mw - run.lost_mw).to_numpy()[:-1].sum()
+    )
     stored = 2 * grid.kinetic_energy_mws / grid.f0_hz * (run.f_hz.iloc[-1] - grid.f0_hz)
     assert stored == pytest.approx(work, abs=gap_mws)
 
 
 def test_work_equals_change_of_kinetic_energy_the_finer_the_better():
     """The trapezoidal rule on the reported powers knows nothing of the scheme: what is left falls with the square of the step."""
+
     def gap(dt_s):
         run = simulate(GRID, [LOSS], [PLANT, CARS], t_end_s=8.0, dt_s=dt_s)
         balance = run.p_governor_mw + run.p_ev_fleet_mw + run.p_damping_mw - run.lost_mw
-        return np.trapezoid(balance, run.index) - 2 * GRID.kinetic_energy_mws / GRID.f0_hz * (run.f_hz.iloc[-1] - GRID.f0_hz)
+        return np.trapezoid(balance, run.index) - 2 * GRID.kinetic_energy_mws / GRID.f0_hz * (
+            run.f_hz.iloc[-1] - GRID.f0_hz
+        )
+
     assert abs(gap(0.001)) < 1e-6 * GRID.kinetic_energy_mws
     assert gap(0.002) / gap(0.001) == pytest.approx(4.0, abs=0.2)
 
@@ -549,7 +838,7 @@ def test_cars_give_no_more_energy_than_they_have_and_then_nothing():
     given_mwh = p_mw.cumsum() * dt_s / 3600
     assert given_mwh[-1] == pytest.approx(cars.energy_mwh, abs=1e-12)
     exhausted = np.flatnonzero(given_mwh > cars.energy_mwh - 1e-9)[0]
-    assert p_mw[exhausted + 1:] == pytest.approx(0.0, abs=1e-9)
+    assert p_mw[exhausted + 1 :] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_cars_take_no_more_energy_than_fits_and_then_nothing():
@@ -558,7 +847,7 @@ def test_cars_take_no_more_energy_than_fits_and_then_nothing():
     taken_mwh = -p_mw.cumsum() * dt_s / 3600
     assert taken_mwh[-1] == pytest.approx(cars.headroom_mwh, abs=1e-12)
     full = np.flatnonzero(taken_mwh > cars.headroom_mwh - 1e-9)[0]
-    assert p_mw[full + 1:] == pytest.approx(0.0, abs=1e-9)
+    assert p_mw[full + 1 :] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_cars_stay_within_their_ramp():
@@ -580,7 +869,9 @@ VARIED = {
 }
 
 
-@pytest.mark.parametrize("names", [*([name] for name in VARIED), list(VARIED)], ids=[*VARIED, "all together"])
+@pytest.mark.parametrize(
+    "names", [*([name] for name in VARIED), list(VARIED)], ids=[*VARIED, "all together"]
+)
 def test_sweep_equals_simulate_one_by_one(names):
     parts = {"grid": GRID, "loss": replace(LOSS, p_mw=1500.0), "plant": PLANT, "cars": CARS}
 
@@ -594,8 +885,16 @@ def test_sweep_equals_simulate_one_by_one(names):
     for i, row in table.iterrows():
         run = simulate(*scenario(lambda values: values[i]))
         slopes = measured_rocof(run.f_hz, dt_s=0.02, window_s=0.5)
-        alone = [run.f_hz.min(), run.f_hz.idxmin(), run.f_hz.max(), run.f_hz.iloc[-1], slopes[np.abs(slopes).argmax()],
-                 run.shed_mw.iloc[-1], run.p_governor_mw.max(), run.p_ev_fleet_mw.max()]
+        alone = [
+            run.f_hz.min(),
+            run.f_hz.idxmin(),
+            run.f_hz.max(),
+            run.f_hz.iloc[-1],
+            slopes[np.abs(slopes).argmax()],
+            run.shed_mw.iloc[-1],
+            run.p_governor_mw.max(),
+            run.p_ev_fleet_mw.max(),
+        ]
         np.testing.assert_allclose(row, alone, rtol=0, atol=1e-9)
 
 
@@ -605,20 +904,32 @@ def test_sweep_equals_simulate_one_by_one(names):
 def triangle(t_turns_s):
     """Losses that let frequency fall at 1 Hz/s from 50 Hz and turn it round at each of the given times."""
     grid = replace(UNDAMPED, kinetic_energy_mws=25_000.0)
-    turns = [Loss(t_s=t_s, p_mw=-2000.0 if i % 2 == 0 else 2000.0) for i, t_s in enumerate(t_turns_s)]
+    turns = [
+        Loss(t_s=t_s, p_mw=-2000.0 if i % 2 == 0 else 2000.0) for i, t_s in enumerate(t_turns_s)
+    ]
     return grid, [Loss(p_mw=1000.0), *turns]
 
 
 @pytest.mark.parametrize("delay_s, trips", [(0.05, True), (0.15, False)])
 def test_relay_ignores_a_dip_shorter_than_its_delay(delay_s, trips):
     """Below 49 Hz from 1.0 to 1.1 s."""
-    run = simulate(*triangle([1.05]), ufls=Ufls(f_hz=(49.0,), shed=(0.05,), delay_s=delay_s), t_end_s=1.5, dt_s=0.01)
+    run = simulate(
+        *triangle([1.05]),
+        ufls=Ufls(f_hz=(49.0,), shed=(0.05,), delay_s=delay_s),
+        t_end_s=1.5,
+        dt_s=0.01,
+    )
     assert (run.shed_mw.iloc[-1] > 0) == trips
 
 
 def test_relay_timer_starts_again_after_each_dip():
     """Four dips of 0.1 s do not add up to a delay of 0.15 s."""
-    run = simulate(*triangle(np.arange(1.05, 1.8, 0.1)), ufls=Ufls(f_hz=(49.0,), shed=(0.05,), delay_s=0.15), t_end_s=1.8, dt_s=0.01)
+    run = simulate(
+        *triangle(np.arange(1.05, 1.8, 0.1)),
+        ufls=Ufls(f_hz=(49.0,), shed=(0.05,), delay_s=0.15),
+        t_end_s=1.8,
+        dt_s=0.01,
+    )
     assert run.f_hz.loc[1.2:].min() < 49.0
     assert run.shed_mw.max() == 0.0
 
@@ -626,16 +937,29 @@ def test_relay_timer_starts_again_after_each_dip():
 def test_stages_trip_in_order_never_early_and_at_most_a_step_late():
     """The stages are so small that nothing arrests the free fall."""
     relays, energy_mws, dt_s = replace(RELAYS, shed=(1e-9, 2e-9, 4e-9)), 13_000.0, 0.01
-    shed = simulate(replace(UNDAMPED, kinetic_energy_mws=energy_mws), [Loss(p_mw=1000.0)], ufls=relays, t_end_s=1.0, dt_s=dt_s).shed_mw
+    shed = simulate(
+        replace(UNDAMPED, kinetic_energy_mws=energy_mws),
+        [Loss(p_mw=1000.0)],
+        ufls=relays,
+        t_end_s=1.0,
+        dt_s=dt_s,
+    ).shed_mw
     trips = shed[shed.diff() > 0]
     assert (trips / UNDAMPED.load_mw).tolist() == pytest.approx([1e-9, 3e-9, 7e-9])
-    late_s = trips.index - relays.delay_s - free_fall_time(relays.f_hz, 1000.0, energy_mws, f0_hz=UNDAMPED.f0_hz)
+    late_s = (
+        trips.index
+        - relays.delay_s
+        - free_fall_time(relays.f_hz, 1000.0, energy_mws, f0_hz=UNDAMPED.f0_hz)
+    )
     assert late_s.min() > -1e-9 and late_s.max() < dt_s + 1e-9
 
 
 def test_a_single_stage_may_be_given_as_plain_numbers():
     plain = simulate(GRID, [Loss(p_mw=2000.0)], ufls=Ufls(f_hz=49.0, shed=0.05, delay_s=0.15))
-    pd.testing.assert_frame_equal(plain, simulate(GRID, [Loss(p_mw=2000.0)], ufls=Ufls(f_hz=(49.0,), shed=(0.05,), delay_s=0.15)))
+    pd.testing.assert_frame_equal(
+        plain,
+        simulate(GRID, [Loss(p_mw=2000.0)], ufls=Ufls(f_hz=(49.0,), shed=(0.05,), delay_s=0.15)),
+    )
 
 
 def test_feeders_that_export_as_much_as_they_use_give_no_relief():
@@ -646,7 +970,13 @@ def test_feeders_that_export_as_much_as_they_use_give_no_relief():
 def test_shedding_takes_exporting_cars_along_only_from_ordinary_feeders(on_feeder):
     """The jump of the power balance at the trip is eq. (1.14), with the export of the cars that go dark."""
     cars = replace(CARS, p_up_mw=800.0, service=STEP, on_feeder=on_feeder)
-    run = simulate(UNDAMPED, [Loss(p_mw=2000.0)], [cars], replace(RELAYS, f_hz=(49.0,), shed=(0.1,)), t_end_s=4.0)
+    run = simulate(
+        UNDAMPED,
+        [Loss(p_mw=2000.0)],
+        [cars],
+        replace(RELAYS, f_hz=(49.0,), shed=(0.1,)),
+        t_end_s=4.0,
+    )
     jump = (run.shed_mw + run.p_ev_fleet_mw).diff().max()
     assert jump == pytest.approx(shed_relief(0.1, UNDAMPED.load_mw, 800.0 if on_feeder else 0.0))
 
@@ -654,7 +984,13 @@ def test_shedding_takes_exporting_cars_along_only_from_ordinary_feeders(on_feede
 def test_shedding_feeders_full_of_cars_does_not_help():
     """Cars that export all that the feeders use just balance the loss; after the trip frequency still does not rise."""
     cars = replace(CARS, p_up_mw=UNDAMPED.load_mw, service=STEP, delay_s=0.0, ramp_s=0.0)
-    run = simulate(UNDAMPED, [Loss(p_mw=UNDAMPED.load_mw)], [cars], replace(RELAYS, f_hz=(49.99,), shed=(0.1,)), t_end_s=2.0)
+    run = simulate(
+        UNDAMPED,
+        [Loss(p_mw=UNDAMPED.load_mw)],
+        [cars],
+        replace(RELAYS, f_hz=(49.99,), shed=(0.1,)),
+        t_end_s=2.0,
+    )
     assert run.shed_mw.iloc[-1] > 0
     assert run.f_hz.loc[1.0:].diff().dropna().to_numpy() == pytest.approx(0.0, abs=1e-12)
 
@@ -662,7 +998,9 @@ def test_shedding_feeders_full_of_cars_does_not_help():
 def test_a_loss_takes_its_inertia_along():
     loss = Loss(p_mw=500.0, kinetic_energy_mws=10_000.0)
     f_hz = simulate(UNDAMPED, [loss], t_end_s=1.0).f_hz
-    expected = rocof(500.0, UNDAMPED.kinetic_energy_mws - loss.kinetic_energy_mws, f0_hz=UNDAMPED.f0_hz)
+    expected = rocof(
+        500.0, UNDAMPED.kinetic_energy_mws - loss.kinetic_energy_mws, f0_hz=UNDAMPED.f0_hz
+    )
     assert measured_rocof(f_hz, dt_s=0.02, window_s=0.5) == pytest.approx(expected)
 
 
@@ -693,7 +1031,9 @@ def test_replay_of_9_august_2019_sheds_the_first_stage_only():
 
 
 def test_a_step_service_is_due_at_its_threshold():
-    assert service_power([49.71, 49.7, 49.69], service("eu-50hz", "ffr_497"), 10.0, f0_hz=50.0).tolist() == [0.0, 10.0, 10.0]
+    assert service_power(
+        [49.71, 49.7, 49.69], service("eu-50hz", "ffr_497"), 10.0, f0_hz=50.0
+    ).tolist() == [0.0, 10.0, 10.0]
 
 
 def test_the_edge_of_a_stepped_deadband_is_the_same_on_both_sides():
@@ -708,49 +1048,188 @@ def test_one_sided_service_asks_for_nothing_at_high_frequency():
 # ----------------------------------------------------------------------------------------------------------- bad inputs
 
 BAD = {
-    "no inertia": (lambda: replace(GRID, kinetic_energy_mws=0.0), "kinetic_energy_mws is 0 MW s", "must be above 0"),
-    "negative inertia": (lambda: kinetic_energy([4.0, -1.0], [100.0, 100.0]), "inertia_s is -1 s", "at least 0"),
-    "not a number": (lambda: rocof(float("nan"), 1000.0, f0_hz=50.0), "loss_mw", "NaN", "must be known"),
-    "infinite": (lambda: rocof(float("inf"), 1000.0, f0_hz=50.0), "loss_mw is infinite", "finite number in MW"),
+    "no inertia": (
+        lambda: replace(GRID, kinetic_energy_mws=0.0),
+        "kinetic_energy_mws is 0 MW s",
+        "must be above 0",
+    ),
+    "negative inertia": (
+        lambda: kinetic_energy([4.0, -1.0], [100.0, 100.0]),
+        "inertia_s is -1 s",
+        "at least 0",
+    ),
+    "not a number": (
+        lambda: rocof(float("nan"), 1000.0, f0_hz=50.0),
+        "loss_mw",
+        "NaN",
+        "must be known",
+    ),
+    "infinite": (
+        lambda: rocof(float("inf"), 1000.0, f0_hz=50.0),
+        "loss_mw is infinite",
+        "finite number in MW",
+    ),
     "empty": (lambda: kinetic_energy([], []), "inertia_s is empty", "at least one number"),
     "text": (lambda: rocof("much", 1000.0, f0_hz=50.0), "loss_mw", "'much'", "must be a number"),
     "complex": (lambda: rocof(1 + 2j, 1000.0, f0_hz=50.0), "loss_mw", "(1+2j)", "must be a number"),
-    "slope and loss of one sign": (lambda: implied_kinetic_energy(500.0, 0.3, f0_hz=60.0), "loss_mw = 500", "0.3", "opposite signs"),
-    "frequency on the wrong side": (lambda: free_fall_time(50.5, 1000.0, 2e5, f0_hz=50.0), "f_hz = 50.5", "never reached"),
-    "response below loss": (lambda: ramp_nadir(1000.0, 1e5, 900.0, 1.0, 0.0, f0_hz=50.0), "response_mw is 900 MW", "must exceed loss_mw = 1000"),
-    "time backwards": (lambda: sfr_step(-1.0, model_with_zeta(1.0), -0.1, f0_hz=50.0), "t_s is -1 s", "at least 0"),
-    "more than all of the turbine": (lambda: replace(model_with_zeta(1.0), f_h=1.5), "f_h is 1.5", "at most 1"),
-    "deadband wider than droop": (lambda: droop_power(59.9, 100.0, 0.01, 1.0, f0_hz=60.0), "deadband_hz is 1.0 Hz", "narrower", "0.6 Hz"),
-    "deadband wider than droop, simulated": (lambda: simulate(GRID, [LOSS], [replace(PLANT, deadband_hz=3.0)]), "deadband_hz is 3.0 Hz", "2.5 Hz"),
-    "negative contract": (lambda: service_power(49.9, CURVE, -1.0, f0_hz=50.0), "contract_mw is -1 MW", "at least 0"),
-    "service out of order": (lambda: replace(CURVE, deviation_hz=(0.5, 0.2)), "deviation_hz = (0.5, 0.2)", "must rise"),
-    "service falls": (lambda: replace(CURVE, fraction=(1.0, 0.0)), "fraction = (1.0, 0.0)", "must rise"),
-    "service that never rests": (lambda: replace(CURVE, fraction=(0.3, 1.0)), "fraction = (0.3, 1.0)", "must begin at 0"),
-    "service with two signs at f0": (lambda: replace(STEP, symmetric=True), "fraction = (0.0, 1.0)", "nothing can be due at 0 Hz"),
-    "service of unequal lists": (lambda: replace(CURVE, fraction=(0.0, 0.5, 1.0)), "deviation_hz has 2", "fraction 3", "same number"),
-    "stages out of order": (lambda: replace(RELAYS, f_hz=(48.6, 48.8, 49.0)), "f_hz = (48.6, 48.8, 49.0)", "must fall"),
-    "stages without share": (lambda: replace(RELAYS, shed=(0.05, 0.1)), "f_hz has 3", "shed 2", "one share for each"),
-    "stages above the load": (lambda: replace(RELAYS, shed=(0.5, 0.4, 0.3)), "shed adds up to 1.2", "cannot cut more than 1"),
-    "negative relay delay": (lambda: replace(RELAYS, delay_s=-0.1), "delay_s is -0.1 s", "at least 0"),
+    "slope and loss of one sign": (
+        lambda: implied_kinetic_energy(500.0, 0.3, f0_hz=60.0),
+        "loss_mw = 500",
+        "0.3",
+        "opposite signs",
+    ),
+    "frequency on the wrong side": (
+        lambda: free_fall_time(50.5, 1000.0, 2e5, f0_hz=50.0),
+        "f_hz = 50.5",
+        "never reached",
+    ),
+    "response below loss": (
+        lambda: ramp_nadir(1000.0, 1e5, 900.0, 1.0, 0.0, f0_hz=50.0),
+        "response_mw is 900 MW",
+        "must exceed loss_mw = 1000",
+    ),
+    "time backwards": (
+        lambda: sfr_step(-1.0, model_with_zeta(1.0), -0.1, f0_hz=50.0),
+        "t_s is -1 s",
+        "at least 0",
+    ),
+    "more than all of the turbine": (
+        lambda: replace(model_with_zeta(1.0), f_h=1.5),
+        "f_h is 1.5",
+        "at most 1",
+    ),
+    "deadband wider than droop": (
+        lambda: droop_power(59.9, 100.0, 0.01, 1.0, f0_hz=60.0),
+        "deadband_hz is 1.0 Hz",
+        "narrower",
+        "0.6 Hz",
+    ),
+    "deadband wider than droop, simulated": (
+        lambda: simulate(GRID, [LOSS], [replace(PLANT, deadband_hz=3.0)]),
+        "deadband_hz is 3.0 Hz",
+        "2.5 Hz",
+    ),
+    "negative contract": (
+        lambda: service_power(49.9, CURVE, -1.0, f0_hz=50.0),
+        "contract_mw is -1 MW",
+        "at least 0",
+    ),
+    "service out of order": (
+        lambda: replace(CURVE, deviation_hz=(0.5, 0.2)),
+        "deviation_hz = (0.5, 0.2)",
+        "must rise",
+    ),
+    "service falls": (
+        lambda: replace(CURVE, fraction=(1.0, 0.0)),
+        "fraction = (1.0, 0.0)",
+        "must rise",
+    ),
+    "service that never rests": (
+        lambda: replace(CURVE, fraction=(0.3, 1.0)),
+        "fraction = (0.3, 1.0)",
+        "must begin at 0",
+    ),
+    "service with two signs at f0": (
+        lambda: replace(STEP, symmetric=True),
+        "fraction = (0.0, 1.0)",
+        "nothing can be due at 0 Hz",
+    ),
+    "service of unequal lists": (
+        lambda: replace(CURVE, fraction=(0.0, 0.5, 1.0)),
+        "deviation_hz has 2",
+        "fraction 3",
+        "same number",
+    ),
+    "stages out of order": (
+        lambda: replace(RELAYS, f_hz=(48.6, 48.8, 49.0)),
+        "f_hz = (48.6, 48.8, 49.0)",
+        "must fall",
+    ),
+    "stages without share": (
+        lambda: replace(RELAYS, shed=(0.05, 0.1)),
+        "f_hz has 3",
+        "shed 2",
+        "one share for each",
+    ),
+    "stages above the load": (
+        lambda: replace(RELAYS, shed=(0.5, 0.4, 0.3)),
+        "shed adds up to 1.2",
+        "cannot cut more than 1",
+    ),
+    "negative relay delay": (
+        lambda: replace(RELAYS, delay_s=-0.1),
+        "delay_s is -0.1 s",
+        "at least 0",
+    ),
     "share above one": (lambda: shed_relief(1.2, 1000.0, 0.0), "shed is 1.2", "at most 1"),
-    "window longer than trace": (lambda: measured_rocof([50.0, 49.9], dt_s=0.1, window_s=1.0), "window_s is 1 s", "must lie between"),
+    "window longer than trace": (
+        lambda: measured_rocof([50.0, 49.9], dt_s=0.1, window_s=1.0),
+        "window_s is 1 s",
+        "must lie between",
+    ),
     "negative fleet": (lambda: replace(CARS, p_up_mw=-1.0), "p_up_mw is -1 MW", "at least 0"),
     "negative ramp": (lambda: replace(CARS, ramp_s=-1.0), "ramp_s is -1 s", "at least 0"),
     "energy unknown": (lambda: replace(CARS, energy_mwh=float("nan")), "energy_mwh", "NaN"),
     "turbine without lag": (lambda: replace(PLANT, t_lag_s=0.0), "t_lag_s is 0 s", "above 0"),
-    "bare loss": (lambda: simulate(GRID, LOSS), "losses is Loss(", "must be a list", "[Loss(p_mw=...)]"),
+    "bare loss": (
+        lambda: simulate(GRID, LOSS),
+        "losses is Loss(",
+        "must be a list",
+        "[Loss(p_mw=...)]",
+    ),
     "no loss": (lambda: simulate(GRID, []), "losses is []", "at least one Loss"),
-    "bare governor": (lambda: simulate(GRID, [LOSS], PLANT), "resources is Governor(", "must be a list"),
-    "unknown resource": (lambda: simulate(GRID, [LOSS], ["plant"]), "resources is ['plant']", "Governor and EvFleet"),
-    "two of one name": (lambda: simulate(GRID, [LOSS], [PLANT, PLANT]), "resources are called ['governor', 'governor']", "name of its own"),
-    "loss above the system": (lambda: simulate(GRID, [replace(LOSS, p_mw=20_000.0)]), "losses", "load_mw = 10000.0 MW", "cannot lose more"),
-    "loss of all inertia": (lambda: simulate(GRID, [replace(LOSS, kinetic_energy_mws=5e4)]), "kinetic_energy_mws", "50000.0 MW s", "keep turning"),
-    "arrays to simulate": (lambda: simulate(replace(GRID, damping_pu=np.array([1.0, 2.0])), [LOSS]), "single numbers", "sweep"),
-    "unequal arrays": (lambda: sweep(replace(GRID, damping_pu=np.ones(2)), [replace(LOSS, p_mw=np.ones(3))]), "different lengths [2, 3]", "each scenario"),
-    "tables to sweep": (lambda: sweep(replace(GRID, damping_pu=np.ones((2, 2))), [LOSS]), "one-dimensional"),
+    "bare governor": (
+        lambda: simulate(GRID, [LOSS], PLANT),
+        "resources is Governor(",
+        "must be a list",
+    ),
+    "unknown resource": (
+        lambda: simulate(GRID, [LOSS], ["plant"]),
+        "resources is ['plant']",
+        "Governor and EvFleet",
+    ),
+    "two of one name": (
+        lambda: simulate(GRID, [LOSS], [PLANT, PLANT]),
+        "resources are called ['governor', 'governor']",
+        "name of its own",
+    ),
+    "loss above the system": (
+        lambda: simulate(GRID, [replace(LOSS, p_mw=20_000.0)]),
+        "losses",
+        "load_mw = 10000.0 MW",
+        "cannot lose more",
+    ),
+    "loss of all inertia": (
+        lambda: simulate(GRID, [replace(LOSS, kinetic_energy_mws=5e4)]),
+        "kinetic_energy_mws",
+        "50000.0 MW s",
+        "keep turning",
+    ),
+    "arrays to simulate": (
+        lambda: simulate(replace(GRID, damping_pu=np.array([1.0, 2.0])), [LOSS]),
+        "single numbers",
+        "sweep",
+    ),
+    "unequal arrays": (
+        lambda: sweep(replace(GRID, damping_pu=np.ones(2)), [replace(LOSS, p_mw=np.ones(3))]),
+        "different lengths [2, 3]",
+        "each scenario",
+    ),
+    "tables to sweep": (
+        lambda: sweep(replace(GRID, damping_pu=np.ones((2, 2))), [LOSS]),
+        "one-dimensional",
+    ),
     "no step": (lambda: simulate(GRID, [LOSS], dt_s=0.0), "dt_s is 0 s", "above 0"),
-    "run shorter than a step": (lambda: simulate(GRID, [LOSS], t_end_s=0.01), "t_end_s is 0.01 s", "at least 0.02"),
-    "step too coarse": (lambda: simulate(GRID, [LOSS], [replace(PLANT, t_valve_s=0.0, rating_mw=2e5)], dt_s=0.1), "dt_s is 0.1 s", "halve it"),
+    "run shorter than a step": (
+        lambda: simulate(GRID, [LOSS], t_end_s=0.01),
+        "t_end_s is 0.01 s",
+        "at least 0.02",
+    ),
+    "step too coarse": (
+        lambda: simulate(GRID, [LOSS], [replace(PLANT, t_valve_s=0.0, rating_mw=2e5)], dt_s=0.1),
+        "dt_s is 0.1 s",
+        "halve it",
+    ),
     "unknown event": (lambda: event("gb-2020"), "'gb-2020'", "gb-2019-08-09"),
 }
 
@@ -780,12 +1259,18 @@ def test_rocof_is_linear_in_loss_and_inverse_in_energy(loss_mw, energy_mws, fact
 
 
 @few
-@given(st.lists(st.tuples(st.floats(0.01, 1.0), st.floats(0.0, 1.0)), min_size=1, max_size=6), st.lists(st.floats(0.0, 2.0), min_size=2))
+@given(
+    st.lists(st.tuples(st.floats(0.01, 1.0), st.floats(0.0, 1.0)), min_size=1, max_size=6),
+    st.lists(st.floats(0.0, 2.0), min_size=2),
+)
 def test_symmetric_services_are_odd_monotone_and_within_the_contract(points, deviations_hz):
     deviation_hz, fraction = (tuple(sorted(column)) for column in zip((0.01, 0.0), *points))
     curve = replace(CURVE, deviation_hz=deviation_hz, fraction=fraction)
     df_hz = np.sort(deviations_hz)
-    low, high = service_power(50.0 - df_hz, curve, 10.0, f0_hz=50.0), service_power(50.0 + df_hz, curve, 10.0, f0_hz=50.0)
+    low, high = (
+        service_power(50.0 - df_hz, curve, 10.0, f0_hz=50.0),
+        service_power(50.0 + df_hz, curve, 10.0, f0_hz=50.0),
+    )
     np.testing.assert_allclose(low, -high, atol=1e-12)
     assert (np.diff(low) >= 0).all()
     assert low.max() <= 10.0
@@ -794,25 +1279,46 @@ def test_symmetric_services_are_odd_monotone_and_within_the_contract(points, dev
 @few
 @given(LOSSES, ENERGIES, st.floats(1.0, 3.0))
 def test_more_inertia_never_deepens_the_nadir(loss_mw, energy_mws, factor):
-    nadir = [simulate(replace(GRID, kinetic_energy_mws=e), [Loss(p_mw=loss_mw)], [PLANT], t_end_s=10.0).f_hz.min()
-             for e in (energy_mws, factor * energy_mws)]
+    nadir = [
+        simulate(
+            replace(GRID, kinetic_energy_mws=e), [Loss(p_mw=loss_mw)], [PLANT], t_end_s=10.0
+        ).f_hz.min()
+        for e in (energy_mws, factor * energy_mws)
+    ]
     assert nadir[1] >= nadir[0] - 1e-9
 
 
 @few
-@given(LOSSES, st.floats(5e4, 3e5), st.floats(0.0, 400.0), st.floats(0.0, 400.0), st.floats(0.0, 0.3))
+@given(
+    LOSSES, st.floats(5e4, 3e5), st.floats(0.0, 400.0), st.floats(0.0, 400.0), st.floats(0.0, 0.3)
+)
 def test_more_cars_never_deepen_the_first_swing(loss_mw, energy_mws, p_mw, more_mw, delay_s):
     """In the first 3 s, before a delayed answer could swing back."""
-    nadir = [simulate(replace(GRID, kinetic_energy_mws=energy_mws), [Loss(p_mw=loss_mw)],
-                      [PLANT, replace(CARS, p_up_mw=p, delay_s=delay_s)], t_end_s=3.0).f_hz.min() for p in (p_mw, p_mw + more_mw)]
+    nadir = [
+        simulate(
+            replace(GRID, kinetic_energy_mws=energy_mws),
+            [Loss(p_mw=loss_mw)],
+            [PLANT, replace(CARS, p_up_mw=p, delay_s=delay_s)],
+            t_end_s=3.0,
+        ).f_hz.min()
+        for p in (p_mw, p_mw + more_mw)
+    ]
     assert nadir[1] >= nadir[0] - 1e-9
 
 
 @few
-@given(st.floats(-1500.0, 1500.0), ENERGIES, st.floats(0.0, 500.0), st.floats(0.0, 500.0), st.floats(0.0, 8.0))
+@given(
+    st.floats(-1500.0, 1500.0),
+    ENERGIES,
+    st.floats(0.0, 500.0),
+    st.floats(0.0, 500.0),
+    st.floats(0.0, 8.0),
+)
 def test_governor_stays_within_its_limits(loss_mw, energy_mws, headroom_mw, footroom_mw, t_lead_s):
     plant = replace(PLANT, headroom_mw=headroom_mw, footroom_mw=footroom_mw, t_lead_s=t_lead_s)
-    p_mw = simulate(replace(GRID, kinetic_energy_mws=energy_mws), [Loss(p_mw=loss_mw)], [plant], t_end_s=10.0).p_governor_mw
+    p_mw = simulate(
+        replace(GRID, kinetic_energy_mws=energy_mws), [Loss(p_mw=loss_mw)], [plant], t_end_s=10.0
+    ).p_governor_mw
     assert -footroom_mw - 1e-9 <= p_mw.min() and p_mw.max() <= headroom_mw + 1e-9
 
 

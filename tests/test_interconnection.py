@@ -19,9 +19,31 @@ from scipy.optimize import fsolve
 
 from v2gbook import interconnection as module
 from v2gbook.interconnection import (
-    Droop, EnterService, Event, Region, RlcLoad, RocofRelay, clearing_time, codes, conflicts, drift, drift_frequency, droop_power, duty,
-    excursions, island, must_ride_rocof, non_detection, phase_jump_hz, respond, rocof, settings, smallest_feedback, verdict,
+    Droop,
+    EnterService,
+    Event,
+    Region,
+    RlcLoad,
+    RocofRelay,
+    clearing_time,
+    codes,
+    conflicts,
+    drift,
+    drift_frequency,
+    droop_power,
+    duty,
+    excursions,
+    island,
+    must_ride_rocof,
+    non_detection,
+    phase_jump_hz,
+    respond,
+    rocof,
+    settings,
+    smallest_feedback,
+    verdict,
 )
+import itertools
 
 HERE = Path(__file__).parent
 CASES = {c["id"]: c for c in json.loads((HERE / "cases.json").read_text(encoding="utf-8"))["cases"]}
@@ -35,8 +57,13 @@ A, B, G99 = settings("en50549_1", "A"), settings("en50549_1", "B"), settings("g9
 def case(key):
     """Inputs of a published case, and its expected values with the tolerance they were published with."""
     outputs = CASES[key]["expected"]
-    lift = lambda value: [math.inf if v is None else v for v in value] if isinstance(value, list) else value  # noqa: E731
-    return CASES[key]["inputs"], {name: pytest.approx(lift(out["value"]), **{out["tol_kind"]: out["tol"]}) for name, out in outputs.items()}
+    lift = lambda value: (
+        [math.inf if v is None else v for v in value] if isinstance(value, list) else value
+    )  # noqa: E731
+    return CASES[key]["inputs"], {
+        name: pytest.approx(lift(out["value"]), **{out["tol_kind"]: out["tol"]})
+        for name, out in outputs.items()
+    }
 
 
 def trace(t_s, v_pu=1.0, f_hz=60.0):
@@ -46,7 +73,7 @@ def trace(t_s, v_pu=1.0, f_hz=60.0):
 def steps(*knots, end, width=1e-6):
     """A trace of steps from (t_s, v_pu, f_hz): each lasts `width`, ending at t_s, on a time axis as uneven as can be."""
     rows = [knots[0]]
-    for before, after in zip(knots, knots[1:]):
+    for before, after in itertools.pairwise(knots):
         rows += [(after[0] - width, *before[1:]), after]
     rows.append((end, *knots[-1][1:]))
     t, v, f = zip(*rows)
@@ -62,14 +89,20 @@ def dip(v_pu, start, end, last=None):
 
 def test_v07_frequency_droop():
     inputs, expected = case("V07")
-    assert (III.droop.droop_pu, III.droop.deadband_hz, III.droop.olrt_s) == (inputs["k"], inputs["db_Hz"], 5.0)
+    assert (III.droop.droop_pu, III.droop.deadband_hz, III.droop.olrt_s) == (
+        inputs["k"],
+        inputs["db_Hz"],
+        5.0,
+    )
     assert droop_power(inputs["f_Hz"], III, inputs["p_pre_pu"]).tolist() == expected["p_pu"]
 
 
 def test_v10_v11_clearing_times():
     inputs, expected = case("V10")
     rows = [(category, v) for category, v in inputs["rows"] if category != "any"]
-    assert [clearing_time(settings("ieee1547_2018", c), "v", v) for c, v in rows] + [clearing_time(III, "v", 1.25)] == expected["clear_s"]
+    assert [clearing_time(settings("ieee1547_2018", c), "v", v) for c, v in rows] + [
+        clearing_time(III, "v", 1.25)
+    ] == expected["clear_s"]
     assert all(clearing_time(rules, "v", 1.25) == 0.16 for rules in (I, II, III))
     inputs, expected = case("V11")
     for rules in (I, II, III):
@@ -79,15 +112,26 @@ def test_v10_v11_clearing_times():
 def test_v13_enter_service():
     inputs, expected = case("V13")
     v, f = zip(*inputs["rows"])
-    assert III.enter.may_enter(v, f).tolist() == [III.enter.may_enter(*row) for row in inputs["rows"]] == CASES["V13"]["expected"]["may_enter"]["value"]
-    assert III.enter.may_enter([0.917, 1.05, 1.0, 1.0, 0.9169, 1.0501], [60.0, 60.0, 59.5, 60.1, 60.0, 60.0]).tolist() == [True] * 4 + [False] * 2
+    assert (
+        III.enter.may_enter(v, f).tolist()
+        == [III.enter.may_enter(*row) for row in inputs["rows"]]
+        == CASES["V13"]["expected"]["may_enter"]["value"]
+    )
+    assert (
+        III.enter.may_enter(
+            [0.917, 1.05, 1.0, 1.0, 0.9169, 1.0501], [60.0, 60.0, 59.5, 60.1, 60.0, 60.0]
+        ).tolist()
+        == [True] * 4 + [False] * 2
+    )
     assert III.enter.limit_pu(inputs["t_after_start_s"]) == expected["p_limit_pu"]
     assert (III.enter.delay_s, III.enter.ramp_s) == (300.0, 300.0)
 
 
 def test_v14_rocof_and_island():
     inputs, expected = case("V14")
-    assert [must_ride_rocof(settings("ieee1547_2018", c), rate) for c, rate in inputs["rows"]] == CASES["V14"]["expected"]["must_ride_through"]["value"]
+    assert [
+        must_ride_rocof(settings("ieee1547_2018", c), rate) for c, rate in inputs["rows"]
+    ] == CASES["V14"]["expected"]["must_ride_through"]["value"]
     assert must_ride_rocof(III, [-3.0, 3.01, -3.01]).tolist() == [True, False, False]
     assert III.island_s == expected["island_clear_s"]
 
@@ -98,64 +142,170 @@ def test_v14_rocof_and_island():
 @pytest.mark.parametrize("code, category", ALL)
 def test_no_table_contradicts_itself_and_every_number_has_a_source(code, category):
     rules = settings(code, category)
-    assert conflicts(rules).empty and list(conflicts(rules)) == ["stage", "quantity", "value", "clear_s", "required_s"]
-    assert all("read" in text or "memory" in text or "chosen" in text for text in [stage.source for stage in rules.stages])
+    assert conflicts(rules).empty and list(conflicts(rules)) == [
+        "stage",
+        "quantity",
+        "value",
+        "clear_s",
+        "required_s",
+    ]
+    assert all(
+        "read" in text or "memory" in text or "chosen" in text
+        for text in [stage.source for stage in rules.stages]
+    )
     assert {"regions", "rocof", "phase_jump", "island", "enter", "droop"} <= set(rules.sources)
-    assert (rules.f0_hz, rules.code, rules.category) == (60.0 if "1547" in code else 50.0, code, category)
+    assert (rules.f0_hz, rules.code, rules.category) == (
+        60.0 if "1547" in code else 50.0,
+        code,
+        category,
+    )
     assert rules.enter.may_enter(1.0, rules.f0_hz)
-    for stage in rules.stages:  # what a unit must leave it may not enter, and the nominal point is no trip
+    for (
+        stage
+    ) in rules.stages:  # what a unit must leave it may not enter, and the nominal point is no trip
         assert not stage.beyond(1.0 if stage.quantity == "v" else rules.f0_hz)
         just_beyond = stage.limit + (1e-6 if stage.side == "over" else -1e-6)
-        assert not rules.enter.may_enter(*((just_beyond, rules.f0_hz) if stage.quantity == "v" else (1.0, just_beyond)))
+        assert not rules.enter.may_enter(
+            *((just_beyond, rules.f0_hz) if stage.quantity == "v" else (1.0, just_beyond))
+        )
 
 
 def test_tables_of_50_hz():
-    assert clearing_time(A, "v", [1.21, 1.16, 1.11, 1.0, 0.84, 0.69]).tolist() == [0.1, 0.2, 3.0, math.inf, 1.5, 0.2]
-    assert clearing_time(A, "f", [52.1, 51.6, 47.4, 46.9, 47.5]).tolist() == [0.1, 2.0, 2.0, 0.1, math.inf]
+    assert clearing_time(A, "v", [1.21, 1.16, 1.11, 1.0, 0.84, 0.69]).tolist() == [
+        0.1,
+        0.2,
+        3.0,
+        math.inf,
+        1.5,
+        0.2,
+    ]
+    assert clearing_time(A, "f", [52.1, 51.6, 47.4, 46.9, 47.5]).tolist() == [
+        0.1,
+        2.0,
+        2.0,
+        0.1,
+        math.inf,
+    ]
     assert clearing_time(B, "v", [0.84, 0.1]).tolist() == [3.0, 3.0]
-    assert clearing_time(G99, "v", [1.2, 1.15, 1.14, 0.79, 0.8]).tolist() == [0.5, 1.0, math.inf, 2.5, math.inf]
+    assert clearing_time(G99, "v", [1.2, 1.15, 1.14, 0.79, 0.8]).tolist() == [
+        0.5,
+        1.0,
+        math.inf,
+        2.5,
+        math.inf,
+    ]
     assert clearing_time(G99, "f", [52.1, 47.4, 46.9]).tolist() == [0.5, 20.0, 0.5]
     assert [duty(G99, "f", f)[1] for f in (51.8, 51.2, 48.0, 47.2)] == [900.0, 5400.0, 5400.0, 20.0]
     assert duty(A, "f", 48.0) == ("mandatory", 1800.0) and duty(A, "v", 0.8) == ("none", 0.0)
-    assert duty(B, "v", 0.05) == ("permissive", 0.25) and duty(B, "v", 0.8499999)[1] == pytest.approx(3.0, abs=1e-5)
+    assert duty(B, "v", 0.05) == ("permissive", 0.25) and duty(B, "v", 0.8499999)[
+        1
+    ] == pytest.approx(3.0, abs=1e-5)
     assert duty(B, "v", 0.45)[1] == pytest.approx(1.625)
     assert A.phase_jump_deg is None and (G99.phase_jump_deg, III.phase_jump_deg) == (50.0, 20.0)
-    assert (A.rocof_hz_per_s, G99.rocof_hz_per_s) == (2.0, 1.0) and (A.island_s, G99.island_s) == (2.0, 1.0)
-    assert G99.relays == (RocofRelay(limit_hz_per_s=1.0, window_s=0.1, delay_s=0.5),) and III.relays == ()
+    assert (A.rocof_hz_per_s, G99.rocof_hz_per_s) == (2.0, 1.0) and (A.island_s, G99.island_s) == (
+        2.0,
+        1.0,
+    )
+    assert (
+        G99.relays == (RocofRelay(limit_hz_per_s=1.0, window_s=0.1, delay_s=0.5),)
+        and III.relays == ()
+    )
     assert (A.enter.limit_pu(300.0), G99.enter.limit_pu(0.0)) == (0.5, 1.0)
 
 
 def test_duty_and_clearing_time_on_edges():
     assert duty(III, "v", 0.88) == ("continuous", math.inf) == duty(III, "v", 1.10)
-    assert duty(III, "v", 0.70) == ("mandatory", 20.0) and duty(III, "v", 0.6999) == ("mandatory", 10.0)
-    assert duty(III, "v", 0.50) == ("mandatory", 10.0) and duty(III, "v", 0.0) == ("momentary cessation", 1.0)
-    assert duty(I, "v", 0.70)[1] == pytest.approx(0.7) and duty(I, "v", 0.8799999)[1] == pytest.approx(1.42, abs=1e-5)
-    assert duty(II, "v", 0.65)[1] == pytest.approx(3.0) and duty(II, "v", 0.75)[1] == pytest.approx(3.87)
-    assert duty(II, "v", 1.16) == ("permissive", 0.5) and duty(II, "v", 1.18) == ("permissive", 0.2) and duty(II, "v", 1.21) == ("none", 0.0)
-    assert duty(III, "f", 57.0) == ("mandatory", 299.0) and duty(III, "f", 56.9) == ("none", 0.0) == duty(III, "f", 61.9)
-    for rules, quantity, limit in ((III, "v", 1.20), (III, "v", 0.50), (III, "f", 61.2), (III, "f", 56.5)):
+    assert duty(III, "v", 0.70) == ("mandatory", 20.0) and duty(III, "v", 0.6999) == (
+        "mandatory",
+        10.0,
+    )
+    assert duty(III, "v", 0.50) == ("mandatory", 10.0) and duty(III, "v", 0.0) == (
+        "momentary cessation",
+        1.0,
+    )
+    assert duty(I, "v", 0.70)[1] == pytest.approx(0.7) and duty(I, "v", 0.8799999)[
+        1
+    ] == pytest.approx(1.42, abs=1e-5)
+    assert duty(II, "v", 0.65)[1] == pytest.approx(3.0) and duty(II, "v", 0.75)[1] == pytest.approx(
+        3.87
+    )
+    assert (
+        duty(II, "v", 1.16) == ("permissive", 0.5)
+        and duty(II, "v", 1.18) == ("permissive", 0.2)
+        and duty(II, "v", 1.21) == ("none", 0.0)
+    )
+    assert duty(III, "f", 57.0) == ("mandatory", 299.0) and duty(III, "f", 56.9) == (
+        "none",
+        0.0,
+    ) == duty(III, "f", 61.9)
+    for rules, quantity, limit in (
+        (III, "v", 1.20),
+        (III, "v", 0.50),
+        (III, "f", 61.2),
+        (III, "f", 56.5),
+    ):
         inside = clearing_time(rules, quantity, limit)  # on a limit a stage does not pick up
-        assert inside > min(clearing_time(rules, quantity, limit + 1e-9), clearing_time(rules, quantity, limit - 1e-9))
+        assert inside > min(
+            clearing_time(rules, quantity, limit + 1e-9),
+            clearing_time(rules, quantity, limit - 1e-9),
+        )
 
 
 def test_conflicts_are_found_where_a_stage_reaches_into_a_duty():
-    fast = replace(B, stages=tuple(replace(s, clear_s=1.5) if s.name == "UV1" else s for s in B.stages))
+    fast = replace(
+        B, stages=tuple(replace(s, clear_s=1.5) if s.name == "UV1" else s for s in B.stages)
+    )
     assert conflicts(fast).to_dict("records") == [
-        {"stage": "UV1", "quantity": "v", "value": 0.85, "clear_s": 1.5, "required_s": pytest.approx(3.0)}]
-    low = replace(III, stages=tuple(replace(s, limit=1.08) if s.name == "OV1" else s for s in III.stages))
-    assert conflicts(low).value.tolist() == [1.10] and conflicts(low).required_s.tolist() == [math.inf]
-    high = replace(III, stages=tuple(replace(s, clear_s=11.9) if s.name == "OV1" else s for s in III.stages))
+        {
+            "stage": "UV1",
+            "quantity": "v",
+            "value": 0.85,
+            "clear_s": 1.5,
+            "required_s": pytest.approx(3.0),
+        }
+    ]
+    low = replace(
+        III, stages=tuple(replace(s, limit=1.08) if s.name == "OV1" else s for s in III.stages)
+    )
+    assert conflicts(low).value.tolist() == [1.10] and conflicts(low).required_s.tolist() == [
+        math.inf
+    ]
+    high = replace(
+        III, stages=tuple(replace(s, clear_s=11.9) if s.name == "OV1" else s for s in III.stages)
+    )
     assert conflicts(high)[["value", "required_s"]].values.tolist() == [[1.20, 12.0]]
     # a stage in the middle of a sloped region: the duty at the limit counts, not that at the region's end
-    sloped = replace(II, stages=tuple(replace(s, limit=0.75, clear_s=3.5) if s.name == "UV1" else s for s in II.stages))
-    assert conflicts(sloped)[["value", "required_s"]].values.tolist() == [[0.75, pytest.approx(3.87)]]
-    assert conflicts(replace(II, stages=tuple(replace(s, limit=0.75, clear_s=3.88) if s.name == "UV1" else s for s in II.stages))).empty
+    sloped = replace(
+        II,
+        stages=tuple(
+            replace(s, limit=0.75, clear_s=3.5) if s.name == "UV1" else s for s in II.stages
+        ),
+    )
+    assert conflicts(sloped)[["value", "required_s"]].values.tolist() == [
+        [0.75, pytest.approx(3.87)]
+    ]
+    assert conflicts(
+        replace(
+            II,
+            stages=tuple(
+                replace(s, limit=0.75, clear_s=3.88) if s.name == "UV1" else s for s in II.stages
+            ),
+        )
+    ).empty
 
 
 # ------------------------------------------------------------------------------------------------- OpenDER, recorded
 
-STATUS = {"Continuous Operation": "continuous", "Mandatory Operation": "mandatory", "Permissive Operation": "permissive", "Trip": "tripped",
-          "Momentary Cessation": "momentary cessation", "Cease to Energize": "outside", "Not Defined": "outside", "Entering Service": "ramping"}
+STATUS = {
+    "Continuous Operation": "continuous",
+    "Mandatory Operation": "mandatory",
+    "Permissive Operation": "permissive",
+    "Trip": "tripped",
+    "Momentary Cessation": "momentary cessation",
+    "Cease to Energize": "outside",
+    "Not Defined": "outside",
+    "Entering Service": "ramping",
+}
 
 
 @pytest.mark.parametrize("run", OPENDER, ids=lambda run: f"{run['category']}-{run['steps'][1:]}")
@@ -169,14 +319,24 @@ def test_opender(run):
     changes = run["changes"]
     trips = [at for at, status in changes if status == "Trip"]
     enters = [at for at, status in changes if status == "Entering Service"]
-    assert [e.t_s for e in response.events if e.what == "trip"] == pytest.approx(trips, abs=1.5 * dt)
-    assert [e.t_s for e in response.events if e.what == "enter"] == pytest.approx(enters, abs=1.5 * dt)
+    assert [e.t_s for e in response.events if e.what == "trip"] == pytest.approx(
+        trips, abs=1.5 * dt
+    )
+    assert [e.t_s for e in response.events if e.what == "enter"] == pytest.approx(
+        enters, abs=1.5 * dt
+    )
     for at, limit in run["ramp"].items():
         if not any(abs(int(at) - trip) < 2 * dt for trip in trips):
             assert response.modes.limit_pu[float(at)] == pytest.approx(limit, abs=2.6 * dt / 300)
     starts = np.array([at for at, _ in changes])
-    theirs = np.array([STATUS[status] for _, status in changes])[np.searchsorted(starts - 1e-9, t, side="right") - 1]
-    clear = np.all([np.abs(t - at) > 2 * dt for at, status in changes[1:]], axis=0) if len(changes) > 1 else np.full(len(t), True)
+    theirs = np.array([STATUS[status] for _, status in changes])[
+        np.searchsorted(starts - 1e-9, t, side="right") - 1
+    ]
+    clear = (
+        np.all([np.abs(t - at) > 2 * dt for at, status in changes[1:]], axis=0)
+        if len(changes) > 1
+        else np.full(len(t), True)
+    )
     clear &= ~((v > 1.2) & (theirs == "momentary cessation"))
     assert (response.modes["mode"].to_numpy()[clear] == theirs[clear]).all()
     assert clear.sum() > 0.85 * len(t)
@@ -190,17 +350,26 @@ FINE_S = 0.005
 def walk(data, rules, relays=()):
     """Events of a trace in small steps, in plain Python; and whether anything was so close to a limit of time that steps decide."""
     t = np.arange(data.index[0], data.index[-1], FINE_S)
-    v, f = np.interp(t, data.index, data.v_pu).tolist(), np.interp(t, data.index, data.f_hz).tolist()
+    v, f = (
+        np.interp(t, data.index, data.v_pu).tolist(),
+        np.interp(t, data.index, data.f_hz).tolist(),
+    )
     old = [np.interp(t - relay.window_s, data.index, data.f_hz).tolist() for relay in relays]
     picked, events, on, off_at, window, close = {}, [], True, 0.0, None, False
     for k, now in enumerate(t.tolist()):
         beyond = {}
         for stage in rules.stages:
             x = v[k] if stage.quantity == "v" else f[k]
-            beyond[stage.name] = (x > stage.limit if stage.side == "over" else x < stage.limit, stage.clear_s)
+            beyond[stage.name] = (
+                x > stage.limit if stage.side == "over" else x < stage.limit,
+                stage.clear_s,
+            )
         for relay, before in zip(relays, old):
             ready = now - t[0] >= relay.window_s
-            beyond[relay.name] = (ready and abs(f[k] - before[k]) / relay.window_s > relay.limit_hz_per_s, relay.delay_s)
+            beyond[relay.name] = (
+                ready and abs(f[k] - before[k]) / relay.window_s > relay.limit_hz_per_s,
+                relay.delay_s,
+            )
         timed = []
         for name, (is_beyond, clear) in beyond.items():
             if is_beyond:
@@ -222,16 +391,29 @@ def walk(data, rules, relays=()):
         elif not on and window is not None and now - max(window, off_at) >= e.delay_s - 1e-9:
             events.append(("enter", "enter service", now, now - e.delay_s))
             on = True
-    close |= any(abs(t[-1] - since - beyond[name][1]) < 4 * FINE_S for name, since in picked.items())
-    close |= window is not None and not on and abs(t[-1] - max(window, off_at) - rules.enter.delay_s) < 4 * FINE_S
+    close |= any(
+        abs(t[-1] - since - beyond[name][1]) < 4 * FINE_S for name, since in picked.items()
+    )
+    close |= (
+        window is not None
+        and not on
+        and abs(t[-1] - max(window, off_at) - rules.enter.delay_s) < 4 * FINE_S
+    )
     return events, close
 
 
 def quick(rules, rng):
     """The same rules with times that fit a short trace."""
     factor = {"over": rng.uniform(0.3, 0.7), "under": rng.uniform(0.3, 0.7)}
-    stages = tuple(replace(s, clear_s=min(s.clear_s, 2.0 - 0.5 * s.name.endswith("2")) * factor[s.side]) for s in rules.stages)
-    return replace(rules, stages=stages, enter=replace(rules.enter, delay_s=rng.uniform(0.3, 1.5), ramp_s=rng.choice([0.0, 2.0])))
+    stages = tuple(
+        replace(s, clear_s=min(s.clear_s, 2.0 - 0.5 * s.name.endswith("2")) * factor[s.side])
+        for s in rules.stages
+    )
+    return replace(
+        rules,
+        stages=stages,
+        enter=replace(rules.enter, delay_s=rng.uniform(0.3, 1.5), ramp_s=rng.choice([0.0, 2.0])),
+    )
 
 
 def random_trace(rng, f0, calm=0.0):
@@ -239,8 +421,13 @@ def random_trace(rng, f0, calm=0.0):
     n = rng.integers(6, 14)
     hold, slope = rng.exponential(0.9, n) + 0.03, rng.choice([0.001, 0.05, 0.4], n)
     t = np.cumsum(np.column_stack([slope, hold]).ravel())
-    v = rng.choice([1.0, 1.0, 1.0, 0.95, 0.87, 0.83, 0.75, 0.65, 0.47, 0.3, 0.1, 1.06, 1.12, 1.16, 1.19, 1.25], n)
-    f = f0 + rng.choice([0, 0, 0, 0, 0.3, 0.8, 1.4, 1.9, 2.2, -0.3, -1.1, -1.9, -2.6, -2.7, -3.7], n)
+    v = rng.choice(
+        [1.0, 1.0, 1.0, 0.95, 0.87, 0.83, 0.75, 0.65, 0.47, 0.3, 0.1, 1.06, 1.12, 1.16, 1.19, 1.25],
+        n,
+    )
+    f = f0 + rng.choice(
+        [0, 0, 0, 0, 0.3, 0.8, 1.4, 1.9, 2.2, -0.3, -1.1, -1.9, -2.6, -2.7, -3.7], n
+    )
     v, f = np.where(rng.random(n) < calm, 1.0, v), np.where(rng.random(n) < calm, f0, f)
     return trace(t, np.repeat(v, 2), np.repeat(f, 2))
 
@@ -249,7 +436,17 @@ def test_respond_against_the_second_machine():
     rng, compared, seen, again = np.random.default_rng(5), 0, set(), 0
     for k in range(70):
         rules = quick(settings(*ALL[k % len(ALL)]), rng)
-        relays = [RocofRelay(limit_hz_per_s=rng.uniform(0.5, 4.0), window_s=0.1, delay_s=rng.choice([0.0, 0.15, 0.3]))] if k % 2 else []
+        relays = (
+            [
+                RocofRelay(
+                    limit_hz_per_s=rng.uniform(0.5, 4.0),
+                    window_s=0.1,
+                    delay_s=rng.choice([0.0, 0.15, 0.3]),
+                )
+            ]
+            if k % 2
+            else []
+        )
         data = random_trace(rng, rules.f0_hz)
         events, close = walk(data, rules, relays)
         if close:
@@ -257,17 +454,34 @@ def test_respond_against_the_second_machine():
         ours = respond(data, rules, relays).events
         assert [(e.what, e.by) for e in ours] == [event[:2] for event in events], k
         # a rate within a slope of 0.001 s is between two fine steps, and so is its window's end
-        assert np.allclose([(e.t_s, e.since_s) for e in ours], [event[2:] for event in events], atol=4 * FINE_S), k
+        assert np.allclose(
+            [(e.t_s, e.since_s) for e in ours], [event[2:] for event in events], atol=4 * FINE_S
+        ), k
         compared += 1
         seen |= {e.by for e in ours}
         again += sum(e.what == "trip" for e in ours) > 1
     assert compared >= 50 and again >= 10
-    assert {"OV1", "OV2", "UV1", "UV2", "OF1", "OF2", "UF1", "UF2", "ROCOF", "enter service"} <= seen
+    assert {
+        "OV1",
+        "OV2",
+        "UV1",
+        "UV2",
+        "OF1",
+        "OF2",
+        "UF1",
+        "UF2",
+        "ROCOF",
+        "enter service",
+    } <= seen
 
 
 def rows(rules):
     """Ride-through rows as they stand in the file."""
-    raw = tomllib.loads((Path(module.__file__).parent / "data" / "gridcodes" / f"{rules.code}.toml").read_text(encoding="utf-8"))
+    raw = tomllib.loads(
+        (Path(module.__file__).parent / "data" / "gridcodes" / f"{rules.code}.toml").read_text(
+            encoding="utf-8"
+        )
+    )
     return raw["regions"][rules.category]
 
 
@@ -284,7 +498,14 @@ def may_trip_at(data, rules, dt):
             if new != side:
                 side, since = new, now
             if side:
-                required = max((ride + slope * (x - low) for _, low, high, _, ride, slope in table if low <= x <= high), default=0.0)
+                required = max(
+                    (
+                        ride + slope * (x - low)
+                        for _, low, high, _, ride, slope in table
+                        if low <= x <= high
+                    ),
+                    default=0.0,
+                )
                 margin = max(margin, now - since - required)
                 if now - since > required + dt:
                     found.append(now)
@@ -305,26 +526,67 @@ def test_verdict_against_small_steps():
         assert may_s is None or ours.may_s == pytest.approx(may_s, abs=4 * dt), k
         trips = [e.t_s for e in respond(data, rules).events if e.what == "trip"]
         assert ours.must_s == (pytest.approx(trips[0]) if trips else None)
-        assert ours.duty == ("must trip" if trips else "may trip" if may_s is not None else "must stay")
+        assert ours.duty == (
+            "must trip" if trips else "may trip" if may_s is not None else "must stay"
+        )
     assert len(words) >= 25 and set(words) == {"must stay", "may trip", "must trip"}
 
 
 def test_verdict_in_closed_form():
-    assert verdict(dip(0.6, 1.0, 10.9), III) == module.Verdict(duty="must stay", may_s=None, must_s=None)
+    assert verdict(dip(0.6, 1.0, 10.9), III) == module.Verdict(
+        duty="must stay", may_s=None, must_s=None
+    )
     assert verdict(dip(0.6, 1.0, 12.0), III).may_s == pytest.approx(11.0, abs=1e-5)
     assert verdict(dip(0.6, 1.0, 12.0), III).duty == "may trip"
     # down a slope of 0.1 pu/s from 1.0: leaves the band of category II at 1.2 s; 3 + 8.7 (x - 0.65) of time at x = 1 - t/10
     slope = trace([0.0, 5.0, 6.0], [1.0, 0.5, 0.5])
     meets = 3.5  # x = 0.65, where 2.3 s have passed and 3 s are asked for: rides; below 0.65 only 0.32 s are asked for
     assert verdict(slope, II).may_s == pytest.approx(meets)
-    slow = trace([0.0, 5.0], [1.0, 0.7])  # leaves at 2 s; t - 2 = 3 + 8.7 (0.35 - 0.06 t) at t = (5 + 3.045)/1.522
-    assert verdict(slow, II).may_s is None and verdict(trace([0.0, 5.0, 6.0], [1.0, 0.7, 0.64]), II).may_s == pytest.approx((5 + 3.045) / 1.522)
+    slow = trace(
+        [0.0, 5.0], [1.0, 0.7]
+    )  # leaves at 2 s; t - 2 = 3 + 8.7 (0.35 - 0.06 t) at t = (5 + 3.045)/1.522
+    assert verdict(slow, II).may_s is None and verdict(
+        trace([0.0, 5.0, 6.0], [1.0, 0.7, 0.64]), II
+    ).may_s == pytest.approx((5 + 3.045) / 1.522)
     # leaving again starts a new clock; crossing the whole band between two samples does too
-    assert verdict(steps((0, 1.0, 60.0), (1, 0.6, 60.0), (7, 1.0, 60.0), (7.1, 0.6, 60.0), (13, 1.0, 60.0), end=14), III).duty == "must stay"
-    assert verdict(steps((0, 1.0, 60.0), (1, 1.15, 60.0), (9, 0.6, 60.0), (14, 1.15, 60.0), (22, 1.0, 60.0), end=24), III).duty == "must stay"
-    assert verdict(steps((0, 1.0, 60.0), (1, 1.0, 56.8), (1.1, 1.0, 60.0), end=2), III).may_s == pytest.approx(1.0, abs=1e-5)
-    assert verdict(steps((0, 1.0, 60.0), (1, 1.0, 61.5), (302, 1.0, 60.0), end=303), III) == module.Verdict(
-        duty="must trip", may_s=pytest.approx(300.0, abs=1e-5), must_s=pytest.approx(301.0, abs=1e-5))
+    assert (
+        verdict(
+            steps(
+                (0, 1.0, 60.0),
+                (1, 0.6, 60.0),
+                (7, 1.0, 60.0),
+                (7.1, 0.6, 60.0),
+                (13, 1.0, 60.0),
+                end=14,
+            ),
+            III,
+        ).duty
+        == "must stay"
+    )
+    assert (
+        verdict(
+            steps(
+                (0, 1.0, 60.0),
+                (1, 1.15, 60.0),
+                (9, 0.6, 60.0),
+                (14, 1.15, 60.0),
+                (22, 1.0, 60.0),
+                end=24,
+            ),
+            III,
+        ).duty
+        == "must stay"
+    )
+    assert verdict(
+        steps((0, 1.0, 60.0), (1, 1.0, 56.8), (1.1, 1.0, 60.0), end=2), III
+    ).may_s == pytest.approx(1.0, abs=1e-5)
+    assert verdict(
+        steps((0, 1.0, 60.0), (1, 1.0, 61.5), (302, 1.0, 60.0), end=303), III
+    ) == module.Verdict(
+        duty="must trip",
+        may_s=pytest.approx(300.0, abs=1e-5),
+        must_s=pytest.approx(301.0, abs=1e-5),
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- over a trace
@@ -332,65 +594,151 @@ def test_verdict_in_closed_form():
 
 def test_excursions_interpolate_and_a_value_on_the_limit_is_not_beyond():
     data = trace([0.0, 1.0, 3.0, 4.0, 5.0, 6.0], [1.0, 1.2, 1.0, 1.1, 1.2, 1.3])
-    assert excursions(data, "v", "over", 1.1) == [pytest.approx((0.5, 2.0)), pytest.approx((4.0, 6.0))]
-    assert excursions(data, "v", "under", 1.05) == [pytest.approx((0.0, 0.25)), pytest.approx((2.5, 3.5))]
+    assert excursions(data, "v", "over", 1.1) == [
+        pytest.approx((0.5, 2.0)),
+        pytest.approx((4.0, 6.0)),
+    ]
+    assert excursions(data, "v", "under", 1.05) == [
+        pytest.approx((0.0, 0.25)),
+        pytest.approx((2.5, 3.5)),
+    ]
     assert excursions(data, "v", "over", 1.3) == [] == excursions(data, "f", "under", 60.0)
     assert excursions(data, "f", "under", 61.0) == [(0.0, 6.0)]
-    assert excursions(trace([0.0, 1.0, 2.0], [1.2, 1.1, 1.2]), "v", "over", 1.1) == [(0.0, 1.0), (1.0, 2.0)]
+    assert excursions(trace([0.0, 1.0, 2.0], [1.2, 1.1, 1.2]), "v", "over", 1.1) == [
+        (0.0, 1.0),
+        (1.0, 2.0),
+    ]
 
 
 def test_a_dip_just_too_short_stays_and_clocks_start_anew():
     assert respond(dip(0.45, 1.0, 2.9999), III).events == ()
     assert respond(dip(0.45, 1.0, 2.9999), III).tripped_s is None
     assert respond(dip(0.45, 1.0, 3.0001), III).tripped_s == pytest.approx(3.0, abs=1e-5)
-    twice = steps((0, 1.0, 60.0), (1, 0.45, 60.0), (2.9, 1.0, 60.0), (2.95, 0.45, 60.0), (4.9, 1.0, 60.0), end=10)
+    twice = steps(
+        (0, 1.0, 60.0),
+        (1, 0.45, 60.0),
+        (2.9, 1.0, 60.0),
+        (2.95, 0.45, 60.0),
+        (4.9, 1.0, 60.0),
+        end=10,
+    )
     assert respond(twice, III).events == ()
-    exactly = trace([0.0, 1.0, 2.0, 4.0], [1.2, 1.1, 1.15, 1.15])  # I: OV1 after 2 s beyond 1.1; the clock starts at 1 s and ends with the trace
-    assert respond(trace([0.0, 1.0, 2.0, 3.0], [1.1, 1.1, 1.15, 1.15]), I).tripped_s == pytest.approx(3.0)
-    assert respond(exactly, I).events[0] == Event(t_s=pytest.approx(3.0), what="trip", by="OV1", since_s=pytest.approx(1.0))
+    exactly = trace(
+        [0.0, 1.0, 2.0, 4.0], [1.2, 1.1, 1.15, 1.15]
+    )  # I: OV1 after 2 s beyond 1.1; the clock starts at 1 s and ends with the trace
+    assert respond(
+        trace([0.0, 1.0, 2.0, 3.0], [1.1, 1.1, 1.15, 1.15]), I
+    ).tripped_s == pytest.approx(3.0)
+    assert respond(exactly, I).events[0] == Event(
+        t_s=pytest.approx(3.0), what="trip", by="OV1", since_s=pytest.approx(1.0)
+    )
 
 
 def test_trip_entry_ramp_and_second_trip():
-    data = steps((0, 1.0, 60.0), (10, 1.25, 60.0), (12, 1.0, 60.0), (400, 1.25, 60.0), (402, 1.0, 60.0), end=1100)
+    data = steps(
+        (0, 1.0, 60.0),
+        (10, 1.25, 60.0),
+        (12, 1.0, 60.0),
+        (400, 1.25, 60.0),
+        (402, 1.0, 60.0),
+        end=1100,
+    )
     data = data.reindex(data.index.union(np.arange(0.0, 1100.0, 5.0))).interpolate("index")
     response = respond(data, III)
-    assert [(e.what, e.by) for e in response.events] == [("trip", "OV2"), ("enter", "enter service")] * 2
-    assert [e.t_s for e in response.events] == pytest.approx([10.16, 312.0, 400.16, 702.0], abs=1e-4)
-    assert [e.since_s for e in response.events] == pytest.approx([10.0, 12.0, 400.0, 402.0], abs=1e-4)
+    assert [(e.what, e.by) for e in response.events] == [
+        ("trip", "OV2"),
+        ("enter", "enter service"),
+    ] * 2
+    assert [e.t_s for e in response.events] == pytest.approx(
+        [10.16, 312.0, 400.16, 702.0], abs=1e-4
+    )
+    assert [e.since_s for e in response.events] == pytest.approx(
+        [10.0, 12.0, 400.0, 402.0], abs=1e-4
+    )
     assert all(type(e.t_s) is float and type(e.since_s) is float for e in response.events)
     at = response.modes.loc[[5.0, 20.0, 310.0, 315.0, 395.0, 405.0, 700.0, 705.0, 1000.0, 1005.0]]
-    assert at["mode"].tolist() == ["continuous", "tripped", "tripped", "ramping", "ramping", "tripped", "tripped", "ramping", "ramping", "continuous"]
-    assert at.limit_pu.tolist() == pytest.approx([1, 0, 0, 0.01, 83 / 300, 0, 0, 0.01, 298 / 300, 1], abs=1e-5)
+    assert at["mode"].tolist() == [
+        "continuous",
+        "tripped",
+        "tripped",
+        "ramping",
+        "ramping",
+        "tripped",
+        "tripped",
+        "ramping",
+        "ramping",
+        "continuous",
+    ]
+    assert at.limit_pu.tolist() == pytest.approx(
+        [1, 0, 0, 0.01, 83 / 300, 0, 0, 0.01, 298 / 300, 1], abs=1e-5
+    )
     assert response.modes.index.equals(data.index)
 
 
 def test_modes_take_the_stricter_of_voltage_and_frequency_and_cessation_stops_power():
-    data = trace(np.arange(6.0), [1.0, 0.6, 0.4, 0.4, 1.0, 1.0], [60.0, 60.0, 60.0, 61.5, 61.5, 62.0])
+    data = trace(
+        np.arange(6.0), [1.0, 0.6, 0.4, 0.4, 1.0, 1.0], [60.0, 60.0, 60.0, 61.5, 61.5, 62.0]
+    )
     response = respond(data, III)
-    assert response.modes["mode"].tolist() == ["continuous", "mandatory", "momentary cessation", "momentary cessation", "mandatory", "outside"]
+    assert response.modes["mode"].tolist() == [
+        "continuous",
+        "mandatory",
+        "momentary cessation",
+        "momentary cessation",
+        "mandatory",
+        "outside",
+    ]
     assert response.modes.limit_pu.tolist() == [1, 1, 0, 0, 1, 1]
-    assert respond(trace([0.0, 0.1], [0.88, 0.70]), I).modes["mode"].tolist() == ["continuous", "mandatory"]
+    assert respond(trace([0.0, 0.1], [0.88, 0.70]), I).modes["mode"].tolist() == [
+        "continuous",
+        "mandatory",
+    ]
 
 
 def test_no_entry_before_the_window_lasts_and_none_if_the_trace_ends():
     early = steps((0, 1.0, 60.0), (1, 1.25, 60.0), (3, 1.0, 60.0), end=302.9)
     assert [e.what for e in respond(early, III).events] == ["trip"]
     assert (respond(early, III).modes.iloc[-1] == ["tripped", 0.0]).all()
-    late = steps((0, 1.0, 60.0), (1, 1.25, 60.0), (3, 1.0, 60.0), (200, 1.0, 59.4), (201, 1.0, 59.5), end=600)
-    assert respond(late, III).events[-1].t_s == pytest.approx(501.0, abs=1e-4)  # 59.5 Hz lies on the window's edge, inside
+    late = steps(
+        (0, 1.0, 60.0), (1, 1.25, 60.0), (3, 1.0, 60.0), (200, 1.0, 59.4), (201, 1.0, 59.5), end=600
+    )
+    assert respond(late, III).events[-1].t_s == pytest.approx(
+        501.0, abs=1e-4
+    )  # 59.5 Hz lies on the window's edge, inside
     # GB: the window is as wide as the first stages, so that its end is the next clock's start; back 20 s after 3 s, out 1 s after 40 s
-    gb = steps((0, 1.0, 50.0), (1, 1.25, 50.0), (3, 1.14, 50.0), (40, 1.15, 50.0), (45, 1.0, 50.0), end=80)
-    assert [e.t_s for e in respond(gb, G99).events] == pytest.approx([1.5, 23.0, 41.0, 65.0], abs=1e-4)
+    gb = steps(
+        (0, 1.0, 50.0), (1, 1.25, 50.0), (3, 1.14, 50.0), (40, 1.15, 50.0), (45, 1.0, 50.0), end=80
+    )
+    assert [e.t_s for e in respond(gb, G99).events] == pytest.approx(
+        [1.5, 23.0, 41.0, 65.0], abs=1e-4
+    )
     assert respond(gb, G99).modes["mode"].iloc[-1] == "continuous"
 
 
 def test_a_stage_inside_the_entry_window_keeps_a_unit_off_and_trips_it_again():
-    tight = replace(III, stages=tuple(replace(s, limit=1.03, clear_s=20.0) if s.name == "OV1" else s for s in III.stages),
-                    enter=replace(III.enter, delay_s=30.0, ramp_s=0.0))
+    tight = replace(
+        III,
+        stages=tuple(
+            replace(s, limit=1.03, clear_s=20.0) if s.name == "OV1" else s for s in III.stages
+        ),
+        enter=replace(III.enter, delay_s=30.0, ramp_s=0.0),
+    )
     assert conflicts(tight).stage.tolist() == ["OV1"]
-    data = steps((0, 1.0, 60.0), (1, 1.04, 60.0), (100, 1.0, 60.0), (125, 1.04, 60.0), (150, 1.0, 60.0), end=300)
+    data = steps(
+        (0, 1.0, 60.0),
+        (1, 1.04, 60.0),
+        (100, 1.0, 60.0),
+        (125, 1.04, 60.0),
+        (150, 1.0, 60.0),
+        end=300,
+    )
     # off at 21, kept off until 100, 25 s of rest are not enough at 125, but a clock that has not run out does not stop the window: back at 130, off at 145
-    assert [(e.what, round(e.t_s, 3)) for e in respond(data, tight).events] == [("trip", 21.0), ("enter", 130.0), ("trip", 145.0), ("enter", 180.0)]
+    assert [(e.what, round(e.t_s, 3)) for e in respond(data, tight).events] == [
+        ("trip", 21.0),
+        ("enter", 130.0),
+        ("trip", 145.0),
+        ("enter", 180.0),
+    ]
 
 
 def test_relays_trip_and_keep_off():
@@ -398,17 +746,36 @@ def test_relays_trip_and_keep_off():
     f = 50.0 - np.clip(t - 10.0, 0.0, 2.0)  # 1 Hz/s for two seconds
     data = trace(t, 1.0, f)
     legacy = RocofRelay(limit_hz_per_s=0.125, window_s=0.5)
-    assert respond(data, G99, [legacy]).events[0] == Event(t_s=pytest.approx(10.0625, abs=0.01), what="trip", by="ROCOF", since_s=pytest.approx(10.0625, abs=0.01))
+    assert respond(data, G99, [legacy]).events[0] == Event(
+        t_s=pytest.approx(10.0625, abs=0.01),
+        what="trip",
+        by="ROCOF",
+        since_s=pytest.approx(10.0625, abs=0.01),
+    )
     assert respond(data, G99, G99.relays).events == ()  # just at its limit
     steep = trace(t, 1.0, 50.0 - np.clip(1.1 * (t - 10.0), 0.0, 2.0))
-    assert respond(steep, G99, G99.relays).tripped_s == pytest.approx(10.0 + 0.1 / 1.1 + 0.5, abs=0.01)
+    assert respond(steep, G99, G99.relays).tripped_s == pytest.approx(
+        10.0 + 0.1 / 1.1 + 0.5, abs=0.01
+    )
     short = trace(t, 1.0, 50.0 - np.clip(1.1 * (t - 10.0), 0.0, 0.5))
     assert respond(short, G99, G99.relays).events == ()
     # 0.2 Hz/s for 8 s inside the wide window of GB: the old relay holds the unit off until its window reads 0.125 Hz/s again, and only then the 20 s begin
-    drifting = steps((0, 1.0, 50.0), end=100).reindex([0.0, 10.0, 18.0, 100.0]).assign(v_pu=1.0, f_hz=[50.0, 50.0, 51.6, 51.6])
-    assert [(e.what, e.t_s) for e in respond(drifting, G99, [legacy]).events] == [("trip", pytest.approx(10.3125)), ("enter", pytest.approx(38.1875))]
-    swing = trace([0.0, 10.0, 18.0, 26.0, 100.0], 1.0, [50.0, 50.0, 51.6, 50.0, 50.0])  # up and down: it returns in between, for an instant
-    assert legacy.pickups_s(swing) == [pytest.approx((10.3125, 18.09375)), pytest.approx((18.40625, 26.1875))]
+    drifting = (
+        steps((0, 1.0, 50.0), end=100)
+        .reindex([0.0, 10.0, 18.0, 100.0])
+        .assign(v_pu=1.0, f_hz=[50.0, 50.0, 51.6, 51.6])
+    )
+    assert [(e.what, e.t_s) for e in respond(drifting, G99, [legacy]).events] == [
+        ("trip", pytest.approx(10.3125)),
+        ("enter", pytest.approx(38.1875)),
+    ]
+    swing = trace(
+        [0.0, 10.0, 18.0, 26.0, 100.0], 1.0, [50.0, 50.0, 51.6, 50.0, 50.0]
+    )  # up and down: it returns in between, for an instant
+    assert legacy.pickups_s(swing) == [
+        pytest.approx((10.3125, 18.09375)),
+        pytest.approx((18.40625, 26.1875)),
+    ]
     assert respond(data, G99).events == ()
 
 
@@ -418,7 +785,9 @@ def test_relays_trip_and_keep_off():
 def test_droop_limits_sides_and_arrays():
     f = np.linspace(57.0, 63.0, 61)
     p = droop_power(f, III, 0.3)
-    assert p.tolist() == [droop_power(x, III, 0.3) for x in f] and isinstance(droop_power(60.0, III), float)
+    assert p.tolist() == [droop_power(x, III, 0.3) for x in f] and isinstance(
+        droop_power(60.0, III), float
+    )
     assert p.max() == 1.0 and p.min() == -0.7 + 0.036 / 3 and (np.diff(p) <= 1e-15).all()
     assert droop_power([60.036, 59.964], III, 0.3).tolist() == pytest.approx([0.3, 0.3])
     assert droop_power([57.0, 63.0], III, 0.5, low_pu=0.0).tolist() == [1.0, 0.0]
@@ -426,42 +795,80 @@ def test_droop_limits_sides_and_arrays():
     assert droop_power(57.0, III, -0.5, high_pu=0.2) == 0.2
     # one pu for the droop, beyond the deadband
     assert droop_power(60.0 + 0.036 + 3.0, III, 1.0) == pytest.approx(0.0)
-    assert droop_power([50.2, 50.2 + 2.5, 49.8 - 1.25], A).tolist() == pytest.approx([0.0, -1.0, 0.5])
+    assert droop_power([50.2, 50.2 + 2.5, 49.8 - 1.25], A).tolist() == pytest.approx(
+        [0.0, -1.0, 0.5]
+    )
     # Great Britain: 10 per cent above 50.4 Hz, and nothing below
-    assert droop_power([50.4, 50.9, 49.0, 47.5], G99, 0.5).tolist() == pytest.approx([0.5, 0.4, 0.5, 0.5])
+    assert droop_power([50.4, 50.9, 49.0, 47.5], G99, 0.5).tolist() == pytest.approx(
+        [0.5, 0.4, 0.5, 0.5]
+    )
 
 
 def test_rocof_on_a_ramp_a_step_and_a_sine():
-    t = np.sort(np.r_[np.arange(0.0, 10.0, 0.05), np.random.default_rng(1).uniform(0, 10, 40)])  # uneven
+    t = np.sort(
+        np.r_[np.arange(0.0, 10.0, 0.05), np.random.default_rng(1).uniform(0, 10, 40)]
+    )  # uneven
     ramp = rocof(trace(t, 1.0, 60.0 - 0.7 * t), 0.5)
-    assert ramp.to_numpy() == pytest.approx(-0.7) and ramp.index[0] == t[t >= 0.5][0] and ramp.name == "rocof_hz_per_s"
-    step = rocof(steps((0, 1.0, 60.0), (1.0, 1.0, 59.8), (1.2, 1.0, 59.8), (3, 1.0, 59.8), end=4), 0.5)
+    assert (
+        ramp.to_numpy() == pytest.approx(-0.7)
+        and ramp.index[0] == t[t >= 0.5][0]
+        and ramp.name == "rocof_hz_per_s"
+    )
+    step = rocof(
+        steps((0, 1.0, 60.0), (1.0, 1.0, 59.8), (1.2, 1.0, 59.8), (3, 1.0, 59.8), end=4), 0.5
+    )
     assert step.loc[1.2] == pytest.approx(-0.4) and step.iloc[-1] == 0.0
     w, window = 2 * math.pi * 0.3, 0.4
     t = np.arange(0.0, 10.0, 0.001)
     sine = rocof(trace(t, 1.0, 60.0 + 0.5 * np.sin(w * t)), window)
-    damped = 0.5 * w * np.sin(w * window / 2) / (w * window / 2)  # a window averages: less, and half a window late
-    assert sine.to_numpy() == pytest.approx(damped * np.cos(w * (sine.index - window / 2)), abs=1e-6)
+    damped = (
+        0.5 * w * np.sin(w * window / 2) / (w * window / 2)
+    )  # a window averages: less, and half a window late
+    assert sine.to_numpy() == pytest.approx(
+        damped * np.cos(w * (sine.index - window / 2)), abs=1e-6
+    )
     assert len(rocof(trace([0.0, 1.0]), 1.0)) == 1
 
 
 def test_rocof_relay_with_delay():
     t = np.arange(0.0, 6.0, 0.01)
-    data = trace(t, 1.0, 60.0 - np.clip(2.0 * (t - 1.0), 0.0, 2.0) + np.clip(2.0 * (t - 4.0), 0.0, 0.2))
-    start, end = 1.0 + 0.5 * 0.2, 2.0 + 0.5 * 0.2  # a window of 0.2 s reads 1 Hz/s when half of it is on a slope of 2
+    data = trace(
+        t, 1.0, 60.0 - np.clip(2.0 * (t - 1.0), 0.0, 2.0) + np.clip(2.0 * (t - 4.0), 0.0, 0.2)
+    )
+    start, end = (
+        1.0 + 0.5 * 0.2,
+        2.0 + 0.5 * 0.2,
+    )  # a window of 0.2 s reads 1 Hz/s when half of it is on a slope of 2
     relay = RocofRelay(limit_hz_per_s=1.0, window_s=0.2)
-    assert relay.pickups_s(data)[0] == pytest.approx((start, end), abs=1e-6) and len(relay.pickups_s(data)) == 1
+    assert (
+        relay.pickups_s(data)[0] == pytest.approx((start, end), abs=1e-6)
+        and len(relay.pickups_s(data)) == 1
+    )
     assert relay.trips_s(data) == pytest.approx([start])
     assert replace(relay, delay_s=0.9).trips_s(data) == pytest.approx([start + 0.9])
     assert replace(relay, delay_s=1.0001).trips_s(data) == []
-    assert replace(relay, limit_hz_per_s=0.9).trips_s(data) == pytest.approx([1.09, 4.09])  # the second slope reads up to 1 Hz/s
-    assert RocofRelay(limit_hz_per_s=0.7, window_s=0.5).pickups_s(trace([0.0, 1.0, 2.0], 1.0, [60.0, 61.0, 62.0])) == [(0.5, 2.0)]
-    assert RocofRelay(limit_hz_per_s=0.7, window_s=0.5).trips_s(trace([0.0, 1.0, 2.0], 1.0, [60.0, 60.7, 61.4])) == []  # on the limit
+    assert replace(relay, limit_hz_per_s=0.9).trips_s(data) == pytest.approx(
+        [1.09, 4.09]
+    )  # the second slope reads up to 1 Hz/s
+    assert RocofRelay(limit_hz_per_s=0.7, window_s=0.5).pickups_s(
+        trace([0.0, 1.0, 2.0], 1.0, [60.0, 61.0, 62.0])
+    ) == [(0.5, 2.0)]
+    assert (
+        RocofRelay(limit_hz_per_s=0.7, window_s=0.5).trips_s(
+            trace([0.0, 1.0, 2.0], 1.0, [60.0, 60.7, 61.4])
+        )
+        == []
+    )  # on the limit
 
 
 def test_phase_jump():
-    assert phase_jump_hz(20.0, 0.04) == pytest.approx(1.3888889) and phase_jump_hz(-6.0, 0.02) == pytest.approx(-0.8333333)
-    assert phase_jump_hz([10.0, 20.0], 0.1).tolist() == [phase_jump_hz(10.0, 0.1), phase_jump_hz(20.0, 0.1)]
+    assert phase_jump_hz(20.0, 0.04) == pytest.approx(1.3888889) and phase_jump_hz(
+        -6.0, 0.02
+    ) == pytest.approx(-0.8333333)
+    assert phase_jump_hz([10.0, 20.0], 0.1).tolist() == [
+        phase_jump_hz(10.0, 0.1),
+        phase_jump_hz(20.0, 0.1),
+    ]
     assert phase_jump_hz(36.0, [0.1, 1.0]).tolist() == pytest.approx([1.0, 0.1])
 
 
@@ -479,7 +886,10 @@ def balance(load, p_kw, q_kvar):
 
     def missing(x):
         v, w = x[0] * v0, 2 * math.pi * x[1]
-        return [v**2 / r / 1000 - p_kw, v**2 * (1 / (w * inductance) - w * capacitance) / 1000 - q_kvar]
+        return [
+            v**2 / r / 1000 - p_kw,
+            v**2 * (1 / (w * inductance) - w * capacitance) / 1000 - q_kvar,
+        ]
 
     return fsolve(missing, [1.0, load.resonance_hz], xtol=1e-12)
 
@@ -496,7 +906,9 @@ def test_island_arrays_and_signs():
     assert many.v_pu.tolist() == [island(LOAD, p, q).v_pu for p, q in ((8.0, 0.5), (12.0, -0.5))]
     assert many.f_hz.tolist() == [island(LOAD, p, q).f_hz for p, q in ((8.0, 0.5), (12.0, -0.5))]
     assert many.f_hz[0] < LOAD.resonance_hz < many.f_hz[1]  # a coil needs the var that are injected
-    assert LOAD.q_drawn_kvar(1.0, [58.0, 60.1, 62.0]).tolist() == pytest.approx([10 * 1.8 * (60.1 / 58 - 58 / 60.1), 0.0, 10 * 1.8 * (60.1 / 62 - 62 / 60.1)])
+    assert LOAD.q_drawn_kvar(1.0, [58.0, 60.1, 62.0]).tolist() == pytest.approx(
+        [10 * 1.8 * (60.1 / 58 - 58 / 60.1), 0.0, 10 * 1.8 * (60.1 / 62 - 62 / 60.1)]
+    )
 
 
 def test_non_detection_zone_of_ye():
@@ -505,11 +917,17 @@ def test_non_detection_zone_of_ye():
     assert (zone.dq_low, zone.dq_high) == pytest.approx((-0.0594, 0.0411), abs=6e-5)
     # its four corners by the island itself: what the load draws at 1 pu and 60 Hz beyond the inverter's 1 kW at unity power factor
     for v, dp in ((1.10, zone.dp_low), (0.88, zone.dp_high)):
-        assert island(RlcLoad(p_kw=1 + dp, quality=1.0, resonance_hz=60.0), 1.0).v_pu == pytest.approx(v)
+        assert island(
+            RlcLoad(p_kw=1 + dp, quality=1.0, resonance_hz=60.0), 1.0
+        ).v_pu == pytest.approx(v)
     for f, dq in ((59.3, zone.dq_low), (60.5, zone.dq_high)):
-        load = RlcLoad(p_kw=1.0, quality=2.5, resonance_hz=f)  # at unity power factor an island goes to its resonance
+        load = RlcLoad(
+            p_kw=1.0, quality=2.5, resonance_hz=f
+        )  # at unity power factor an island goes to its resonance
         assert island(load, 1.0).f_hz == pytest.approx(f)
-        exact = load.q_drawn_kvar(1.0, 60.0)  # Ye keeps the capacitor's share at f0; the difference is of second order
+        exact = load.q_drawn_kvar(
+            1.0, 60.0
+        )  # Ye keeps the capacitor's share at f0; the difference is of second order
         assert dq == pytest.approx(exact, abs=0.002) and dq * exact > 0
 
 
@@ -517,16 +935,30 @@ def test_drift_rests_at_its_fixed_point():
     assert drift_frequency(LOAD, 0.0) == pytest.approx(LOAD.resonance_hz)
     for angle in (-0.3, 0.02, 0.4):
         f = drift_frequency(LOAD, angle)
-        assert LOAD.quality * (f / LOAD.resonance_hz - LOAD.resonance_hz / f) == pytest.approx(math.tan(angle))
-    assert drift_frequency(LOAD, [0.1, 0.2]).tolist() == [drift_frequency(LOAD, 0.1), drift_frequency(LOAD, 0.2)]
+        assert LOAD.quality * (f / LOAD.resonance_hz - LOAD.resonance_hz / f) == pytest.approx(
+            math.tan(angle)
+        )
+    assert drift_frequency(LOAD, [0.1, 0.2]).tolist() == [
+        drift_frequency(LOAD, 0.1),
+        drift_frequency(LOAD, 0.2),
+    ]
     path = drift(LOAD, f0_hz=60.0, chop=0.04, t_end_s=1.0)
     assert path.f_hz.iloc[-1] == pytest.approx(drift_frequency(LOAD, math.pi / 2 * 0.04), abs=1e-9)
     assert path.f_hz.iloc[0] == 60.0 and path.index[0] == 0.0 and path.index.name == "t_s"
-    assert np.diff(path.index) == pytest.approx(1 / path.f_hz.iloc[1:]) and 1.0 <= path.index[-1] < 1.02
+    assert (
+        np.diff(path.index) == pytest.approx(1 / path.f_hz.iloc[1:])
+        and 1.0 <= path.index[-1] < 1.02
+    )
     rise = (path.f_hz.iloc[-1] - path.f_hz) / (path.f_hz.iloc[-1] - 60.0)
-    assert rise.iloc[4] == pytest.approx(math.exp(-math.pi * 4 / LOAD.quality), rel=0.1)  # e-fold after Q/pi cycles
-    with_feedback = drift(LOAD, f0_hz=60.0, chop=0.02, feedback_per_hz=0.01, t_end_s=5.0).f_hz.iloc[-1]
-    assert with_feedback == pytest.approx(drift_frequency(LOAD, math.pi / 2 * (0.02 + 0.01 * (with_feedback - 60.0))), abs=1e-9)
+    assert rise.iloc[4] == pytest.approx(
+        math.exp(-math.pi * 4 / LOAD.quality), rel=0.1
+    )  # e-fold after Q/pi cycles
+    with_feedback = drift(LOAD, f0_hz=60.0, chop=0.02, feedback_per_hz=0.01, t_end_s=5.0).f_hz.iloc[
+        -1
+    ]
+    assert with_feedback == pytest.approx(
+        drift_frequency(LOAD, math.pi / 2 * (0.02 + 0.01 * (with_feedback - 60.0))), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("quality, f0_hz", [(1.0, 60.0), (2.5, 60.0), (1.0, 50.0)])
@@ -534,10 +966,17 @@ def test_feedback_below_the_threshold_rests_and_above_runs_away(quality, f0_hz):
     k = smallest_feedback(quality, f0_hz)
     assert k == pytest.approx(4 * quality / (math.pi * f0_hz))
     load = RlcLoad(p_kw=10.0, quality=quality, resonance_hz=f0_hz)
-    last = [drift(load, f0_hz=f0_hz, chop=0.001, feedback_per_hz=factor * k, t_end_s=30.0).f_hz.iloc[-1] for factor in (0.9, 1.1)]
+    last = [
+        drift(load, f0_hz=f0_hz, chop=0.001, feedback_per_hz=factor * k, t_end_s=30.0).f_hz.iloc[-1]
+        for factor in (0.9, 1.1)
+    ]
     assert abs(last[0] - f0_hz) < 0.6
-    assert last[1] == pytest.approx(drift_frequency(load, math.pi / 4), rel=1e-6)  # the chopping's own limit
-    down = drift(load, f0_hz=f0_hz, chop=-0.001, feedback_per_hz=1.1 * k, t_end_s=30.0).f_hz.iloc[-1]
+    assert last[1] == pytest.approx(
+        drift_frequency(load, math.pi / 4), rel=1e-6
+    )  # the chopping's own limit
+    down = drift(load, f0_hz=f0_hz, chop=-0.001, feedback_per_hz=1.1 * k, t_end_s=30.0).f_hz.iloc[
+        -1
+    ]
     assert down == pytest.approx(drift_frequency(load, -math.pi / 4), rel=1e-6)
 
 
@@ -553,101 +992,175 @@ def without(rules, quantity, mode):
 
 
 def restaged(name, **changes):
-    return replace(III, stages=tuple(replace(s, **changes) if s.name == name else s for s in III.stages))
+    return replace(
+        III, stages=tuple(replace(s, **changes) if s.name == name else s for s in III.stages)
+    )
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: settings("ieee1547", "III"), "there is no grid code 'ieee1547'; known are en50549_1, g99, ieee1547_2018"),
-    (lambda: settings("ieee1547_2018", "IV"), "ieee1547_2018 has no category 'IV'; it has I, II, III"),
-    (lambda: replace(STAGE, side="above"), "quantity is 'v' and side 'above'"),
-    (lambda: replace(STAGE, quantity="p"), "quantity is 'p' and side 'over'"),
-    (lambda: replace(STAGE, limit=0.0), "limit is 0; it must be above 0"),
-    (lambda: replace(STAGE, clear_s=0.0), "clear_s is 0 s; it must be above 0 s"),
-    (lambda: Region(**FLAT | {"quantity": "x"}), "quantity is 'x'; it must be v or f"),
-    (lambda: Region(**FLAT | {"low": -0.1}), "low is -0.1 pu; it must be at least 0"),
-    (lambda: Region(**FLAT | {"high": 0.5}), "high is 0.5 pu; it must be above 0.5"),
-    (lambda: Region(**FLAT | {"mode": "outside"}), "mode is 'outside'; it must be one of continuous, mandatory"),
-    (lambda: Region(**FLAT | {"ride_s": -1.0}), "ride_s is -1 s; it must be at least 0"),
-    (lambda: Region(**FLAT | {"ride_s": math.inf}), "ride_s is infinite"),
-    (lambda: Region(**FLAT, slope_s_per_pu=-1.0), "slope_s_per_pu is -1 s/pu; it must be at least 0"),
-    (lambda: replace(III.enter, v_high_pu=0.9), "v_high_pu is 0.9 pu; it must be above 0.917"),
-    (lambda: replace(III.enter, f_high_hz=59.5), "f_high_hz is 59.5 Hz; it must be above 59.5"),
-    (lambda: replace(III.enter, v_low_pu=0.0), "v_low_pu is 0 pu"),
-    (lambda: replace(III.enter, f_low_hz=0.0), "f_low_hz is 0 Hz"),
-    (lambda: replace(III.enter, delay_s=-1.0), "delay_s is -1 s"),
-    (lambda: replace(III.enter, ramp_s=-1.0), "ramp_s is -1 s"),
-    (lambda: III.enter.may_enter(-1.0, 60.0), "v_pu is -1 pu"),
-    (lambda: III.enter.may_enter(1.0, NAN), "f_hz contains NaN"),
-    (lambda: III.enter.limit_pu(-1.0), "t_s is -1 s"),
-    (lambda: Droop(deadband_hz=-0.1, droop_pu=0.05, olrt_s=5.0), "deadband_hz is -0.1 Hz"),
-    (lambda: Droop(deadband_hz=0.1, droop_pu=0.0, olrt_s=5.0), "droop_pu is 0"),
-    (lambda: Droop(deadband_hz=0.1, droop_pu=0.05, olrt_s=0.0), "olrt_s is 0 s"),
-    (lambda: replace(III, f0_hz=0.0), "f0_hz is 0 Hz"),
-    (lambda: replace(III, island_s=0.0), "island_s is 0 s"),
-    (lambda: replace(III, regions=()), "ieee1547_2018 III has 0 continuous regions for v; it must have one"),
-    (lambda: replace(III, regions=without(III, "f", "continuous")), "III has 0 continuous regions for f"),
-    (lambda: replace(III, regions=III.regions + (replace(III.regions[1], low=2.0, high=3.0),)), "III has 2 continuous regions for v"),
-    (lambda: replace(III, regions=without(III, "v", "mandatory")), "a region for v ends at 0.5 and the next begins at 0.88; they must meet"),
-    (lambda: replace(I, regions=I.regions + (Region(**FLAT | {"low": 0.4, "high": 0.6}),)), "a region for v ends at 0.6 and the next begins at 0.5"),
-    (lambda: restaged("OV2", clear_s=14.0), "stages OV1 (1.1, 13 s) and OV2 (1.2, 14 s) do not go together; the one further out must be the faster one"),
-    (lambda: restaged("UV2", clear_s=21.0), "stages UV1 (0.88, 21 s) and UV2 (0.5, 21 s) do not go together"),
-    (lambda: restaged("UF2", limit=58.5), "stages UF1 (58.5, 300 s) and UF2 (58.5, 0.16 s) do not go together"),
-    (lambda: restaged("OF2", limit=61.2), "stages OF2 (61.2, 0.16 s) and OF1 (61.2, 300 s) do not go together"),
-    (lambda: clearing_time(III, "p", 1.0), "quantity is 'p'; it must be v or f"),
-    (lambda: clearing_time(III, "v", NAN), "v_pu contains NaN"),
-    (lambda: clearing_time(III, "v", -1.0), "v_pu is -1 pu"),
-    (lambda: duty(III, "p", 1.0), "quantity is 'p'; it must be v or f"),
-    (lambda: duty(III, "f", NAN), "f_hz contains NaN"),
-    (lambda: excursions(GOOD, "p", "over", 1.0), "quantity is 'p'"),
-    (lambda: excursions(GOOD, "v", "above", 1.0), "side is 'above'; it must be over or under"),
-    (lambda: excursions(GOOD, "v", "over", NAN), "limit contains NaN"),
-    (lambda: respond([1.0], III), "trace is a list; it must be a DataFrame with the index t_s and the columns v_pu and f_hz"),
-    (lambda: respond(GOOD[["v_pu"]], III), "trace has no column f_hz; it needs v_pu and f_hz"),
-    (lambda: verdict(GOOD[[]], III), "trace has no column v_pu, f_hz"),
-    (lambda: respond(GOOD.iloc[:1], III), "trace has one sample; a trace needs two or more"),
-    (lambda: respond(GOOD.iloc[:0], III), "the index of trace is empty"),
-    (lambda: respond(trace([0.0, 1.0, 1.0]), III), "time in trace goes from 1 s to 1 s; it must rise"),
-    (lambda: verdict(trace([0.0, 2.0, 1.5]), III), "time in trace goes from 2 s to 1.5 s; it must rise"),
-    (lambda: respond(trace([0.0, NAN]), III), "the index of trace contains NaN"),
-    (lambda: respond(trace([0.0, 1.0], [1.0, NAN]), III), "column v_pu of trace contains NaN"),
-    (lambda: rocof(trace([0.0, 1.0], 1.0, [60.0, NAN]), 0.5), "column f_hz of trace contains NaN"),
-    (lambda: respond(trace([0.0, 1.0], -1.0), III), "column v_pu of trace is -1 pu; it must be at least 0"),
-    (lambda: rocof(GOOD, 0.0), "window_s is 0 s"),
-    (lambda: rocof(GOOD, 1.5), "window_s is 1.5 s, longer than the whole trace of 1 s"),
-    (lambda: RocofRelay(limit_hz_per_s=0.0, window_s=0.1), "limit_hz_per_s is 0 Hz/s"),
-    (lambda: RocofRelay(limit_hz_per_s=1.0, window_s=0.0), "window_s is 0 s"),
-    (lambda: RocofRelay(limit_hz_per_s=1.0, window_s=0.1, delay_s=-0.1), "delay_s is -0.1 s"),
-    (lambda: droop_power(0.0, III), "f_hz is 0 Hz"),
-    (lambda: droop_power(60.0, III, 1.1), "p_before_pu is 1.1; it must be at most 1"),
-    (lambda: droop_power(60.0, III, -1.1), "p_before_pu is -1.1; it must be at least -1"),
-    (lambda: droop_power(60.0, III, low_pu=0.5, high_pu=0.2), "low_pu is 0.5; it must be at most 0.2"),
-    (lambda: must_ride_rocof(III, NAN), "rocof_hz_per_s contains NaN"),
-    (lambda: must_ride_rocof(replace(III, rocof_hz_per_s=None), 1.0), "ieee1547_2018 III names no rate of change"),
-    (lambda: phase_jump_hz(20.0, 0.0), "window_s is 0 s"),
-    (lambda: phase_jump_hz(NAN, 0.1), "jump_deg contains NaN"),
-    (lambda: replace(LOAD, p_kw=0.0), "p_kw is 0 kW"),
-    (lambda: replace(LOAD, quality=0.0), "quality is 0"),
-    (lambda: replace(LOAD, resonance_hz=0.0), "resonance_hz is 0 Hz"),
-    (lambda: LOAD.q_drawn_kvar(-1.0, 60.0), "v_pu is -1 pu"),
-    (lambda: LOAD.q_drawn_kvar(1.0, 0.0), "f_hz is 0 Hz"),
-    (lambda: island(LOAD, 0.0), "p_kw is 0 kW"),
-    (lambda: island(LOAD, 1.0, NAN), "q_kvar contains NaN"),
-    (lambda: non_detection(0.0, 1.1, 59.0, 61.0, quality=1.0, f0_hz=60.0), "v_low_pu is 0 pu"),
-    (lambda: non_detection(0.9, 0.9, 59.0, 61.0, quality=1.0, f0_hz=60.0), "v_high_pu is 0.9 pu"),
-    (lambda: non_detection(0.9, 1.1, 0.0, 61.0, quality=1.0, f0_hz=60.0), "f_low_hz is 0 Hz"),
-    (lambda: non_detection(0.9, 1.1, 59.0, 58.0, quality=1.0, f0_hz=60.0), "f_high_hz is 58 Hz"),
-    (lambda: non_detection(0.9, 1.1, 59.0, 61.0, quality=0.0, f0_hz=60.0), "quality is 0"),
-    (lambda: non_detection(0.9, 1.1, 59.0, 61.0, quality=1.0, f0_hz=0.0), "f0_hz is 0 Hz"),
-    (lambda: drift_frequency(LOAD, math.pi / 2), "angle_rad is 1.5708 rad"),
-    (lambda: drift_frequency(LOAD, -math.pi / 2), "angle_rad is -1.5708 rad"),
-    (lambda: smallest_feedback(0.0, 60.0), "quality is 0"),
-    (lambda: smallest_feedback(1.0, 0.0), "f0_hz is 0 Hz"),
-    (lambda: drift(LOAD, f0_hz=0.0), "f0_hz is 0 Hz"),
-    (lambda: drift(LOAD, f0_hz=60.0, chop=0.6), "chop is 0.6; it must be at most 0.5"),
-    (lambda: drift(LOAD, f0_hz=60.0, chop=-0.6), "chop is -0.6; it must be at least -0.5"),
-    (lambda: drift(LOAD, f0_hz=60.0, feedback_per_hz=-0.1), "feedback_per_hz is -0.1 1/Hz"),
-    (lambda: drift(LOAD, f0_hz=60.0, t_end_s=0.0), "t_end_s is 0 s"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (
+            lambda: settings("ieee1547", "III"),
+            "there is no grid code 'ieee1547'; known are en50549_1, g99, ieee1547_2018",
+        ),
+        (
+            lambda: settings("ieee1547_2018", "IV"),
+            "ieee1547_2018 has no category 'IV'; it has I, II, III",
+        ),
+        (lambda: replace(STAGE, side="above"), "quantity is 'v' and side 'above'"),
+        (lambda: replace(STAGE, quantity="p"), "quantity is 'p' and side 'over'"),
+        (lambda: replace(STAGE, limit=0.0), "limit is 0; it must be above 0"),
+        (lambda: replace(STAGE, clear_s=0.0), "clear_s is 0 s; it must be above 0 s"),
+        (lambda: Region(**FLAT | {"quantity": "x"}), "quantity is 'x'; it must be v or f"),
+        (lambda: Region(**FLAT | {"low": -0.1}), "low is -0.1 pu; it must be at least 0"),
+        (lambda: Region(**FLAT | {"high": 0.5}), "high is 0.5 pu; it must be above 0.5"),
+        (
+            lambda: Region(**FLAT | {"mode": "outside"}),
+            "mode is 'outside'; it must be one of continuous, mandatory",
+        ),
+        (lambda: Region(**FLAT | {"ride_s": -1.0}), "ride_s is -1 s; it must be at least 0"),
+        (lambda: Region(**FLAT | {"ride_s": math.inf}), "ride_s is infinite"),
+        (
+            lambda: Region(**FLAT, slope_s_per_pu=-1.0),
+            "slope_s_per_pu is -1 s/pu; it must be at least 0",
+        ),
+        (lambda: replace(III.enter, v_high_pu=0.9), "v_high_pu is 0.9 pu; it must be above 0.917"),
+        (lambda: replace(III.enter, f_high_hz=59.5), "f_high_hz is 59.5 Hz; it must be above 59.5"),
+        (lambda: replace(III.enter, v_low_pu=0.0), "v_low_pu is 0 pu"),
+        (lambda: replace(III.enter, f_low_hz=0.0), "f_low_hz is 0 Hz"),
+        (lambda: replace(III.enter, delay_s=-1.0), "delay_s is -1 s"),
+        (lambda: replace(III.enter, ramp_s=-1.0), "ramp_s is -1 s"),
+        (lambda: III.enter.may_enter(-1.0, 60.0), "v_pu is -1 pu"),
+        (lambda: III.enter.may_enter(1.0, NAN), "f_hz contains NaN"),
+        (lambda: III.enter.limit_pu(-1.0), "t_s is -1 s"),
+        (lambda: Droop(deadband_hz=-0.1, droop_pu=0.05, olrt_s=5.0), "deadband_hz is -0.1 Hz"),
+        (lambda: Droop(deadband_hz=0.1, droop_pu=0.0, olrt_s=5.0), "droop_pu is 0"),
+        (lambda: Droop(deadband_hz=0.1, droop_pu=0.05, olrt_s=0.0), "olrt_s is 0 s"),
+        (lambda: replace(III, f0_hz=0.0), "f0_hz is 0 Hz"),
+        (lambda: replace(III, island_s=0.0), "island_s is 0 s"),
+        (
+            lambda: replace(III, regions=()),
+            "ieee1547_2018 III has 0 continuous regions for v; it must have one",
+        ),
+        (
+            lambda: replace(III, regions=without(III, "f", "continuous")),
+            "III has 0 continuous regions for f",
+        ),
+        (
+            lambda: replace(
+                III, regions=III.regions + (replace(III.regions[1], low=2.0, high=3.0),)
+            ),
+            "III has 2 continuous regions for v",
+        ),
+        (
+            lambda: replace(III, regions=without(III, "v", "mandatory")),
+            "a region for v ends at 0.5 and the next begins at 0.88; they must meet",
+        ),
+        (
+            lambda: replace(I, regions=I.regions + (Region(**FLAT | {"low": 0.4, "high": 0.6}),)),
+            "a region for v ends at 0.6 and the next begins at 0.5",
+        ),
+        (
+            lambda: restaged("OV2", clear_s=14.0),
+            "stages OV1 (1.1, 13 s) and OV2 (1.2, 14 s) do not go together; the one further out must be the faster one",
+        ),
+        (
+            lambda: restaged("UV2", clear_s=21.0),
+            "stages UV1 (0.88, 21 s) and UV2 (0.5, 21 s) do not go together",
+        ),
+        (
+            lambda: restaged("UF2", limit=58.5),
+            "stages UF1 (58.5, 300 s) and UF2 (58.5, 0.16 s) do not go together",
+        ),
+        (
+            lambda: restaged("OF2", limit=61.2),
+            "stages OF2 (61.2, 0.16 s) and OF1 (61.2, 300 s) do not go together",
+        ),
+        (lambda: clearing_time(III, "p", 1.0), "quantity is 'p'; it must be v or f"),
+        (lambda: clearing_time(III, "v", NAN), "v_pu contains NaN"),
+        (lambda: clearing_time(III, "v", -1.0), "v_pu is -1 pu"),
+        (lambda: duty(III, "p", 1.0), "quantity is 'p'; it must be v or f"),
+        (lambda: duty(III, "f", NAN), "f_hz contains NaN"),
+        (lambda: excursions(GOOD, "p", "over", 1.0), "quantity is 'p'"),
+        (lambda: excursions(GOOD, "v", "above", 1.0), "side is 'above'; it must be over or under"),
+        (lambda: excursions(GOOD, "v", "over", NAN), "limit contains NaN"),
+        (
+            lambda: respond([1.0], III),
+            "trace is a list; it must be a DataFrame with the index t_s and the columns v_pu and f_hz",
+        ),
+        (lambda: respond(GOOD[["v_pu"]], III), "trace has no column f_hz; it needs v_pu and f_hz"),
+        (lambda: verdict(GOOD[[]], III), "trace has no column v_pu, f_hz"),
+        (lambda: respond(GOOD.iloc[:1], III), "trace has one sample; a trace needs two or more"),
+        (lambda: respond(GOOD.iloc[:0], III), "the index of trace is empty"),
+        (
+            lambda: respond(trace([0.0, 1.0, 1.0]), III),
+            "time in trace goes from 1 s to 1 s; it must rise",
+        ),
+        (
+            lambda: verdict(trace([0.0, 2.0, 1.5]), III),
+            "time in trace goes from 2 s to 1.5 s; it must rise",
+        ),
+        (lambda: respond(trace([0.0, NAN]), III), "the index of trace contains NaN"),
+        (lambda: respond(trace([0.0, 1.0], [1.0, NAN]), III), "column v_pu of trace contains NaN"),
+        (
+            lambda: rocof(trace([0.0, 1.0], 1.0, [60.0, NAN]), 0.5),
+            "column f_hz of trace contains NaN",
+        ),
+        (
+            lambda: respond(trace([0.0, 1.0], -1.0), III),
+            "column v_pu of trace is -1 pu; it must be at least 0",
+        ),
+        (lambda: rocof(GOOD, 0.0), "window_s is 0 s"),
+        (lambda: rocof(GOOD, 1.5), "window_s is 1.5 s, longer than the whole trace of 1 s"),
+        (lambda: RocofRelay(limit_hz_per_s=0.0, window_s=0.1), "limit_hz_per_s is 0 Hz/s"),
+        (lambda: RocofRelay(limit_hz_per_s=1.0, window_s=0.0), "window_s is 0 s"),
+        (lambda: RocofRelay(limit_hz_per_s=1.0, window_s=0.1, delay_s=-0.1), "delay_s is -0.1 s"),
+        (lambda: droop_power(0.0, III), "f_hz is 0 Hz"),
+        (lambda: droop_power(60.0, III, 1.1), "p_before_pu is 1.1; it must be at most 1"),
+        (lambda: droop_power(60.0, III, -1.1), "p_before_pu is -1.1; it must be at least -1"),
+        (
+            lambda: droop_power(60.0, III, low_pu=0.5, high_pu=0.2),
+            "low_pu is 0.5; it must be at most 0.2",
+        ),
+        (lambda: must_ride_rocof(III, NAN), "rocof_hz_per_s contains NaN"),
+        (
+            lambda: must_ride_rocof(replace(III, rocof_hz_per_s=None), 1.0),
+            "ieee1547_2018 III names no rate of change",
+        ),
+        (lambda: phase_jump_hz(20.0, 0.0), "window_s is 0 s"),
+        (lambda: phase_jump_hz(NAN, 0.1), "jump_deg contains NaN"),
+        (lambda: replace(LOAD, p_kw=0.0), "p_kw is 0 kW"),
+        (lambda: replace(LOAD, quality=0.0), "quality is 0"),
+        (lambda: replace(LOAD, resonance_hz=0.0), "resonance_hz is 0 Hz"),
+        (lambda: LOAD.q_drawn_kvar(-1.0, 60.0), "v_pu is -1 pu"),
+        (lambda: LOAD.q_drawn_kvar(1.0, 0.0), "f_hz is 0 Hz"),
+        (lambda: island(LOAD, 0.0), "p_kw is 0 kW"),
+        (lambda: island(LOAD, 1.0, NAN), "q_kvar contains NaN"),
+        (lambda: non_detection(0.0, 1.1, 59.0, 61.0, quality=1.0, f0_hz=60.0), "v_low_pu is 0 pu"),
+        (
+            lambda: non_detection(0.9, 0.9, 59.0, 61.0, quality=1.0, f0_hz=60.0),
+            "v_high_pu is 0.9 pu",
+        ),
+        (lambda: non_detection(0.9, 1.1, 0.0, 61.0, quality=1.0, f0_hz=60.0), "f_low_hz is 0 Hz"),
+        (
+            lambda: non_detection(0.9, 1.1, 59.0, 58.0, quality=1.0, f0_hz=60.0),
+            "f_high_hz is 58 Hz",
+        ),
+        (lambda: non_detection(0.9, 1.1, 59.0, 61.0, quality=0.0, f0_hz=60.0), "quality is 0"),
+        (lambda: non_detection(0.9, 1.1, 59.0, 61.0, quality=1.0, f0_hz=0.0), "f0_hz is 0 Hz"),
+        (lambda: drift_frequency(LOAD, math.pi / 2), "angle_rad is 1.5708 rad"),
+        (lambda: drift_frequency(LOAD, -math.pi / 2), "angle_rad is -1.5708 rad"),
+        (lambda: smallest_feedback(0.0, 60.0), "quality is 0"),
+        (lambda: smallest_feedback(1.0, 0.0), "f0_hz is 0 Hz"),
+        (lambda: drift(LOAD, f0_hz=0.0), "f0_hz is 0 Hz"),
+        (lambda: drift(LOAD, f0_hz=60.0, chop=0.6), "chop is 0.6; it must be at most 0.5"),
+        (lambda: drift(LOAD, f0_hz=60.0, chop=-0.6), "chop is -0.6; it must be at least -0.5"),
+        (lambda: drift(LOAD, f0_hz=60.0, feedback_per_hz=-0.1), "feedback_per_hz is -0.1 1/Hz"),
+        (lambda: drift(LOAD, f0_hz=60.0, t_end_s=0.0), "t_end_s is 0 s"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_bad_input(call, message):
     with pytest.raises(ValueError) as error:
         call()
@@ -655,7 +1168,14 @@ def test_bad_input(call, message):
 
 
 def test_a_trace_of_integers_and_further_columns_is_fine():
-    data = pd.DataFrame({"note": ["a", "b"], "v_pu": [1, 1], "f_hz": [60, 60]}, index=pd.Index([0, 5], name="t_s"))
+    data = pd.DataFrame(
+        {"note": ["a", "b"], "v_pu": [1, 1], "f_hz": [60, 60]}, index=pd.Index([0, 5], name="t_s")
+    )
     assert respond(data, III).modes["mode"].tolist() == ["continuous", "continuous"]
     assert verdict(data, III).duty == "must stay"
-    assert isinstance(EnterService(v_low_pu=0.9, v_high_pu=1.1, f_low_hz=59.0, f_high_hz=61.0, delay_s=0.0, ramp_s=0.0).limit_pu([0.0, 1.0]), np.ndarray)
+    assert isinstance(
+        EnterService(
+            v_low_pu=0.9, v_high_pu=1.1, f_low_hz=59.0, f_high_hz=61.0, delay_s=0.0, ramp_s=0.0
+        ).limit_pu([0.0, 1.0]),
+        np.ndarray,
+    )

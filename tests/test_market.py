@@ -19,13 +19,54 @@ from v2gbook import agc
 from v2gbook import market as module
 from v2gbook.arbitrage import net_present_value, regulation_revenue
 from v2gbook.market import (
-    Aggregation, CarService, Contract, Market, Project, Queue, Regulation, Reservoir, Score, anchors, availability_statement, bids_hold, building,
-    car_year, cars_needed, cash_flow, credit, double_counts, eligible, erlang_wait, high_5_of_10, internal_rate, largest_bid, market, markets, metering,
-    meter_value, mileage_ratio, over_offering, payback_years, performance, pollaczek_wait, precision_only, regression_baseline, reserve_needs, share_range,
-    simulate, split_value, statement, truthful_score, usable_share, waiting_cost,
+    Aggregation,
+    CarService,
+    Contract,
+    Market,
+    Project,
+    Queue,
+    Regulation,
+    Reservoir,
+    Score,
+    anchors,
+    availability_statement,
+    bids_hold,
+    building,
+    car_year,
+    cars_needed,
+    cash_flow,
+    credit,
+    double_counts,
+    eligible,
+    erlang_wait,
+    high_5_of_10,
+    internal_rate,
+    largest_bid,
+    market,
+    markets,
+    meter_value,
+    metering,
+    mileage_ratio,
+    over_offering,
+    payback_years,
+    performance,
+    pollaczek_wait,
+    precision_only,
+    regression_baseline,
+    reserve_needs,
+    share_range,
+    simulate,
+    split_value,
+    statement,
+    truthful_score,
+    usable_share,
+    waiting_cost,
 )
 
-CASES = {c["id"]: c for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]}
+CASES = {
+    c["id"]: c
+    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
+}
 RULES = Path(module.__file__).parent / "data" / "rules"
 few = settings(deadline=None, max_examples=25)
 
@@ -33,7 +74,10 @@ few = settings(deadline=None, max_examples=25)
 def case(key):
     """Inputs of a published case, and its expected values with the tolerance they were published with."""
     outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]}) for name, out in outputs.items()}
+    return CASES[key]["inputs"], {
+        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
+        for name, out in outputs.items()
+    }
 
 
 STEPS = np.arange(390)  # 65 minutes of 10 s
@@ -43,7 +87,7 @@ SQUARE = np.where(STEPS // 15 % 2 == 0, 1.0, -1.0)
 
 def late(signal, steps):
     """A signal that comes some samples late, at rest before."""
-    return np.r_[np.zeros(steps), signal][:len(signal)]
+    return np.r_[np.zeros(steps), signal][: len(signal)]
 
 
 def noise(seed, period_s=10.0):
@@ -61,7 +105,9 @@ def test_a01_perfect_shape_small_amplitude():
     inputs, expected = case("A01")
     assert inputs == {"signal": "sin(2 pi t/300 s), 10 s samples, 65 min", "response": "0.8*signal"}
     for rule in ("together", "correlation"):
-        assert parts(performance(SINE, 0.8 * SINE, lag_rule=rule)) == expected["corr_delay_prec_score"]
+        assert (
+            parts(performance(SINE, 0.8 * SINE, lag_rule=rule)) == expected["corr_delay_prec_score"]
+        )
 
 
 def test_a02_square_wave_ten_seconds_late():
@@ -77,30 +123,59 @@ def test_a02_square_wave_ten_seconds_late():
 def test_a04_credit_and_the_floor():
     inputs, expected = case("A04")
     prices = {"capability_per_mw_h": inputs["RMCCP"], "performance_per_mw_h": inputs["RMPCP"]}
-    assert credit(inputs["MW"], inputs["score"], inputs["mileage_ratio"], **prices) == expected["credit_usd"]
-    assert credit(inputs["MW"], 0.2, inputs["mileage_ratio"], **prices) == expected["credit_if_score_0_2"]
-    assert credit(1.0, market("pjm").settlement["score_floor"], 1.0, **prices) > 0, "exactly at the floor is paid"
+    assert (
+        credit(inputs["MW"], inputs["score"], inputs["mileage_ratio"], **prices)
+        == expected["credit_usd"]
+    )
+    assert (
+        credit(inputs["MW"], 0.2, inputs["mileage_ratio"], **prices)
+        == expected["credit_if_score_0_2"]
+    )
+    assert credit(1.0, market("pjm").settlement["score_floor"], 1.0, **prices) > 0, (
+        "exactly at the floor is paid"
+    )
 
 
 def test_a10_cars_for_a_hundred_kilowatt():
     inputs, expected = case("A10")
-    minimum = next(rule["value"] for rule in market("ferc_2222").rules if rule["field"] == "power_kw")
+    minimum = next(
+        rule["value"] for rule in market("ferc_2222").rules if rule["field"] == "power_kw"
+    )
     need = cars_needed(minimum, inputs["kW"], inputs["p"])
-    assert (need.present, need.cars, need.cars_by_mean) == (expected["need_present"], expected["N"], expected["N_mean_based"])
+    assert (need.present, need.cars, need.cars_by_mean) == (
+        expected["need_present"],
+        expected["N"],
+        expected["N_mean_based"],
+    )
 
 
 def test_a12_nordic_reserves_of_a_limited_battery():
     inputs, expected = case("A12")
     fleet, nordic = inputs["fleet"], market("nordic")
-    reservoir = Reservoir(out_mw=fleet["P_dis_MW"], in_mw=fleet["P_ch_MW"], give_mwh=fleet["E_up_MWh"], take_mwh=0.0)
+    reservoir = Reservoir(
+        out_mw=fleet["P_dis_MW"], in_mw=fleet["P_ch_MW"], give_mwh=fleet["E_up_MWh"], take_mwh=0.0
+    )
     assert largest_bid(reservoir, nordic.product("FCR-D up")) == expected["FCRD_up_MW"]
-    assert reserve_needs(nordic.product("FCR-D up"), 10.0).give_mwh == expected["E_for_10MW_FCRD_MWh"]
+    assert (
+        reserve_needs(nordic.product("FCR-D up"), 10.0).give_mwh == expected["E_for_10MW_FCRD_MWh"]
+    )
 
 
 def test_e09_kempton_and_tomic_inside_a_car_year():
     inputs, expected = case("E09")
-    year = car_year({}, Regulation(p_kw=inputs["P_kW"], plugged_h=inputs["t_plug_h"], capacity_per_kw_h=inputs["p_cap"], sell_per_kwh=inputs["p_el"],
-                                   buy_per_kwh=0.0, dispatch=inputs["R_dc"]), aggregator_share=0.0, metering_per_year=0.0)
+    year = car_year(
+        {},
+        Regulation(
+            p_kw=inputs["P_kW"],
+            plugged_h=inputs["t_plug_h"],
+            capacity_per_kw_h=inputs["p_cap"],
+            sell_per_kwh=inputs["p_el"],
+            buy_per_kwh=0.0,
+            dispatch=inputs["R_dc"],
+        ),
+        aggregator_share=0.0,
+        metering_per_year=0.0,
+    )
     assert year.amount["regulation, capacity"] == expected["capacity_usd"]
     assert year.amount["regulation, energy"] == expected["energy_usd"]
     assert year.left.iloc[-1] == expected["total_usd"]
@@ -109,14 +184,21 @@ def test_e09_kempton_and_tomic_inside_a_car_year():
 def test_e12_and_e13_are_the_anchors():
     table = anchors()
     inputs, expected = case("E12")
-    for key, name in (("thinkcity", "100 Th!nk City, regulation down"), ("rav4", "252 RAV4, regulation")):
+    for key, name in (
+        ("thinkcity", "100 Th!nk City, regulation down"),
+        ("rav4", "252 RAV4, regulation"),
+    ):
         assert table.cars[name] == inputs[key][0]
         assert [table.low[name], table.high[name]] == expected[f"{key}_usd"]
     inputs, expected = case("E13")
     paid = table.loc["first paid cars, PJM"]
     assert paid.low == paid.high == expected["usd_per_year"] and paid.cars == inputs["cars"]
     assert inputs["pool_kW"] / paid.cars == expected["kW_per_car"]
-    assert set(table.currency) <= {"USD", "EUR", "GBP"} and table.source.str.len().min() > 20 and (table.low <= table.high).all()
+    assert (
+        set(table.currency) <= {"USD", "EUR", "GBP"}
+        and table.source.str.len().min() > 20
+        and (table.low <= table.high).all()
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ two payments
@@ -131,39 +213,105 @@ def test_mileage_ratio_of_a_split_signal():
 
 
 def test_credit_of_arrays_is_credit_of_each():
-    mw, score, ratio = np.array([1.0, 2.0, 3.0]), np.array([0.9, 0.2, 0.25]), np.array([1.0, 3.0, 2.0])
-    together = credit(mw, score, ratio, capability_per_mw_h=11.0, performance_per_mw_h=np.array([1.0, 2.0, 4.0]))
-    each = [credit(*row, capability_per_mw_h=11.0, performance_per_mw_h=price) for *row, price in zip(mw, score, ratio, [1.0, 2.0, 4.0])]
-    assert list(together) == each == pytest.approx([0.9 * 12, 0.0, 0.75 * 19]) and isinstance(each[0], float)
-    assert credit(1.0, 0.3, 1.0, capability_per_mw_h=10.0, performance_per_mw_h=0.0, score_floor=0.4) == 0
+    mw, score, ratio = (
+        np.array([1.0, 2.0, 3.0]),
+        np.array([0.9, 0.2, 0.25]),
+        np.array([1.0, 3.0, 2.0]),
+    )
+    together = credit(
+        mw, score, ratio, capability_per_mw_h=11.0, performance_per_mw_h=np.array([1.0, 2.0, 4.0])
+    )
+    each = [
+        credit(*row, capability_per_mw_h=11.0, performance_per_mw_h=price)
+        for *row, price in zip(mw, score, ratio, [1.0, 2.0, 4.0])
+    ]
+    assert list(together) == each == pytest.approx([0.9 * 12, 0.0, 0.75 * 19]) and isinstance(
+        each[0], float
+    )
+    assert (
+        credit(1.0, 0.3, 1.0, capability_per_mw_h=10.0, performance_per_mw_h=0.0, score_floor=0.4)
+        == 0
+    )
 
 
 def test_a_statement_by_hand():
-    hours = pd.DataFrame({"offered_mw": [2.0, 1.0], "score": [0.8, 0.2], "mileage_ratio": [3.0, 2.0], "capability_per_mw_h": [10.0, 20.0],
-                          "performance_per_mw_h": [1.0, 5.0]}, index=[7, 8])
+    hours = pd.DataFrame(
+        {
+            "offered_mw": [2.0, 1.0],
+            "score": [0.8, 0.2],
+            "mileage_ratio": [3.0, 2.0],
+            "capability_per_mw_h": [10.0, 20.0],
+            "performance_per_mw_h": [1.0, 5.0],
+        },
+        index=[7, 8],
+    )
     table = statement(hours)
-    assert list(table.columns) == ["offered_mw", "score", "mileage_ratio", "capability", "performance", "clawback", "total"]
+    assert list(table.columns) == [
+        "offered_mw",
+        "score",
+        "mileage_ratio",
+        "capability",
+        "performance",
+        "clawback",
+        "total",
+    ]
     assert list(table.index) == [7, 8]
-    assert table.capability.tolist() == pytest.approx([16.0, 4.0]) and table.performance.tolist() == pytest.approx([4.8, 2.0])
-    assert table.clawback.tolist() == [0.0, -6.0] and table.total.tolist() == pytest.approx([20.8, 0.0])
-    assert table.total.tolist() == pytest.approx(credit(hours.offered_mw, hours.score, hours.mileage_ratio, capability_per_mw_h=hours.capability_per_mw_h,
-                                                        performance_per_mw_h=hours.performance_per_mw_h).tolist())
+    assert table.capability.tolist() == pytest.approx(
+        [16.0, 4.0]
+    ) and table.performance.tolist() == pytest.approx([4.8, 2.0])
+    assert table.clawback.tolist() == [0.0, -6.0] and table.total.tolist() == pytest.approx(
+        [20.8, 0.0]
+    )
+    assert table.total.tolist() == pytest.approx(
+        credit(
+            hours.offered_mw,
+            hours.score,
+            hours.mileage_ratio,
+            capability_per_mw_h=hours.capability_per_mw_h,
+            performance_per_mw_h=hours.performance_per_mw_h,
+        ).tolist()
+    )
     assert statement(hours, score_floor=0.1).total.tolist() == pytest.approx([20.8, 6.0])
 
 
 def test_missing_power_loses_its_price_and_a_penalty():
-    hours = pd.DataFrame({"offered_mw": [2.0, 2.0, 2.0], "available_mw": [3.0, 2.0, 1.5], "price_per_mw_h": [10.0, 10.0, 20.0]}, index=[1, 2, 3])
+    hours = pd.DataFrame(
+        {
+            "offered_mw": [2.0, 2.0, 2.0],
+            "available_mw": [3.0, 2.0, 1.5],
+            "price_per_mw_h": [10.0, 10.0, 20.0],
+        },
+        index=[1, 2, 3],
+    )
     table = availability_statement(hours, penalty=9.0)
-    assert table.capability.tolist() == [20.0, 20.0, 40.0] and table.clawback.tolist() == [0.0, 0.0, -100.0] and table.total.tolist() == [20.0, 20.0, -60.0]
-    assert availability_statement(hours, penalty=0.0).total.tolist() == [20.0, 20.0, 30.0] and list(table.index) == [1, 2, 3]
+    assert (
+        table.capability.tolist() == [20.0, 20.0, 40.0]
+        and table.clawback.tolist() == [0.0, 0.0, -100.0]
+        and table.total.tolist() == [20.0, 20.0, -60.0]
+    )
+    assert availability_statement(hours, penalty=0.0).total.tolist() == [20.0, 20.0, 30.0] and list(
+        table.index
+    ) == [1, 2, 3]
 
 
 def test_penalty_of_nine_is_the_rule_of_ninety_per_cent():
     """Cars are there or not, independently; with a penalty of 9 the best offer is the one that holds with 90 % (newsvendor)."""
     there, chance = np.arange(101), binom.pmf(np.arange(101), 100, 0.7)
     frame = {"available_mw": there, "price_per_mw_h": 1.0}
-    earns = [float(chance @ availability_statement(pd.DataFrame({"offered_mw": float(offer), **frame}), penalty=9.0).total) for offer in range(101)]
-    assert int(np.argmax(earns)) == max(k for k in range(101) if binom.sf(k - 1, 100, 0.7) >= 0.9) == 64
+    earns = [
+        float(
+            chance
+            @ availability_statement(
+                pd.DataFrame({"offered_mw": float(offer), **frame}), penalty=9.0
+            ).total
+        )
+        for offer in range(101)
+    ]
+    assert (
+        int(np.argmax(earns))
+        == max(k for k in range(101) if binom.sf(k - 1, 100, 0.7) >= 0.9)
+        == 64
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- the score
@@ -173,39 +321,54 @@ def by_loops(asked, delivered, lag_rule):
     """The same score, written again as the public codes write it: windows, lags, np.corrcoef."""
     rho, delta, error = [], [], []
     for start in range(0, len(asked) - 59, 30):
-        x, tried = asked[start:start + 30], []
+        x, tried = asked[start : start + 30], []
         for j in range(31):
-            y = delivered[start + j:start + j + 30]
+            y = delivered[start + j : start + j + 30]
             tried.append(0.0 if y.std() < 1e-9 else np.corrcoef(x, y)[0, 1])
         merit = [r + (1 - j / 30 if lag_rule == "together" else 0) for j, r in enumerate(tried)]
         best = int(np.argmax(np.round(merit, 12)))
         positive = tried[best] > 0
         rho.append(tried[best] if positive else 0.0)
         delta.append(abs(10 * best - 300) / 300 if positive else 0.0)
-        error.append(np.abs(delivered[start:start + 30] - x))
-    precision = max(0.0, 1 - np.mean(error) / np.abs(asked[:30 * len(rho)]).mean())
-    return [np.mean(rho), np.mean(delta), precision, (np.mean(rho) + np.mean(delta) + precision) / 3]
+        error.append(np.abs(delivered[start : start + 30] - x))
+    precision = max(0.0, 1 - np.mean(error) / np.abs(asked[: 30 * len(rho)]).mean())
+    return [
+        np.mean(rho),
+        np.mean(delta),
+        precision,
+        (np.mean(rho) + np.mean(delta) + precision) / 3,
+    ]
 
 
 @pytest.mark.parametrize("rule", ["together", "correlation"])
-@pytest.mark.parametrize("seed, steps, shake", [(1, 0, 0.0), (2, 1, 0.1), (3, 4, 0.3), (4, 9, 0.6), (5, 0, 3.0)])
+@pytest.mark.parametrize(
+    "seed, steps, shake", [(1, 0, 0.0), (2, 1, 0.1), (3, 4, 0.3), (4, 9, 0.6), (5, 0, 3.0)]
+)
 def test_score_against_plain_loops(rule, seed, steps, shake):
     signal = noise(seed)
-    response = late(signal, steps) + shake * np.random.default_rng(seed).standard_normal(len(signal))
-    assert parts(performance(signal, response, lag_rule=rule)) == pytest.approx(by_loops(signal, response, rule), abs=1e-9)
+    response = late(signal, steps) + shake * np.random.default_rng(seed).standard_normal(
+        len(signal)
+    )
+    assert parts(performance(signal, response, lag_rule=rule)) == pytest.approx(
+        by_loops(signal, response, rule), abs=1e-9
+    )
 
 
 def test_the_two_lag_rules_differ_where_a_later_lag_fits_better():
     """A period of 100 s, and a response whose second swing fits better than its first: who looks at correlation alone finds 100 s."""
     wave = np.sin(2 * np.pi * 10 * STEPS / 100)
     rough = np.random.default_rng(1).standard_normal(390) * 0.3
-    together, alone = (performance(wave, wave + rough, lag_rule=rule) for rule in ("together", "correlation"))
+    together, alone = (
+        performance(wave, wave + rough, lag_rule=rule) for rule in ("together", "correlation")
+    )
     assert together.lag_s < 5 and alone.lag_s > 50
     assert alone.correlation >= together.correlation and alone.delay < together.delay - 0.2
     assert together.total > alone.total and together.precision == alone.precision
     response = wave + 0.3 * np.random.default_rng(0).standard_normal(390)
-    whole = [np.corrcoef(wave[:360], response[j:360 + j])[0, 1] for j in range(31)]
-    assert np.argmax(whole) == 20 and truthful_score(wave, response) > 0.85, "a lag of 200 s would cost more than it gains"
+    whole = [np.corrcoef(wave[:360], response[j : 360 + j])[0, 1] for j in range(31)]
+    assert np.argmax(whole) == 20 and truthful_score(wave, response) > 0.85, (
+        "a lag of 200 s would cost more than it gains"
+    )
 
 
 def test_flat_signal_is_scored_by_slopes():
@@ -214,10 +377,14 @@ def test_flat_signal_is_scored_by_slopes():
     ramp = 0.5 + 0.01 * (STEPS - 100)  # 0.02 peaks of the signal a sample
     score = performance(flat, ramp)
     assert score.correlation == pytest.approx(0.98) and score.delay == 1 and score.lag_s == 0
-    assert performance(flat, 0.5 - 0.01 * (STEPS - 100)).correlation == pytest.approx(0.98), "the size of the difference counts"
+    assert performance(flat, 0.5 - 0.01 * (STEPS - 100)).correlation == pytest.approx(0.98), (
+        "the size of the difference counts"
+    )
     assert performance(flat, 0.5 + 0.9 * STEPS).correlation == 0, "not below zero"
     finer = np.repeat(ramp, 2)
-    assert performance(np.full(780, 0.5), finer, period_s=5.0).correlation == pytest.approx(0.98, abs=1e-3), "slopes are per 10 s whatever the sampling"
+    assert performance(np.full(780, 0.5), finer, period_s=5.0).correlation == pytest.approx(
+        0.98, abs=1e-3
+    ), "slopes are per 10 s whatever the sampling"
 
 
 def test_a_signal_is_flat_below_one_per_cent_of_its_peak():
@@ -228,14 +395,21 @@ def test_a_signal_is_flat_below_one_per_cent_of_its_peak():
         assert performance(signal, late(signal, 2) + (STEPS < 2) * signal).lag_s == lag
 
 
-@pytest.mark.parametrize("response", [np.zeros(390), np.full(390, 0.7), -SINE * 0 - 0.2], ids=["nothing", "high", "low"])
+@pytest.mark.parametrize(
+    "response", [np.zeros(390), np.full(390, 0.7), -SINE * 0 - 0.2], ids=["nothing", "high", "low"]
+)
 def test_constant_response_earns_no_shape_and_no_delay(response):
     for rule in ("together", "correlation"):
         score = performance(SINE, response, lag_rule=rule)
-        assert score.correlation == score.delay == 0 and score.total == pytest.approx(score.precision / 3)
+        assert score.correlation == score.delay == 0 and score.total == pytest.approx(
+            score.precision / 3
+        )
     trembling = performance(SINE, response + 1e-11 * noise(1))
     assert trembling.correlation == trembling.delay == 0, "rounding is no response"
-    assert performance(SINE, np.zeros(390)).total == pytest.approx(0, abs=1e-12) and truthful_score(SINE, response) == 0
+    assert (
+        performance(SINE, np.zeros(390)).total == pytest.approx(0, abs=1e-12)
+        and truthful_score(SINE, response) == 0
+    )
 
 
 def test_opposite_response_to_a_ramp_is_worth_nothing():
@@ -246,7 +420,9 @@ def test_opposite_response_to_a_ramp_is_worth_nothing():
 def test_size_and_sign_must_both_be_right():
     ramp = np.linspace(-0.3, 0.3, 390)
     assert truthful_score(0.5 + ramp, 0.5 - ramp) == 0, "the right level, the wrong way"
-    assert truthful_score(0.5 + ramp, ramp - 0.5) == 0, "the right way, but charging when asked to give"
+    assert truthful_score(0.5 + ramp, ramp - 0.5) == 0, (
+        "the right way, but charging when asked to give"
+    )
 
 
 def test_the_longest_lag_is_five_minutes():
@@ -265,14 +441,22 @@ def test_allowance_moves_the_response_forward():
     response = late(SQUARE, 1)
     assert performance(SQUARE, response, allowance_s=10.0).total == pytest.approx(1)
     two = performance(SQUARE, late(SQUARE, 2), allowance_s=10.0)
-    assert two.delay == pytest.approx(1 - 10 / 300) and two.lag_s == pytest.approx(10) and two.correlation == pytest.approx(1)
+    assert (
+        two.delay == pytest.approx(1 - 10 / 300)
+        and two.lag_s == pytest.approx(10)
+        and two.correlation == pytest.approx(1)
+    )
     assert performance(SQUARE, late(SQUARE, 6), allowance_s=60.0).precision == pytest.approx(1)
 
 
 def test_other_sampling_gives_the_same_score():
     fine = np.repeat(SQUARE, 5)
     score = performance(fine, late(fine, 5), period_s=2.0)
-    assert score.delay == pytest.approx(1 - 10 / 300) and score.correlation == pytest.approx(1) and score.lag_s == pytest.approx(10)
+    assert (
+        score.delay == pytest.approx(1 - 10 / 300)
+        and score.correlation == pytest.approx(1)
+        and score.lag_s == pytest.approx(10)
+    )
     assert truthful_score(fine, late(fine, 5), period_s=2.0) == pytest.approx(1)
     assert truthful_score(fine, late(fine, 6), period_s=2.0) == pytest.approx(1 - 2 / 300)
 
@@ -283,12 +467,18 @@ def test_scores_do_not_know_the_unit(factor):
     signal = noise(7)
     response = late(signal, 2) * 0.9 + 0.05 * np.random.default_rng(3).standard_normal(390)
     for score in (lambda a, d: performance(a, d).total, precision_only, truthful_score):
-        assert score(factor * signal, factor * response) == pytest.approx(score(signal, response), rel=1e-9)
+        assert score(factor * signal, factor * response) == pytest.approx(
+            score(signal, response), rel=1e-9
+        )
 
 
 def test_precision_only_is_the_tracking_of_chapter_two():
     signal = noise(8)
-    assert precision_only(signal, 0.7 * signal) == pytest.approx(agc.tracking(signal, 0.7 * signal)) == pytest.approx(0.7)
+    assert (
+        precision_only(signal, 0.7 * signal)
+        == pytest.approx(agc.tracking(signal, 0.7 * signal))
+        == pytest.approx(0.7)
+    )
     assert precision_only(signal, -signal) == 0
 
 
@@ -298,49 +488,81 @@ def test_precision_only_is_the_tracking_of_chapter_two():
 def test_over_offering_gains_a_sixth_under_the_three_parts():
     """The quiz: one MW, offered as 1.25, keeps its perfect shape and lag."""
     table = over_offering(performance, SINE, [0.8, 1.0, 1.25, 2.0])
-    assert table.gain[1.25] == pytest.approx(1 / 6) and table.gain[1.0] == 0 and table.score[1.25] == pytest.approx(0.933333, abs=1e-6)
-    assert table.paid_mw[1.25] == pytest.approx(7 / 6) and table.gain[2.0] == pytest.approx(2 / 3) and table.gain[0.8] == pytest.approx(-0.2)
+    assert (
+        table.gain[1.25] == pytest.approx(1 / 6)
+        and table.gain[1.0] == 0
+        and table.score[1.25] == pytest.approx(0.933333, abs=1e-6)
+    )
+    assert (
+        table.paid_mw[1.25] == pytest.approx(7 / 6)
+        and table.gain[2.0] == pytest.approx(2 / 3)
+        and table.gain[0.8] == pytest.approx(-0.2)
+    )
     assert isinstance(performance(SINE, SINE), Score) and table.index.name == "offered_mw"
 
 
 def test_precision_alone_takes_the_gain_away_but_not_with_a_lag():
     offers = [0.9, 1.0, 1.25, 1.6]
-    assert over_offering(precision_only, SINE, offers).gain.tolist() == pytest.approx([-0.1, 0, 0, 0], abs=1e-12)
+    assert over_offering(precision_only, SINE, offers).gain.tolist() == pytest.approx(
+        [-0.1, 0, 0, 0], abs=1e-12
+    )
     with_lag = over_offering(precision_only, SINE, offers, lag_steps=1)
     assert with_lag.gain[1.25] > 0.1 and with_lag.gain[1.6] > with_lag.gain[1.25]
 
 
-@pytest.mark.parametrize("signal", [SINE, SQUARE, noise(1), noise(2)], ids=["sine", "square", "noise 1", "noise 2"])
+@pytest.mark.parametrize(
+    "signal", [SINE, SQUARE, noise(1), noise(2)], ids=["sine", "square", "noise 1", "noise 2"]
+)
 @pytest.mark.parametrize("lag_steps, able", [(0, 1.0), (1, 1.0), (3, 0.4)])
 def test_truth_is_best_under_the_courses_score(signal, lag_steps, able):
     signal = signal / np.abs(signal[:360]).max()
     offers = able * np.linspace(0.5, 2.0, 16)
     for cut in (False, True):
-        table = over_offering(truthful_score, signal, offers, able_mw=able, lag_steps=lag_steps, cut=cut)
-        assert table.paid_mw.idxmax() == pytest.approx(able) and (np.diff(table.paid_mw[offers <= able + 1e-9]) > 0).all()
+        table = over_offering(
+            truthful_score, signal, offers, able_mw=able, lag_steps=lag_steps, cut=cut
+        )
+        assert (
+            table.paid_mw.idxmax() == pytest.approx(able)
+            and (np.diff(table.paid_mw[offers <= able + 1e-9]) > 0).all()
+        )
         above = table[offers > able + 1e-9]
-        assert cut or above.gain.to_numpy() == pytest.approx(able / above.index.to_numpy() - 1), "P^2/b"
+        assert cut or above.gain.to_numpy() == pytest.approx(able / above.index.to_numpy() - 1), (
+            "P^2/b"
+        )
 
 
 def test_the_courses_score_by_hand():
     assert truthful_score(SINE, 0.8 * SINE) == pytest.approx(0.64)
-    assert truthful_score(SINE, 1.25 * SINE) == pytest.approx(0.64), "too much is as bad as too little"
+    assert truthful_score(SINE, 1.25 * SINE) == pytest.approx(0.64), (
+        "too much is as bad as too little"
+    )
     assert truthful_score(SQUARE, late(SQUARE, 4)) == pytest.approx(1 - 30 / 300)
     assert truthful_score(SQUARE, late(SQUARE, 4), allowance_s=0.0) == pytest.approx(1 - 40 / 300)
     shape = SINE + 0.5 * np.sin(2 * np.pi * 10 * STEPS / 60)
     rho = np.corrcoef(SINE[:360], shape[:360])[0, 1]
-    assert truthful_score(SINE, shape) == pytest.approx(rho, abs=0.02) and truthful_score(SINE, shape) < 1
-    assert truthful_score(np.full(390, 0.5), np.full(390, 0.4)) == pytest.approx(0.64), "a flat signal: the size alone"
+    assert (
+        truthful_score(SINE, shape) == pytest.approx(rho, abs=0.02)
+        and truthful_score(SINE, shape) < 1
+    )
+    assert truthful_score(np.full(390, 0.5), np.full(390, 0.4)) == pytest.approx(0.64), (
+        "a flat signal: the size alone"
+    )
     peaks = np.clip(SINE, -0.5, 0.5)
     gain = (peaks * SINE)[:360].sum() / (SINE * SINE)[:360].sum()
-    assert gain > 0.6 and truthful_score(SINE, peaks) == pytest.approx(np.corrcoef(peaks[:360], SINE[:360])[0, 1] * (0.5 / SINE.max()) ** 2), "the missing peak counts"
+    assert gain > 0.6 and truthful_score(SINE, peaks) == pytest.approx(
+        np.corrcoef(peaks[:360], SINE[:360])[0, 1] * (0.5 / SINE.max()) ** 2
+    ), "the missing peak counts"
 
 
 def test_over_offering_at_rest_before_the_response():
     seen = []
-    over_offering(lambda a, d: seen.append((a, d)) or 1.0, [1.0, -1.0, 0.5], [2.0], able_mw=1.5, lag_steps=1)
+    over_offering(
+        lambda a, d: seen.append((a, d)) or 1.0, [1.0, -1.0, 0.5], [2.0], able_mw=1.5, lag_steps=1
+    )
     assert seen[0][0].tolist() == [2.0, -2.0, 1.0] and seen[0][1].tolist() == [0.0, 1.5, -1.5]
-    over_offering(lambda a, d: seen.append((a, d)) or 1.0, [1.0, -1.0, 0.5], [2.0], able_mw=1.5, cut=True)
+    over_offering(
+        lambda a, d: seen.append((a, d)) or 1.0, [1.0, -1.0, 0.5], [2.0], able_mw=1.5, cut=True
+    )
     assert seen[2][1].tolist() == [1.5, -1.5, 1.0]
     with pytest.raises(ValueError, match="the truthful offer scores 0"):
         over_offering(lambda a, d: 0.0, SINE, [1.0])
@@ -348,19 +570,45 @@ def test_over_offering_at_rest_before_the_response():
 
 # ---------------------------------------------------------------------------------------------------- who may sell what
 
-FLEET = Aggregation(power_kw=2000.0, largest_site_kw=50.0, sells=("energy", "regulation"), telemetry_s=0.05)
+FLEET = Aggregation(
+    power_kw=2000.0, largest_site_kw=50.0, sells=("energy", "regulation"), telemetry_s=0.05
+)
 
 
 def test_every_rule_file_can_be_read_and_says_where_it_comes_from():
-    assert markets() == ["caiso", "ercot_ader", "fcr_continental", "ferc_2222", "gb_dc", "nordic", "pjm"]
-    assert markets("Europe") == ["fcr_continental", "nordic"] and markets("Great Britain") == ["gb_dc"] and markets("Mars") == []
+    assert markets() == [
+        "caiso",
+        "ercot_ader",
+        "fcr_continental",
+        "ferc_2222",
+        "gb_dc",
+        "nordic",
+        "pjm",
+    ]
+    assert (
+        markets("Europe") == ["fcr_continental", "nordic"]
+        and markets("Great Britain") == ["gb_dc"]
+        and markets("Mars") == []
+    )
     for name in markets():
         rules = market(name)
-        assert rules.currency in ("USD", "EUR", "GBP") and rules.date.year >= 2016 and len(rules.story) > 40
+        assert (
+            rules.currency in ("USD", "EUR", "GBP")
+            and rules.date.year >= 2016
+            and len(rules.story) > 40
+        )
         for rule in rules.rules:
-            assert rule["source"] and rule["says"] and rule["confidence"] in ("read", "from memory", "chosen")
+            assert (
+                rule["source"]
+                and rule["says"]
+                and rule["confidence"] in ("read", "from memory", "chosen")
+            )
         for product in rules.products:
-            assert product.source and (product.up or product.down) and product.confidence in ("read", "from memory", "chosen")
+            assert (
+                product.source
+                and (product.up or product.down)
+                and product.confidence in ("read", "from memory", "chosen")
+            )
             if "from memory" in product.source:
                 assert product.step_mw > 0
     assert "1 October 2025" in market("pjm").story and "from memory" in market("pjm").story
@@ -370,42 +618,114 @@ def test_every_rule_file_can_be_read_and_says_where_it_comes_from():
     assert all(f"`rules/{name}`" in told for name in facts)
 
 
-@pytest.mark.parametrize("name", ["caiso", "ferc_2222", "gb_dc", "nordic", "fcr_continental", "pjm"])
+@pytest.mark.parametrize(
+    "name", ["caiso", "ferc_2222", "gb_dc", "nordic", "fcr_continental", "pjm"]
+)
 def test_a_clean_aggregation_may_sell(name):
     assert eligible(FLEET, market(name)) == []
 
 
-@pytest.mark.parametrize("name, change, says", [
-    ("ferc_2222", {"power_kw": 99.9}, "may not be above 100 kW; here power_kw is 99.9."),
-    ("ferc_2222", {"small_utility": True}, "only if its regulator opts in; here opted_in is no (from memory)."),
-    ("ferc_2222", {"aggregators_per_der": 2}, "belongs to one aggregation at a time; here aggregators_per_der is 2 (from memory)."),
-    ("ercot_ader", {"sells": ("energy",), "largest_site_kw": 1200.0}, "no premise responds with more than 1 MW; here largest_site_kw is 1200."),
-    ("ercot_ader", {"sells": ("energy",), "load_zones": 2}, "one load zone; here load_zones is 2."),
-    ("ercot_ader", {"sells": ("energy",), "suppliers": 2}, "the same supplier; here suppliers is 2."),
-    ("ercot_ader", {}, "regulation is not among its services; here sells is energy, regulation (from memory)."),
-    ("pjm", {"net_metered": True, "sub_metered": True}, "sells ancillary services only; its injections already earn the retail rate"),
-    ("pjm", {"net_metered": True, "sells": ("regulation",)}, "with a meter of its own; here sub_metered is no."),
-    ("pjm", {"pricing_nodes": 3}, "stands at one pricing node"),
-    ("caiso", {"telemetry_s": 60.0}, "every 4 seconds; here telemetry_s is 60 (from memory)."),
-    ("gb_dc", {"telemetry_s": 1.0}, "20 times a second; here telemetry_s is 1."),
-    ("nordic", {"power_kw": 60.0}, "0.1 MW"),
-    ("fcr_continental", {"power_kw": 900.0}, "the smallest bid is 1 MW"),
-])
+@pytest.mark.parametrize(
+    "name, change, says",
+    [
+        ("ferc_2222", {"power_kw": 99.9}, "may not be above 100 kW; here power_kw is 99.9."),
+        (
+            "ferc_2222",
+            {"small_utility": True},
+            "only if its regulator opts in; here opted_in is no (from memory).",
+        ),
+        (
+            "ferc_2222",
+            {"aggregators_per_der": 2},
+            "belongs to one aggregation at a time; here aggregators_per_der is 2 (from memory).",
+        ),
+        (
+            "ercot_ader",
+            {"sells": ("energy",), "largest_site_kw": 1200.0},
+            "no premise responds with more than 1 MW; here largest_site_kw is 1200.",
+        ),
+        (
+            "ercot_ader",
+            {"sells": ("energy",), "load_zones": 2},
+            "one load zone; here load_zones is 2.",
+        ),
+        (
+            "ercot_ader",
+            {"sells": ("energy",), "suppliers": 2},
+            "the same supplier; here suppliers is 2.",
+        ),
+        (
+            "ercot_ader",
+            {},
+            "regulation is not among its services; here sells is energy, regulation (from memory).",
+        ),
+        (
+            "pjm",
+            {"net_metered": True, "sub_metered": True},
+            "sells ancillary services only; its injections already earn the retail rate",
+        ),
+        (
+            "pjm",
+            {"net_metered": True, "sells": ("regulation",)},
+            "with a meter of its own; here sub_metered is no.",
+        ),
+        ("pjm", {"pricing_nodes": 3}, "stands at one pricing node"),
+        ("caiso", {"telemetry_s": 60.0}, "every 4 seconds; here telemetry_s is 60 (from memory)."),
+        ("gb_dc", {"telemetry_s": 1.0}, "20 times a second; here telemetry_s is 1."),
+        ("nordic", {"power_kw": 60.0}, "0.1 MW"),
+        ("fcr_continental", {"power_kw": 900.0}, "the smallest bid is 1 MW"),
+    ],
+)
 def test_each_broken_rule_is_one_sentence(name, change, says):
     broken = eligible(replace(FLEET, **change), market(name))
-    assert len(broken) == 1 and says in broken[0] and broken[0].startswith(market(name).name) and broken[0].endswith(".")
+    assert (
+        len(broken) == 1
+        and says in broken[0]
+        and broken[0].startswith(market(name).name)
+        and broken[0].endswith(".")
+    )
 
 
 def test_conditions_open_and_close_rules():
     assert eligible(replace(FLEET, small_utility=True, opted_in=True), market("ferc_2222")) == []
-    assert eligible(replace(FLEET, net_metered=True, sub_metered=True, sells=("regulation",)), market("pjm")) == []
+    assert (
+        eligible(
+            replace(FLEET, net_metered=True, sub_metered=True, sells=("regulation",)), market("pjm")
+        )
+        == []
+    )
     assert eligible(replace(FLEET, telemetry_s=60.0, sells=("energy",)), market("caiso")) == []
-    assert eligible(replace(FLEET, power_kw=100.0), market("ferc_2222")) == [], "exactly at the minimum"
-    assert len(eligible(Aggregation(power_kw=50.0, largest_site_kw=50.0, sells=("energy",), load_zones=3, suppliers=2), market("ercot_ader"))) == 3
+    assert eligible(replace(FLEET, power_kw=100.0), market("ferc_2222")) == [], (
+        "exactly at the minimum"
+    )
+    assert (
+        len(
+            eligible(
+                Aggregation(
+                    power_kw=50.0,
+                    largest_site_kw=50.0,
+                    sells=("energy",),
+                    load_zones=3,
+                    suppliers=2,
+                ),
+                market("ercot_ader"),
+            )
+        )
+        == 3
+    )
 
 
 def payment(car, hour, service, payer, kw, metered_kw=10.0, aggregator="A1", rating_kw=10.0):
-    return {"car": car, "hour": hour, "service": service, "payer": payer, "aggregator": aggregator, "kw": kw, "metered_kw": metered_kw, "rating_kw": rating_kw}
+    return {
+        "car": car,
+        "hour": hour,
+        "service": service,
+        "payer": payer,
+        "aggregator": aggregator,
+        "kw": kw,
+        "metered_kw": metered_kw,
+        "rating_kw": rating_kw,
+    }
 
 
 def counted(*rows):
@@ -413,37 +733,112 @@ def counted(*rows):
 
 
 def test_two_payers_for_one_kilowatt_hour():
-    found = counted(payment("A", 17, "energy", "PJM", 10.0), payment("A", 17, "net metering", "the utility", 10.0))
-    assert found == ["Car A, hour 17: energy is paid for 20 kW by PJM (energy) and the utility (net metering), but the car's meter saw 10 kW."]
-    assert counted(payment("A", 17, "energy", "PJM", 6.0), payment("A", 17, "net metering", "the utility", 4.0)) == [], "shared out, not paid twice"
-    assert counted(payment("A", 17, "energy", "PJM", 10.0), payment("A", 18, "net metering", "the utility", 10.0)) == [], "different hours"
-    assert counted(payment("A", 17, "energy", "PJM", 10.0), payment("B", 17, "net metering", "the utility", 10.0)) == [], "different cars"
+    found = counted(
+        payment("A", 17, "energy", "PJM", 10.0),
+        payment("A", 17, "net metering", "the utility", 10.0),
+    )
+    assert found == [
+        "Car A, hour 17: energy is paid for 20 kW by PJM (energy) and the utility (net metering), but the car's meter saw 10 kW."
+    ]
+    assert (
+        counted(
+            payment("A", 17, "energy", "PJM", 6.0),
+            payment("A", 17, "net metering", "the utility", 4.0),
+        )
+        == []
+    ), "shared out, not paid twice"
+    assert (
+        counted(
+            payment("A", 17, "energy", "PJM", 10.0),
+            payment("A", 18, "net metering", "the utility", 10.0),
+        )
+        == []
+    ), "different hours"
+    assert (
+        counted(
+            payment("A", 17, "energy", "PJM", 10.0),
+            payment("B", 17, "net metering", "the utility", 10.0),
+        )
+        == []
+    ), "different cars"
     assert len(counted(payment("A", 17, "energy", "PJM", 10.01))) == 1, "more than the meter saw"
 
 
 def test_dual_participation_is_allowed():
     """Regulation from the market, and a demand charge saved at home: two services, no double count."""
-    assert counted(payment("A", 17, "regulation", "PJM", 10.0, 3.0), payment("A", 17, "demand charge", "owner", 3.0, 3.0)) == []
-    assert counted(payment("A", 17, "energy", "PJM", 10.0), payment("A", 17, "demand response", "PJM", 10.0)) == []
-    assert len(counted(payment("A", 17, "demand response", "PJM", 10.0), payment("A", 17, "peak time rebate", "the utility", 10.0))) == 1
+    assert (
+        counted(
+            payment("A", 17, "regulation", "PJM", 10.0, 3.0),
+            payment("A", 17, "demand charge", "owner", 3.0, 3.0),
+        )
+        == []
+    )
+    assert (
+        counted(
+            payment("A", 17, "energy", "PJM", 10.0),
+            payment("A", 17, "demand response", "PJM", 10.0),
+        )
+        == []
+    )
+    assert (
+        len(
+            counted(
+                payment("A", 17, "demand response", "PJM", 10.0),
+                payment("A", 17, "peak time rebate", "the utility", 10.0),
+            )
+        )
+        == 1
+    )
 
 
 def test_power_is_promised_once():
-    found = counted(payment("B", 3, "regulation", "PJM", 8.0), payment("B", 3, "spinning reserve", "PJM", 5.0))
-    assert found == ["Car B, hour 3: promised are 8 kW of regulation to PJM and 5 kW of spinning reserve to PJM, 13 kW from a charger of 10 kW."]
-    assert counted(payment("B", 3, "regulation", "PJM", 8.0, 0.0), payment("B", 3, "spinning reserve", "PJM", 2.0, 0.0)) == []
-    assert counted(payment("B", 3, "regulation", "PJM", 8.0), payment("B", 3, "capacity", "PJM", 10.0)) == [], "capacity must be offered somewhere"
-    assert len(counted(payment("B", 3, "capacity", "PJM", 8.0), payment("B", 3, "utility capacity programme", "the utility", 3.0))) == 1
+    found = counted(
+        payment("B", 3, "regulation", "PJM", 8.0), payment("B", 3, "spinning reserve", "PJM", 5.0)
+    )
+    assert found == [
+        "Car B, hour 3: promised are 8 kW of regulation to PJM and 5 kW of spinning reserve to PJM, 13 kW from a charger of 10 kW."
+    ]
+    assert (
+        counted(
+            payment("B", 3, "regulation", "PJM", 8.0, 0.0),
+            payment("B", 3, "spinning reserve", "PJM", 2.0, 0.0),
+        )
+        == []
+    )
+    assert (
+        counted(payment("B", 3, "regulation", "PJM", 8.0), payment("B", 3, "capacity", "PJM", 10.0))
+        == []
+    ), "capacity must be offered somewhere"
+    assert (
+        len(
+            counted(
+                payment("B", 3, "capacity", "PJM", 8.0),
+                payment("B", 3, "utility capacity programme", "the utility", 3.0),
+            )
+        )
+        == 1
+    )
 
 
 def test_one_car_has_one_aggregator():
-    found = counted(payment("C", 1, "regulation", "PJM", 2.0), payment("C", 1, "energy", "PJM", 2.0, aggregator="A2"))
+    found = counted(
+        payment("C", 1, "regulation", "PJM", 2.0),
+        payment("C", 1, "energy", "PJM", 2.0, aggregator="A2"),
+    )
     assert found == ["Car C, hour 1: sold by A1 and by A2 at once."]
 
 
 def test_all_double_counts_of_a_statement_in_order_of_time():
-    rows = [payment("Z", 2, "energy", "PJM", 11.0), payment("A", 9, "energy", "PJM", 11.0), payment("M", 1, "regulation", "PJM", 11.0)]
-    assert [each[:14] for each in counted(*rows)] == ["Car M, hour 1:", "Car Z, hour 2:", "Car A, hour 9:"]
+    rows = [
+        payment("Z", 2, "energy", "PJM", 11.0),
+        payment("A", 9, "energy", "PJM", 11.0),
+        payment("M", 1, "regulation", "PJM", 11.0),
+    ]
+    assert [each[:14] for each in counted(*rows)] == [
+        "Car M, hour 1:",
+        "Car Z, hour 2:",
+        "Car A, hour 9:",
+    ]
 
 
 @given(st.integers(1, 60), st.floats(0.05, 0.95), st.floats(0.5, 0.999))
@@ -458,7 +853,10 @@ def test_cars_needed_against_scipys_binomial(present, p, reliability):
 
 def test_cars_needed_default_is_ninety_per_cent():
     assert cars_needed(100.0, 7.2, 0.5) == cars_needed(100.0, 7.2, 0.5, 0.9)
-    assert cars_needed(21 * 7.2, 7.2, 0.7).present == 21 and cars_needed(21 * 7.2, 7.2, 0.7).cars_by_mean == 30, "rounding adds no car"
+    assert (
+        cars_needed(21 * 7.2, 7.2, 0.7).present == 21
+        and cars_needed(21 * 7.2, 7.2, 0.7).cars_by_mean == 30
+    ), "rounding adds no car"
     rare = cars_needed(500.0, 1.0, 0.1, 0.99999).cars
     assert binom.sf(499, rare, 0.1) >= 0.99999 > binom.sf(499, rare - 1, 0.1)
     assert cars_needed(7.3, 7.2, 0.9).present == 2 and cars_needed(21.0, 7.0, 0.5).present == 3
@@ -468,17 +866,42 @@ def test_cars_needed_default_is_ninety_per_cent():
 
 
 def test_behind_and_in_front_of_the_meter():
-    value = meter_value([5.0, 0.0, 20.0], [10.0, 10.0, 10.0], 0.5, retail_per_kwh=0.3, export_per_kwh=0.05, wholesale_per_kwh=0.1)
-    assert value.behind == pytest.approx(0.5 * (5 * 0.3 + 5 * 0.05 + 10 * 0.05 + 10 * 0.3)) and value.front == pytest.approx(1.5)
-    solar = meter_value([-4.0, -4.0], [3.0, -6.0], 1.0, retail_per_kwh=0.3, export_per_kwh=0.05, wholesale_per_kwh=np.array([0.1, 0.2]))
-    assert solar.behind == pytest.approx(3 * 0.05 - 4 * 0.05 - 2 * 0.3) and solar.front == pytest.approx(0.3 - 1.2)
+    value = meter_value(
+        [5.0, 0.0, 20.0],
+        [10.0, 10.0, 10.0],
+        0.5,
+        retail_per_kwh=0.3,
+        export_per_kwh=0.05,
+        wholesale_per_kwh=0.1,
+    )
+    assert value.behind == pytest.approx(
+        0.5 * (5 * 0.3 + 5 * 0.05 + 10 * 0.05 + 10 * 0.3)
+    ) and value.front == pytest.approx(1.5)
+    solar = meter_value(
+        [-4.0, -4.0],
+        [3.0, -6.0],
+        1.0,
+        retail_per_kwh=0.3,
+        export_per_kwh=0.05,
+        wholesale_per_kwh=np.array([0.1, 0.2]),
+    )
+    assert solar.behind == pytest.approx(
+        3 * 0.05 - 4 * 0.05 - 2 * 0.3
+    ) and solar.front == pytest.approx(0.3 - 1.2)
 
 
 @given(st.floats(0.01, 0.5))
 @few
 def test_with_one_price_the_boundary_does_not_matter(price):
     rng = np.random.default_rng(1)
-    value = meter_value(rng.normal(0, 10, 50), rng.normal(0, 10, 50), 0.25, retail_per_kwh=price, export_per_kwh=price, wholesale_per_kwh=price)
+    value = meter_value(
+        rng.normal(0, 10, 50),
+        rng.normal(0, 10, 50),
+        0.25,
+        retail_per_kwh=price,
+        export_per_kwh=price,
+        wholesale_per_kwh=price,
+    )
     assert value.behind == pytest.approx(value.front)
 
 
@@ -502,17 +925,24 @@ def test_the_building_keeps_its_recipe():
     load, temp = SITE.load_kw, SITE.temp_c
     assert len(SITE) == 24 * DAYS and SITE.index[0] == pd.Timestamp(START)
     night, weekend = (SITE.index.hour < 8) | (SITE.index.hour >= 18), SITE.index.day_of_week >= 5
-    assert load[night | weekend].mean() == pytest.approx(40, rel=0.01) and load[night | weekend].std() == pytest.approx(1.2, rel=0.1)
+    assert load[night | weekend].mean() == pytest.approx(40, rel=0.01) and load[
+        night | weekend
+    ].std() == pytest.approx(1.2, rel=0.1)
     busy = ~(night | weekend)
     slope, level = np.polyfit(np.maximum(temp[busy] - 18, 0), load[busy], 1)
     assert slope == pytest.approx(2.5, abs=0.15) and level == pytest.approx(100, abs=1.5)
     long = building(START, 3000, np.random.default_rng(2)).temp_c
     daily = long.groupby(long.index.normalize()).mean()
-    assert daily.mean() == pytest.approx(21, abs=0.3) and daily.std() == pytest.approx(3, rel=0.05) and daily.autocorr() == pytest.approx(0.7, abs=0.04)
+    assert (
+        daily.mean() == pytest.approx(21, abs=0.3)
+        and daily.std() == pytest.approx(3, rel=0.05)
+        and daily.autocorr() == pytest.approx(0.7, abs=0.04)
+    )
     swing = long.groupby(long.index.hour).mean()
     assert swing.idxmax() == 15 and swing.max() - swing.min() == pytest.approx(12, abs=0.1)
-    assert building(START, 5, np.random.default_rng(11)).temp_c.groupby(lambda t: t.date()).mean().iloc[0] == pytest.approx(
-        21 + 3 * np.random.default_rng(11).standard_normal(5)[0])
+    assert building(START, 5, np.random.default_rng(11)).temp_c.groupby(
+        lambda t: t.date()
+    ).mean().iloc[0] == pytest.approx(21 + 3 * np.random.default_rng(11).standard_normal(5)[0])
 
 
 def staircase(levels, hour_slope=0.0):
@@ -529,21 +959,39 @@ def test_high_five_of_ten_by_hand():
         levels.append(weekday if day.day_of_week < 5 else 1000)
     meter, event = staircase(levels, 0.5), "2024-06-21"
     line = high_5_of_10(meter, event, [8, 9])
-    assert line.tolist() == [12 + 4, 12 + 4.5] and line.index.tolist() == [8, 9] and line.name == "baseline_kw"
-    assert high_5_of_10(meter, event, [8], event_days=["2024-06-20", "2024-06-19"]).tolist() == [10 + 4], "event days do not count"
+    assert (
+        line.tolist() == [12 + 4, 12 + 4.5]
+        and line.index.tolist() == [8, 9]
+        and line.name == "baseline_kw"
+    )
+    assert high_5_of_10(meter, event, [8], event_days=["2024-06-20", "2024-06-19"]).tolist() == [
+        10 + 4
+    ], "event days do not count"
     assert high_5_of_10(meter, "2024-06-18", [8]).tolist() == [9 + 4], "nothing after the day"
-    falling = staircase([30 - day.day if day.day_of_week < 5 else 1000 for day in pd.date_range(START, periods=19)])
-    assert high_5_of_10(falling, event, [8])[8] == np.mean([30 - day for day in (7, 10, 11, 12, 13)]), "the eleventh day back is forgotten"
-    with pytest.raises(ValueError, match="only 9 like days without an event lie before 2024-06-14; ten are needed"):
+    falling = staircase(
+        [30 - day.day if day.day_of_week < 5 else 1000 for day in pd.date_range(START, periods=19)]
+    )
+    assert high_5_of_10(falling, event, [8])[8] == np.mean(
+        [30 - day for day in (7, 10, 11, 12, 13)]
+    ), "the eleventh day back is forgotten"
+    with pytest.raises(
+        ValueError, match="only 9 like days without an event lie before 2024-06-14; ten are needed"
+    ):
         high_5_of_10(meter, "2024-06-14", [8])
     assert high_5_of_10(meter, "2024-06-17", [8]).tolist() == [8 + 4], "ten days are enough"
 
 
 def test_highest_days_are_highest_in_the_hours_of_the_event():
     meter = staircase([10.0] * 19)
-    loud = ["2024-06-07", "2024-06-10", "2024-06-12", "2024-06-13", "2024-06-14"]  # at 16 o'clock, but quiet in the morning
+    loud = [
+        "2024-06-07",
+        "2024-06-10",
+        "2024-06-12",
+        "2024-06-13",
+        "2024-06-14",
+    ]  # at 16 o'clock, but quiet in the morning
     for day in loud:
-        meter[f"{day} 00:00":f"{day} 15:00"], meter[f"{day} 16:00":f"{day} 17:00"] = 1.0, 20.0
+        meter[f"{day} 00:00" : f"{day} 15:00"], meter[f"{day} 16:00" : f"{day} 17:00"] = 1.0, 20.0
     assert high_5_of_10(meter, "2024-06-21", [16, 17]).tolist() == [20.0, 20.0]
     assert high_5_of_10(meter, "2024-06-21", [9]).tolist() == [10.0]
 
@@ -552,10 +1000,20 @@ def test_same_day_adjustment():
     meter = staircase([10.0] * 19)
     meter["2024-06-21 12:00":"2024-06-21 13:00"] = 11.0
     assert high_5_of_10(meter, "2024-06-21", [16], adjust_cap=0.2).tolist() == pytest.approx([11.0])
-    assert high_5_of_10(meter, "2024-06-21", [15], adjust_cap=0.2).tolist() == pytest.approx([10.5]), "11 and 12 o'clock"
-    assert high_5_of_10(meter, "2024-06-21", [17], adjust_cap=0.2).tolist() == pytest.approx([10.5]), "13 and 14 o'clock"
-    assert high_5_of_10(meter, "2024-06-21", [16], adjust_cap=0.04).tolist() == pytest.approx([10.4])
-    assert high_5_of_10(meter, "2024-06-21", [16], adjust_cap=0.0).tolist() == [10.0] == high_5_of_10(meter, "2024-06-21", [16]).tolist()
+    assert high_5_of_10(meter, "2024-06-21", [15], adjust_cap=0.2).tolist() == pytest.approx(
+        [10.5]
+    ), "11 and 12 o'clock"
+    assert high_5_of_10(meter, "2024-06-21", [17], adjust_cap=0.2).tolist() == pytest.approx(
+        [10.5]
+    ), "13 and 14 o'clock"
+    assert high_5_of_10(meter, "2024-06-21", [16], adjust_cap=0.04).tolist() == pytest.approx(
+        [10.4]
+    )
+    assert (
+        high_5_of_10(meter, "2024-06-21", [16], adjust_cap=0.0).tolist()
+        == [10.0]
+        == high_5_of_10(meter, "2024-06-21", [16]).tolist()
+    )
     meter["2024-06-21 12:00":"2024-06-21 13:00"] = 5.0
     assert high_5_of_10(meter, "2024-06-21", [16], adjust_cap=0.2).tolist() == pytest.approx([8.0])
     with pytest.raises(ValueError, match="hours begin at 3; an adjustment needs four hours"):
@@ -564,11 +1022,15 @@ def test_same_day_adjustment():
 
 
 def test_weekends_are_compared_with_weekends():
-    meter = staircase([100 + 10 * (day.day_of_week >= 5) + day.day for day in pd.date_range(START, periods=42)])
+    meter = staircase(
+        [100 + 10 * (day.day_of_week >= 5) + day.day for day in pd.date_range(START, periods=42)]
+    )
     event = "2024-07-13"  # a Saturday, the eleventh day of a weekend
     saturdays = [day for day in days_of(START, 42, weekday=False) if day < pd.Timestamp(event)]
     assert len(saturdays) == 10
-    assert high_5_of_10(meter, event, [8])[8] == pytest.approx(np.mean(sorted(110 + day.day for day in saturdays)[-5:]))
+    assert high_5_of_10(meter, event, [8])[8] == pytest.approx(
+        np.mean(sorted(110 + day.day for day in saturdays)[-5:])
+    )
 
 
 def test_regression_against_polyfit():
@@ -577,12 +1039,24 @@ def test_regression_against_polyfit():
     out = days_of("2024-06-24", 3)
     line = regression_baseline(meter, temp, event, [10, 16], event_days=out)
     for hour in (10, 16):
-        past = [day + pd.Timedelta(hours=hour) for day in days_of(START, 42) if day < event and day not in out]
+        past = [
+            day + pd.Timedelta(hours=hour)
+            for day in days_of(START, 42)
+            if day < event and day not in out
+        ]
         slope, level = np.polyfit(np.maximum(temp[past] - 18, 0), meter[past], 1)
-        assert line[hour] == pytest.approx(level + slope * max(temp[event + pd.Timedelta(hours=hour)] - 18, 0))
+        assert line[hour] == pytest.approx(
+            level + slope * max(temp[event + pd.Timedelta(hours=hour)] - 18, 0)
+        )
     warmer = regression_baseline(meter, temp, event, [16], base_c=24.0)
-    assert warmer[16] != pytest.approx(line[16], abs=0.1) and line.index.name == "hour" and line.name == "baseline_kw"
-    with pytest.raises(ValueError, match="only 9 like days without an event lie before 2024-06-14; ten are needed"):
+    assert (
+        warmer[16] != pytest.approx(line[16], abs=0.1)
+        and line.index.name == "hour"
+        and line.name == "baseline_kw"
+    )
+    with pytest.raises(
+        ValueError, match="only 9 like days without an event lie before 2024-06-14; ten are needed"
+    ):
         regression_baseline(meter, temp, "2024-06-14", [16])
     assert regression_baseline(meter, temp, "2024-06-17", [16])[16] > 0
 
@@ -595,30 +1069,49 @@ def test_without_weather_and_noise_every_method_is_right():
     for day in events:
         car[day + pd.to_timedelta(HOURS, unit="h")] = [10.0, 20.0, -5.0]
     table = metering(plain_site, car, events, HOURS, price_per_kwh=2.0)
-    assert table.paid.to_numpy() == pytest.approx([len(events) * 30 * 2.0] * 4) and table.lost.to_numpy() == pytest.approx([0] * 4, abs=1e-9)
-    assert list(table.index) == ["own meter", "high 5 of 10", "high 5 of 10, adjusted", "regression"]
+    assert table.paid.to_numpy() == pytest.approx(
+        [len(events) * 30 * 2.0] * 4
+    ) and table.lost.to_numpy() == pytest.approx([0] * 4, abs=1e-9)
+    assert list(table.index) == [
+        "own meter",
+        "high 5 of 10",
+        "high 5 of 10, adjusted",
+        "regression",
+    ]
 
 
 def test_metering_adds_up_the_baselines():
-    events = [day for day in days_of("2024-06-24", 19) if SITE.temp_c[day + pd.Timedelta(hours=15)] > 27]
+    events = [
+        day for day in days_of("2024-06-24", 19) if SITE.temp_c[day + pd.Timedelta(hours=15)] > 27
+    ]
     assert len(events) >= 3
     meter, car = SITE.load_kw - gives(events), gives(events)
     table = metering(SITE, car, events, HOURS, price_per_kwh=0.5, adjust_cap=0.1)
     hand = {"high 5 of 10": 0.0, "high 5 of 10, adjusted": 0.0, "regression": 0.0}
     for day in events:
         now = meter[day + pd.to_timedelta(HOURS, unit="h")].to_numpy()
-        for method, line in (("high 5 of 10", high_5_of_10(meter, day, HOURS, event_days=events)),
-                             ("high 5 of 10, adjusted", high_5_of_10(meter, day, HOURS, event_days=events, adjust_cap=0.1)),
-                             ("regression", regression_baseline(meter, SITE.temp_c, day, HOURS, event_days=events))):
+        for method, line in (
+            ("high 5 of 10", high_5_of_10(meter, day, HOURS, event_days=events)),
+            (
+                "high 5 of 10, adjusted",
+                high_5_of_10(meter, day, HOURS, event_days=events, adjust_cap=0.1),
+            ),
+            ("regression", regression_baseline(meter, SITE.temp_c, day, HOURS, event_days=events)),
+        ):
             hand[method] += 0.5 * np.maximum(line.to_numpy() - now, 0).sum()
     assert {name: table.paid[name] for name in hand} == pytest.approx(hand)
     assert table.paid["own meter"] == pytest.approx(0.5 * 90 * len(events))
     assert (table.lost == 1 - table.paid / table.paid["own meter"]).all()
-    assert table.lost["high 5 of 10"] > 0.1 > abs(table.lost["regression"]), "hot days are not like the ten before"
+    assert table.lost["high 5 of 10"] > 0.1 > abs(table.lost["regression"]), (
+        "hot days are not like the ten before"
+    )
     undeclared = metering(SITE, car, events, HOURS, price_per_kwh=0.5, event_days=())
-    assert (undeclared.paid < table.paid)[["high 5 of 10", "regression"]].all(), "events among the ten days lower the line"
+    assert (undeclared.paid < table.paid)[["high 5 of 10", "regression"]].all(), (
+        "events among the ten days lower the line"
+    )
     assert metering(SITE, car, events, HOURS, price_per_kwh=0.5).paid.iloc[2] == pytest.approx(
-        metering(SITE, car, events, HOURS, price_per_kwh=0.5, adjust_cap=0.2).paid.iloc[2])
+        metering(SITE, car, events, HOURS, price_per_kwh=0.5, adjust_cap=0.2).paid.iloc[2]
+    )
 
 
 def test_a_service_of_every_day_disappears_in_its_own_baseline():
@@ -632,9 +1125,13 @@ def test_charging_before_the_event_games_the_adjustment():
     honest, gamed = gives(events), gives(events)
     for day in events:
         gamed[day + pd.to_timedelta([12, 13], unit="h")] = -40.0
-    before, after = (metering(SITE, car, events, HOURS, price_per_kwh=1.0) for car in (honest, gamed))
+    before, after = (
+        metering(SITE, car, events, HOURS, price_per_kwh=1.0) for car in (honest, gamed)
+    )
     assert after.paid["high 5 of 10, adjusted"] > 1.2 * before.paid["high 5 of 10, adjusted"]
-    assert after.paid.drop("high 5 of 10, adjusted").to_numpy() == pytest.approx(before.paid.drop("high 5 of 10, adjusted").to_numpy())
+    assert after.paid.drop("high 5 of 10, adjusted").to_numpy() == pytest.approx(
+        before.paid.drop("high 5 of 10, adjusted").to_numpy()
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- reserves
@@ -643,30 +1140,62 @@ def test_charging_before_the_event_games_the_adjustment():
 def test_what_each_product_binds():
     nordic = market("nordic")
     assert reserve_needs(nordic.product("FCR-N")).tolist() == [1.34, 1.34, 1.0, 1.0]
-    assert reserve_needs(nordic.product("FCR-D up")).tolist() == pytest.approx([1.0, 0.2, 1 / 3, 0.0])
-    assert reserve_needs(nordic.product("FCR-D down"), 3.0).tolist() == pytest.approx([0.6, 3.0, 0.0, 1.0])
+    assert reserve_needs(nordic.product("FCR-D up")).tolist() == pytest.approx(
+        [1.0, 0.2, 1 / 3, 0.0]
+    )
+    assert reserve_needs(nordic.product("FCR-D down"), 3.0).tolist() == pytest.approx(
+        [0.6, 3.0, 0.0, 1.0]
+    )
     assert reserve_needs(market("gb_dc").product("DC high"), 2.0).tolist() == [0.0, 2.0, 0.0, 0.5]
     assert reserve_needs(market("gb_dc").product("DC low")).tolist() == [1.0, 0.0, 0.25, 0.0]
-    assert reserve_needs(market("fcr_continental").product("FCR")).tolist() == [1.25, 1.25, 0.5, 0.5]
+    assert reserve_needs(market("fcr_continental").product("FCR")).tolist() == [
+        1.25,
+        1.25,
+        0.5,
+        0.5,
+    ]
 
 
-@given(st.floats(0, 5), st.floats(0, 5), st.floats(0, 5), st.floats(0, 5), st.sampled_from(["FCR-N", "FCR-D up", "FCR-D down"]))
+@given(
+    st.floats(0, 5),
+    st.floats(0, 5),
+    st.floats(0, 5),
+    st.floats(0, 5),
+    st.sampled_from(["FCR-N", "FCR-D up", "FCR-D down"]),
+)
 @few
 def test_largest_bid_against_a_linear_programme(out, back, give, take, name):
-    reservoir, product = Reservoir(out_mw=out, in_mw=back, give_mwh=give, take_mwh=take), market("nordic").product(name)
-    best = -linprog([-1.0], A_ub=reserve_needs(product).to_numpy()[:, None], b_ub=[out, back, give, take]).fun
+    reservoir, product = (
+        Reservoir(out_mw=out, in_mw=back, give_mwh=give, take_mwh=take),
+        market("nordic").product(name),
+    )
+    best = -linprog(
+        [-1.0], A_ub=reserve_needs(product).to_numpy()[:, None], b_ub=[out, back, give, take]
+    ).fun
     bid = largest_bid(reservoir, product)
-    assert bid <= best + 1e-6 and (best - bid < product.step_mw + 1e-6) and bid / product.step_mw == pytest.approx(round(bid / product.step_mw))
+    assert (
+        bid <= best + 1e-6
+        and (best - bid < product.step_mw + 1e-6)
+        and bid / product.step_mw == pytest.approx(round(bid / product.step_mw))
+    )
 
 
 def test_steps_and_smallest_bids():
     fleet = Reservoir(out_mw=3.7, in_mw=3.7, give_mwh=9.0, take_mwh=9.0)
-    assert largest_bid(fleet, market("gb_dc").product("DC low")) == 3.0 and largest_bid(fleet, market("fcr_continental").product("FCR")) == 2.0
+    assert (
+        largest_bid(fleet, market("gb_dc").product("DC low")) == 3.0
+        and largest_bid(fleet, market("fcr_continental").product("FCR")) == 2.0
+    )
     assert largest_bid(replace(fleet, out_mw=0.999), market("gb_dc").product("DC low")) == 0.0
     assert largest_bid(replace(fleet, out_mw=1.0), market("gb_dc").product("DC low")) == 1.0
-    assert largest_bid(replace(fleet, out_mw=0.3), market("nordic").product("FCR-D up")) == 0.3, "0.3 / 0.1 is below 3 in floating point"
+    assert largest_bid(replace(fleet, out_mw=0.3), market("nordic").product("FCR-D up")) == 0.3, (
+        "0.3 / 0.1 is below 3 in floating point"
+    )
     coarse = replace(market("gb_dc").product("DC low"), minimum_mw=2.0)
-    assert largest_bid(replace(fleet, out_mw=1.9), coarse) == 0.0 and largest_bid(replace(fleet, out_mw=2.0), coarse) == 2.0
+    assert (
+        largest_bid(replace(fleet, out_mw=1.9), coarse) == 0.0
+        and largest_bid(replace(fleet, out_mw=2.0), coarse) == 2.0
+    )
 
 
 def test_bids_share_one_battery():
@@ -674,17 +1203,30 @@ def test_bids_share_one_battery():
     alone = largest_bid(fleet, nordic.product("FCR-D up"))
     assert alone == pytest.approx(1.0) and bids_hold(fleet, nordic, {"FCR-D up": alone}).holds.all()
     both = bids_hold(fleet, nordic, {"FCR-D up": alone, "FCR-D down": alone})
-    assert both.needed.tolist() == pytest.approx([1.2, 1.2, 1 / 3, 1 / 3]) and both.there.tolist() == [1.0, 1.0, 0.5, 0.5]
+    assert both.needed.tolist() == pytest.approx(
+        [1.2, 1.2, 1 / 3, 1 / 3]
+    ) and both.there.tolist() == [1.0, 1.0, 0.5, 0.5]
     assert both.holds.tolist() == [False, False, True, True]
-    assert bids_hold(fleet, nordic, {"FCR-D up": 1 / 1.2, "FCR-D down": 1 / 1.2}).holds.all(), "exactly full holds"
+    assert bids_hold(fleet, nordic, {"FCR-D up": 1 / 1.2, "FCR-D down": 1 / 1.2}).holds.all(), (
+        "exactly full holds"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ the queue
 
-QUEUE = Queue(arrivals_per_year=60.0, sizes_kw=(50.0, 500.0, 3000.0), size_share=(0.5, 0.3, 0.2), pass_share=(0.9, 0.6, 0.1), study_years=0.1, teams=3)
+QUEUE = Queue(
+    arrivals_per_year=60.0,
+    sizes_kw=(50.0, 500.0, 3000.0),
+    size_share=(0.5, 0.3, 0.2),
+    pass_share=(0.9, 0.6, 0.1),
+    study_years=0.1,
+    teams=3,
+)
 
 
-STUDIED = replace(QUEUE, pass_share=(0.0, 0.0, 0.0), teams=1, study_years=0.01)  # all are studied, at 0.6 of what one team can do
+STUDIED = replace(
+    QUEUE, pass_share=(0.0, 0.0, 0.0), teams=1, study_years=0.01
+)  # all are studied, at 0.6 of what one team can do
 
 
 def waited(queue, projects=100_000, seed=9):
@@ -712,18 +1254,28 @@ def test_screens_thin_the_stream_and_it_stays_a_poisson_stream():
 
 def test_closed_forms_agree_and_have_their_limits():
     one = replace(QUEUE, teams=1, study_years=0.03)
-    assert erlang_wait(one) == pytest.approx(pollaczek_wait(one)) == pytest.approx(one.utilisation * 0.03 / (1 - one.utilisation))
+    assert (
+        erlang_wait(one)
+        == pytest.approx(pollaczek_wait(one))
+        == pytest.approx(one.utilisation * 0.03 / (1 - one.utilisation))
+    )
     assert pollaczek_wait(replace(one, study_cv=0.0)) == pytest.approx(pollaczek_wait(one) / 2)
     two = replace(QUEUE, teams=2, study_years=0.06)
     rho = two.utilisation
     assert erlang_wait(two) == pytest.approx(0.06 * rho**2 / (1 - rho**2)), "M/M/2 in closed form"
-    assert erlang_wait(replace(QUEUE, pass_share=(1.0, 1.0, 1.0))) == 0 == pollaczek_wait(replace(one, pass_share=(1.0, 1.0, 1.0)))
+    assert (
+        erlang_wait(replace(QUEUE, pass_share=(1.0, 1.0, 1.0)))
+        == 0
+        == pollaczek_wait(replace(one, pass_share=(1.0, 1.0, 1.0)))
+    )
     many = replace(QUEUE, teams=200, study_years=200 * 0.9 / QUEUE.studied_per_year)
     assert 0 < erlang_wait(many) < 0.01 * many.study_years
 
 
 def test_load_of_the_teams():
-    assert QUEUE.studied_per_year == pytest.approx(60 * (1 - 0.45 - 0.18 - 0.02)) and QUEUE.utilisation == pytest.approx(21 * 0.1 / 3)
+    assert QUEUE.studied_per_year == pytest.approx(
+        60 * (1 - 0.45 - 0.18 - 0.02)
+    ) and QUEUE.utilisation == pytest.approx(21 * 0.1 / 3)
     for formula in (erlang_wait, pollaczek_wait):
         with pytest.raises(ValueError, match="the teams are asked for 1.05 of what they can do"):
             formula(replace(QUEUE, teams=1, study_years=0.05))
@@ -732,51 +1284,96 @@ def test_load_of_the_teams():
     with pytest.raises(ValueError, match="teams is 3; the formula is for one team"):
         pollaczek_wait(QUEUE)
     with pytest.raises(ValueError, match="asked for 1.00"):
-        pollaczek_wait(Queue(arrivals_per_year=4.0, sizes_kw=(1.0,), size_share=(1.0,), pass_share=(0.0,), study_years=0.25))
+        pollaczek_wait(
+            Queue(
+                arrivals_per_year=4.0,
+                sizes_kw=(1.0,),
+                size_share=(1.0,),
+                pass_share=(0.0,),
+                study_years=0.25,
+            )
+        )
 
 
 def test_fast_track_is_fast_and_first_come_is_first_served():
     table, _ = waited(QUEUE, 20000)
     fast, slow = table[table.fast], table[~table.fast]
-    assert (fast.wait_years == 0).all() and (fast.done_year - fast.arrives_year).to_numpy() == pytest.approx(QUEUE.screen_years)
+    assert (fast.wait_years == 0).all() and (
+        fast.done_year - fast.arrives_year
+    ).to_numpy() == pytest.approx(QUEUE.screen_years)
     assert (slow.done_year > slow.arrives_year + slow.wait_years + QUEUE.screen_years).all()
-    assert (np.diff(slow.arrives_year + slow.wait_years) > -1e-9).all(), "studies begin in the order of arrival"
+    assert (np.diff(slow.arrives_year + slow.wait_years) > -1e-9).all(), (
+        "studies begin in the order of arrival"
+    )
     assert table.arrives_year.diff().mean() == pytest.approx(1 / 60, rel=0.02)
-    assert table["size_kw"].value_counts(normalize=True).to_dict() == pytest.approx({50.0: 0.5, 500.0: 0.3, 3000.0: 0.2}, abs=0.01)
-    assert table.groupby("size_kw").fast.mean().tolist() == pytest.approx([0.9, 0.6, 0.1], abs=0.015)
+    assert table["size_kw"].value_counts(normalize=True).to_dict() == pytest.approx(
+        {50.0: 0.5, 500.0: 0.3, 3000.0: 0.2}, abs=0.01
+    )
+    assert table.groupby("size_kw").fast.mean().tolist() == pytest.approx(
+        [0.9, 0.6, 0.1], abs=0.015
+    )
     begins, ends = slow.arrives_year + QUEUE.screen_years + slow.wait_years, slow.done_year
     at_work = [(begins <= t).sum() - (ends <= t).sum() for t in np.linspace(1, 200, 300)]
     assert max(at_work) == 3 and np.mean(at_work) / 3 == pytest.approx(QUEUE.utilisation, rel=0.1)
     studies = slow.done_year - slow.arrives_year - slow.wait_years - QUEUE.screen_years
-    assert studies.mean() == pytest.approx(0.1, rel=0.05) and studies.std() == pytest.approx(0.1, rel=0.05)
+    assert studies.mean() == pytest.approx(0.1, rel=0.05) and studies.std() == pytest.approx(
+        0.1, rel=0.05
+    )
     half = waited(replace(QUEUE, study_cv=0.5), 20000)[0]
     half = half[~half.fast]
-    assert (half.done_year - half.arrives_year - half.wait_years).std() == pytest.approx(0.05, rel=0.06)
+    assert (half.done_year - half.arrives_year - half.wait_years).std() == pytest.approx(
+        0.05, rel=0.06
+    )
 
 
 def test_same_seed_same_queue():
-    pd.testing.assert_frame_equal(simulate(QUEUE, 50, np.random.default_rng(1)), simulate(QUEUE, 50, np.random.default_rng(1)))
+    pd.testing.assert_frame_equal(
+        simulate(QUEUE, 50, np.random.default_rng(1)), simulate(QUEUE, 50, np.random.default_rng(1))
+    )
 
 
 def test_what_waiting_costs():
     flows = [-100.0, 40.0, 40.0, 40.0, 40.0]
     worth = net_present_value(0.08, flows)
-    delayed = -10 + (net_present_value(0.08, [-90.0, *flows[1:]])) / 1.08**3  # ten are paid today, the rest begins in three years
+    delayed = (
+        -10 + (net_present_value(0.08, [-90.0, *flows[1:]])) / 1.08**3
+    )  # ten are paid today, the rest begins in three years
     assert waiting_cost(0.08, flows, 3.0, spent=10.0) == pytest.approx(worth - delayed)
     assert waiting_cost(0.08, flows, 0.0) == 0 and waiting_cost(0.0, flows, 5.0) == 0
-    assert waiting_cost(0.08, flows, np.array([0.5, 2.0])).tolist() == [waiting_cost(0.08, flows, 0.5), waiting_cost(0.08, flows, 2.0)]
+    assert waiting_cost(0.08, flows, np.array([0.5, 2.0])).tolist() == [
+        waiting_cost(0.08, flows, 0.5),
+        waiting_cost(0.08, flows, 2.0),
+    ]
 
 
 # ------------------------------------------------------------------------------------------------ project and contract
 
-PLANT = Project(capex=1000.0, fixed_per_year=50.0, revenue_per_year=400.0, mwh_per_year=3.0, wear_per_mwh=20.0, availability=0.9, fade_per_year=0.1, years=3)
+PLANT = Project(
+    capex=1000.0,
+    fixed_per_year=50.0,
+    revenue_per_year=400.0,
+    mwh_per_year=3.0,
+    wear_per_mwh=20.0,
+    availability=0.9,
+    fade_per_year=0.1,
+    years=3,
+)
 
 
 def test_cash_flow_by_hand():
     table = cash_flow(PLANT)
-    assert table.invested.tolist() == [-1000, 0, 0, 0] and table.fixed.tolist() == [0, -50, -50, -50]
-    assert table.revenue.tolist() == pytest.approx([0, 360, 324, 291.6]) and table.wear.tolist() == pytest.approx([0, -54, -48.6, -43.74])
-    assert table.net.tolist() == pytest.approx([-1000, 256, 225.4, 197.86]) and table.cumulated.iloc[-1] == pytest.approx(-320.74)
+    assert table.invested.tolist() == [-1000, 0, 0, 0] and table.fixed.tolist() == [
+        0,
+        -50,
+        -50,
+        -50,
+    ]
+    assert table.revenue.tolist() == pytest.approx(
+        [0, 360, 324, 291.6]
+    ) and table.wear.tolist() == pytest.approx([0, -54, -48.6, -43.74])
+    assert table.net.tolist() == pytest.approx(
+        [-1000, 256, 225.4, 197.86]
+    ) and table.cumulated.iloc[-1] == pytest.approx(-320.74)
     assert list(table.index) == [0, 1, 2, 3] and table.index.name == "year"
 
 
@@ -789,7 +1386,9 @@ def test_internal_rate_makes_the_value_zero(rate, years):
 
 
 def test_rates_that_are_low_or_do_not_exist():
-    assert internal_rate([-100.0, 50.0]) == pytest.approx(-0.5) and internal_rate([-100.0, 250.0]) == pytest.approx(1.5)
+    assert internal_rate([-100.0, 50.0]) == pytest.approx(-0.5) and internal_rate(
+        [-100.0, 250.0]
+    ) == pytest.approx(1.5)
     assert internal_rate([-100.0, 0.0, 121.0]) == pytest.approx(0.1)
     for flows in ([-100.0, 200.0, -150.0], [100.0, -50.0], [-1.0, -2.0], [0.0, 0.0], [5.0]):
         with pytest.raises(ValueError, match="exactly once"):
@@ -799,11 +1398,25 @@ def test_rates_that_are_low_or_do_not_exist():
 
 
 def test_payback():
-    assert payback_years([-100.0, 40.0, 40.0, 40.0]) == pytest.approx(2.5) and payback_years([-100.0, 50.0, 50.0]) == 2
-    assert payback_years([-100.0, 10.0]) == math.inf and payback_years([0.0, 10.0]) == 0 and payback_years([5.0]) == payback_years([0.0]) == 0
+    assert (
+        payback_years([-100.0, 40.0, 40.0, 40.0]) == pytest.approx(2.5)
+        and payback_years([-100.0, 50.0, 50.0]) == 2
+    )
+    assert (
+        payback_years([-100.0, 10.0]) == math.inf
+        and payback_years([0.0, 10.0]) == 0
+        and payback_years([5.0]) == payback_years([0.0]) == 0
+    )
 
 
-SERVICE = CarService(revenue_per_year=500.0, out_kwh=2000.0, needs=0.6, wear_per_kwh=0.05, owner_per_year=40.0, aggregator_per_year=90.0)
+SERVICE = CarService(
+    revenue_per_year=500.0,
+    out_kwh=2000.0,
+    needs=0.6,
+    wear_per_kwh=0.05,
+    owner_per_year=40.0,
+    aggregator_per_year=90.0,
+)
 DEAL = Contract(owner_share=0.6, fixed_per_year=20.0, opt_out=0.1, floor=0.55, warranty_kwh=1900.0)
 
 
@@ -819,15 +1432,22 @@ def test_each_clause_of_the_contract_bites():
     free = Contract(owner_share=0.6)
     assert free.floor == 0.2 and usable_share(free, SERVICE) == 1
     assert usable_share(replace(free, opt_out=0.3), SERVICE) == pytest.approx(0.7)
-    assert usable_share(replace(free, floor=0.7), SERVICE) == pytest.approx(0.5) and usable_share(replace(free, floor=1.0), SERVICE) == 0
+    assert (
+        usable_share(replace(free, floor=0.7), SERVICE) == pytest.approx(0.5)
+        and usable_share(replace(free, floor=1.0), SERVICE) == 0
+    )
     assert usable_share(replace(free, warranty_kwh=500.0), SERVICE) == pytest.approx(0.25)
-    assert usable_share(replace(free, warranty_kwh=0.0), replace(SERVICE, out_kwh=0.0)) == 1, "nothing leaves the battery"
+    assert usable_share(replace(free, warranty_kwh=0.0), replace(SERVICE, out_kwh=0.0)) == 1, (
+        "nothing leaves the battery"
+    )
 
 
 @given(st.floats(0, 0.5), st.floats(0, 0.9), st.floats(0, 60), st.floats(200, 4000))
 @few
 def test_within_the_range_both_stay_outside_one_leaves(opt_out, floor, fixed, warranty):
-    contract = Contract(owner_share=0.5, fixed_per_year=fixed, opt_out=opt_out, floor=floor, warranty_kwh=warranty)
+    contract = Contract(
+        owner_share=0.5, fixed_per_year=fixed, opt_out=opt_out, floor=floor, warranty_kwh=warranty
+    )
     low, high = share_range(contract, SERVICE)
     for share in (low, high):
         if 0 <= share <= 1:
@@ -843,7 +1463,9 @@ def test_within_the_range_both_stay_outside_one_leaves(opt_out, floor, fixed, wa
 
 
 def test_no_service_no_deal():
-    assert share_range(replace(DEAL, fixed_per_year=400.0), SERVICE)[0] == 0, "a share is never negative"
+    assert share_range(replace(DEAL, fixed_per_year=400.0), SERVICE)[0] == 0, (
+        "a share is never negative"
+    )
     low, high = share_range(replace(DEAL, opt_out=1.0), SERVICE)
     assert low > high
     dear = share_range(DEAL, replace(SERVICE, wear_per_kwh=0.3))
@@ -855,38 +1477,104 @@ def test_no_service_no_deal():
 
 def test_a_car_year_by_hand():
     known = {"spread": 519.0, "wear": -112.0, "hardware": -408.0}
-    regulation = Regulation(p_kw=10.0, plugged_h=5000.0, capacity_per_kw_h=0.02, sell_per_kwh=0.2, buy_per_kwh=0.08, dispatch=0.1, score=0.9,
-                            wear_per_kwh=0.05, eta_charge=0.9, eta_discharge=0.8)
+    regulation = Regulation(
+        p_kw=10.0,
+        plugged_h=5000.0,
+        capacity_per_kw_h=0.02,
+        sell_per_kwh=0.2,
+        buy_per_kwh=0.08,
+        dispatch=0.1,
+        score=0.9,
+        wear_per_kwh=0.05,
+        eta_charge=0.9,
+        eta_discharge=0.8,
+    )
     year = car_year(known, regulation, aggregator_share=0.25, metering_per_year=60.0)
-    assert year.amount.to_dict() == pytest.approx({**known, "regulation, capacity": 900.0, "regulation, energy": 1000.0,
-                                                   "bought back": -5000 / 0.72 * 0.08, "wear of regulation": -312.5, "aggregator": -475.0, "metering": -60.0})
+    assert year.amount.to_dict() == pytest.approx(
+        {
+            **known,
+            "regulation, capacity": 900.0,
+            "regulation, energy": 1000.0,
+            "bought back": -5000 / 0.72 * 0.08,
+            "wear of regulation": -312.5,
+            "aggregator": -475.0,
+            "metering": -60.0,
+        }
+    )
     assert list(year.index)[:3] == list(known) and year.index.name == "line"
-    assert year.left.to_numpy() == pytest.approx(np.cumsum(year.amount)) and year.left["hardware"] == pytest.approx(-1)
+    assert year.left.to_numpy() == pytest.approx(np.cumsum(year.amount)) and year.left[
+        "hardware"
+    ] == pytest.approx(-1)
     assert year.amount["regulation, capacity"] + year.amount["regulation, energy"] == pytest.approx(
-        regulation_revenue(10.0, 5000.0, capacity_per_kw_h=0.018, energy_per_kwh=0.2, dispatch=0.1))
+        regulation_revenue(10.0, 5000.0, capacity_per_kw_h=0.018, energy_per_kwh=0.2, dispatch=0.1)
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- refusals in words
 
 FRAME = pd.DataFrame({"offered_mw": [1.0], "score": [0.5]})
 BAD = [
-    (lambda: credit(-1.0, 0.5, 1.0, capability_per_mw_h=1.0, performance_per_mw_h=1.0), "offered_mw is -1 MW; it must be at least 0"),
-    (lambda: credit(1.0, 95.0, 1.0, capability_per_mw_h=1.0, performance_per_mw_h=1.0), "score is 95; it must be at most 1"),
-    (lambda: credit(1.0, 0.5, -1.0, capability_per_mw_h=1.0, performance_per_mw_h=1.0), "mileage_ratio is -1"),
-    (lambda: credit(1.0, 0.5, 1.0, capability_per_mw_h=math.nan, performance_per_mw_h=1.0), "capability_per_mw_h contains NaN"),
-    (lambda: credit(1.0, 0.5, 1.0, capability_per_mw_h=1.0, performance_per_mw_h=math.nan), "performance_per_mw_h contains NaN"),
-    (lambda: credit(1.0, 0.5, 1.0, capability_per_mw_h=1.0, performance_per_mw_h=1.0, score_floor=25.0), "score_floor is 25"),
-    (lambda: statement(FRAME), "the table has no column mileage_ratio, capability_per_mw_h, performance_per_mw_h; it has offered_mw, score"),
-    (lambda: availability_statement(FRAME, penalty=1.0), "the table has no column available_mw, price_per_mw_h"),
-    (lambda: availability_statement(pd.DataFrame({"offered_mw": [1.0], "available_mw": [1.0], "price_per_mw_h": [1.0]}), penalty=-1.0), "penalty is -1"),
+    (
+        lambda: credit(-1.0, 0.5, 1.0, capability_per_mw_h=1.0, performance_per_mw_h=1.0),
+        "offered_mw is -1 MW; it must be at least 0",
+    ),
+    (
+        lambda: credit(1.0, 95.0, 1.0, capability_per_mw_h=1.0, performance_per_mw_h=1.0),
+        "score is 95; it must be at most 1",
+    ),
+    (
+        lambda: credit(1.0, 0.5, -1.0, capability_per_mw_h=1.0, performance_per_mw_h=1.0),
+        "mileage_ratio is -1",
+    ),
+    (
+        lambda: credit(1.0, 0.5, 1.0, capability_per_mw_h=math.nan, performance_per_mw_h=1.0),
+        "capability_per_mw_h contains NaN",
+    ),
+    (
+        lambda: credit(1.0, 0.5, 1.0, capability_per_mw_h=1.0, performance_per_mw_h=math.nan),
+        "performance_per_mw_h contains NaN",
+    ),
+    (
+        lambda: credit(
+            1.0, 0.5, 1.0, capability_per_mw_h=1.0, performance_per_mw_h=1.0, score_floor=25.0
+        ),
+        "score_floor is 25",
+    ),
+    (
+        lambda: statement(FRAME),
+        "the table has no column mileage_ratio, capability_per_mw_h, performance_per_mw_h; it has offered_mw, score",
+    ),
+    (
+        lambda: availability_statement(FRAME, penalty=1.0),
+        "the table has no column available_mw, price_per_mw_h",
+    ),
+    (
+        lambda: availability_statement(
+            pd.DataFrame({"offered_mw": [1.0], "available_mw": [1.0], "price_per_mw_h": [1.0]}),
+            penalty=-1.0,
+        ),
+        "penalty is -1",
+    ),
     (lambda: performance(SINE, SINE, period_s=7.0), "period_s is 7; it must divide 300 s"),
-    (lambda: performance(SINE, SINE, period_s=300.0), "period_s is 300; it must divide 300 s into equal parts"),
-    (lambda: performance(SINE, SINE, lag_rule="best"), "lag_rule is 'best'; it must be together or correlation"),
-    (lambda: performance(SINE[:59], SINE[:59]), r"asked has shape \(59,\); a score needs one series of 10 minutes"),
+    (
+        lambda: performance(SINE, SINE, period_s=300.0),
+        "period_s is 300; it must divide 300 s into equal parts",
+    ),
+    (
+        lambda: performance(SINE, SINE, lag_rule="best"),
+        "lag_rule is 'best'; it must be together or correlation",
+    ),
+    (
+        lambda: performance(SINE[:59], SINE[:59]),
+        r"asked has shape \(59,\); a score needs one series of 10 minutes",
+    ),
     (lambda: performance(SINE, SINE[:-1]), "they must be alike"),
     (lambda: performance(np.zeros(390), SINE), "asked is 0 throughout"),
     (lambda: performance(SINE, SINE, allowance_s=-1.0), "allowance_s is -1 s"),
-    (lambda: performance(SINE, SINE, allowance_s=61.0), "allowance_s is 61 s; it must be at most 60"),
+    (
+        lambda: performance(SINE, SINE, allowance_s=61.0),
+        "allowance_s is 61 s; it must be at most 60",
+    ),
     (lambda: truthful_score(SINE * (STEPS >= 360), SINE), "asked is 0 throughout"),
     (lambda: performance(SINE * (STEPS >= 360), SINE), "asked is 0 throughout"),
     (lambda: truthful_score(SINE, SINE, allowance_s=-1.0), "allowance_s is -1 s"),
@@ -895,16 +1583,37 @@ BAD = [
     (lambda: over_offering(precision_only, SINE, [0.0]), "offers_mw is 0 MW"),
     (lambda: over_offering(precision_only, SINE, [1.0], able_mw=0.0), "able_mw is 0 MW"),
     (lambda: Aggregation(power_kw=0.0, largest_site_kw=1.0, sells=("energy",)), "power_kw is 0 kW"),
-    (lambda: Aggregation(power_kw=5.0, largest_site_kw=10.0, sells=("energy",)), "largest_site_kw is 10 kW; it must be at most 5"),
-    (lambda: Aggregation(power_kw=5.0, largest_site_kw=0.0, sells=("energy",)), "largest_site_kw is 0 kW"),
-    (lambda: Aggregation(power_kw=5.0, largest_site_kw=1.0, sells="energy"), "sells is 'energy'; give a tuple"),
-    (lambda: Aggregation(power_kw=5.0, largest_site_kw=1.0, sells=()), r"sells is \(\); give a tuple"),
-    (lambda: Aggregation(power_kw=5.0, largest_site_kw=1.0, sells=("energy",), telemetry_s=0.0), "telemetry_s is 0 s"),
+    (
+        lambda: Aggregation(power_kw=5.0, largest_site_kw=10.0, sells=("energy",)),
+        "largest_site_kw is 10 kW; it must be at most 5",
+    ),
+    (
+        lambda: Aggregation(power_kw=5.0, largest_site_kw=0.0, sells=("energy",)),
+        "largest_site_kw is 0 kW",
+    ),
+    (
+        lambda: Aggregation(power_kw=5.0, largest_site_kw=1.0, sells="energy"),
+        "sells is 'energy'; give a tuple",
+    ),
+    (
+        lambda: Aggregation(power_kw=5.0, largest_site_kw=1.0, sells=()),
+        r"sells is \(\); give a tuple",
+    ),
+    (
+        lambda: Aggregation(power_kw=5.0, largest_site_kw=1.0, sells=("energy",), telemetry_s=0.0),
+        "telemetry_s is 0 s",
+    ),
     (lambda: market("mars"), "there are no rules 'mars'; there are caiso, ercot_ader"),
     (lambda: market("history"), "there are no rules 'history'"),
-    (lambda: market("nordic").product("FFR"), "Nordic FCR has no product 'FFR'; it has FCR-N, FCR-D up, FCR-D down"),
+    (
+        lambda: market("nordic").product("FFR"),
+        "Nordic FCR has no product 'FFR'; it has FCR-N, FCR-D up, FCR-D down",
+    ),
     (lambda: market("pjm").product("FCR"), "it has none for limited batteries"),
-    (lambda: double_counts(pd.DataFrame({"kw": [1.0]}), market("ferc_2222")), "the table has no column car, hour, service, payer, aggregator, metered_kw, rating_kw; it has kw"),
+    (
+        lambda: double_counts(pd.DataFrame({"kw": [1.0]}), market("ferc_2222")),
+        "the table has no column car, hour, service, payer, aggregator, metered_kw, rating_kw; it has kw",
+    ),
     (lambda: counted(payment("A", 1, "energy", "PJM", -1.0)), "kw is -1"),
     (lambda: counted(payment("A", 1, "energy", "PJM", 1.0, -1.0)), "metered_kw is -1"),
     (lambda: counted(payment("A", 1, "energy", "PJM", 1.0, rating_kw=0.0)), "rating_kw is 0"),
@@ -912,17 +1621,55 @@ BAD = [
     (lambda: cars_needed(1.0, 0.0, 0.5), "car_kw is 0 kW"),
     (lambda: cars_needed(1.0, 7.0, 1.0), "availability is 1; it must be below 1"),
     (lambda: cars_needed(1.0, 7.0, 0.5, 1.0), "reliability is 1; it must be below 1"),
-    (lambda: meter_value([1.0], [1.0], 0.0, retail_per_kwh=1.0, export_per_kwh=1.0, wholesale_per_kwh=1.0), "dt_h is 0 h"),
+    (
+        lambda: meter_value(
+            [1.0], [1.0], 0.0, retail_per_kwh=1.0, export_per_kwh=1.0, wholesale_per_kwh=1.0
+        ),
+        "dt_h is 0 h",
+    ),
     (lambda: building(START, 0, np.random.default_rng(1)), "days is 0 days"),
-    (lambda: high_5_of_10(SITE.load_kw, "2025-01-01", [8]), "there is no day 2025-01-01 in the data, which run from 2024-06-03 to 2024-07-14"),
-    (lambda: high_5_of_10(SITE.load_kw[3:], "2024-07-01", [8]), "meter_kw must have 24 hours on each day"),
-    (lambda: high_5_of_10(pd.concat([SITE.load_kw, SITE.load_kw[:24]]), "2024-07-01", [8]), "each of them once"),
-    (lambda: high_5_of_10(SITE.load_kw.where(SITE.load_kw > 45), "2024-07-01", [8]), "meter_kw contains NaN"),
-    (lambda: high_5_of_10(SITE.load_kw, "2024-07-01", [8], adjust_cap=1.0), "adjust_cap is 1; it must be below 1"),
-    (lambda: regression_baseline(SITE.load_kw, SITE.temp_c[1:], "2024-07-01", [8]), "temp_c must have 24 hours"),
-    (lambda: regression_baseline(SITE.load_kw, SITE.temp_c, "2024-07-01", [8], base_c=math.nan), "base_c contains NaN"),
-    (lambda: metering(SITE, gives([]), days_of("2024-07-01", 2), HOURS, price_per_kwh=1.0), "car_kw gives nothing in these hours"),
-    (lambda: metering(SITE, gives(days_of("2024-07-01", 2)), days_of("2024-07-01", 2), HOURS, price_per_kwh=0.0), "price_per_kwh is 0"),
+    (
+        lambda: high_5_of_10(SITE.load_kw, "2025-01-01", [8]),
+        "there is no day 2025-01-01 in the data, which run from 2024-06-03 to 2024-07-14",
+    ),
+    (
+        lambda: high_5_of_10(SITE.load_kw[3:], "2024-07-01", [8]),
+        "meter_kw must have 24 hours on each day",
+    ),
+    (
+        lambda: high_5_of_10(pd.concat([SITE.load_kw, SITE.load_kw[:24]]), "2024-07-01", [8]),
+        "each of them once",
+    ),
+    (
+        lambda: high_5_of_10(SITE.load_kw.where(SITE.load_kw > 45), "2024-07-01", [8]),
+        "meter_kw contains NaN",
+    ),
+    (
+        lambda: high_5_of_10(SITE.load_kw, "2024-07-01", [8], adjust_cap=1.0),
+        "adjust_cap is 1; it must be below 1",
+    ),
+    (
+        lambda: regression_baseline(SITE.load_kw, SITE.temp_c[1:], "2024-07-01", [8]),
+        "temp_c must have 24 hours",
+    ),
+    (
+        lambda: regression_baseline(SITE.load_kw, SITE.temp_c, "2024-07-01", [8], base_c=math.nan),
+        "base_c contains NaN",
+    ),
+    (
+        lambda: metering(SITE, gives([]), days_of("2024-07-01", 2), HOURS, price_per_kwh=1.0),
+        "car_kw gives nothing in these hours",
+    ),
+    (
+        lambda: metering(
+            SITE,
+            gives(days_of("2024-07-01", 2)),
+            days_of("2024-07-01", 2),
+            HOURS,
+            price_per_kwh=0.0,
+        ),
+        "price_per_kwh is 0",
+    ),
     (lambda: Reservoir(out_mw=-1.0, in_mw=1.0, give_mwh=1.0, take_mwh=1.0), "out_mw is -1"),
     (lambda: Reservoir(out_mw=1.0, in_mw=1.0, give_mwh=1.0, take_mwh=-1.0), "take_mwh is -1"),
     (lambda: reserve_needs(market("nordic").product("FCR-N"), -1.0), "bid_mw is -1 MW"),
@@ -961,29 +1708,62 @@ BAD = [
     (lambda: year_of(eta_discharge=1.1), "eta_discharge is 1.1"),
     (lambda: year_of(wear_per_kwh=math.nan), "wear_per_kwh contains NaN"),
     (lambda: year_of(buy_per_kwh=math.nan), "buy_per_kwh contains NaN"),
-    (lambda: car_year({"spread": math.nan}, year_fields(), aggregator_share=0.1, metering_per_year=1.0), "spread contains NaN"),
-    (lambda: car_year({}, year_fields(), aggregator_share=10.0, metering_per_year=1.0), "aggregator_share is 10"),
-    (lambda: car_year({}, year_fields(), aggregator_share=0.1, metering_per_year=-1.0), "metering_per_year is -1"),
+    (
+        lambda: car_year(
+            {"spread": math.nan}, year_fields(), aggregator_share=0.1, metering_per_year=1.0
+        ),
+        "spread contains NaN",
+    ),
+    (
+        lambda: car_year({}, year_fields(), aggregator_share=10.0, metering_per_year=1.0),
+        "aggregator_share is 10",
+    ),
+    (
+        lambda: car_year({}, year_fields(), aggregator_share=0.1, metering_per_year=-1.0),
+        "metering_per_year is -1",
+    ),
 ]
 
 
 def year_fields(**change):
-    return Regulation(**{"p_kw": 1.0, "plugged_h": 1.0, "capacity_per_kw_h": 1.0, "sell_per_kwh": 1.0, "buy_per_kwh": 1.0, "dispatch": 0.1, **change})
+    return Regulation(
+        **{
+            "p_kw": 1.0,
+            "plugged_h": 1.0,
+            "capacity_per_kw_h": 1.0,
+            "sell_per_kwh": 1.0,
+            "buy_per_kwh": 1.0,
+            "dispatch": 0.1,
+            **change,
+        }
+    )
 
 
 def year_of(**change):
     return car_year({}, year_fields(**change), aggregator_share=0.1, metering_per_year=1.0)
 
 
-@pytest.mark.parametrize("call, message", BAD, ids=[f"{i}: {message[:40]}" for i, (_, message) in enumerate(BAD)])
+@pytest.mark.parametrize(
+    "call, message", BAD, ids=[f"{i}: {message[:40]}" for i, (_, message) in enumerate(BAD)]
+)
 def test_bad_input_is_told_in_words(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
-@pytest.mark.parametrize("change", [{"field": "colour"}, {"test": "about"}, {"confidence": "sure"}, {"when": {"colour": 1}}])
+@pytest.mark.parametrize(
+    "change",
+    [{"field": "colour"}, {"test": "about"}, {"confidence": "sure"}, {"when": {"colour": 1}}],
+)
 def test_rules_that_cannot_be_read_are_refused(change):
-    rule = {"field": "power_kw", "test": "at least", "value": 1.0, "says": "x", "source": "y", "confidence": "read"}
+    rule = {
+        "field": "power_kw",
+        "test": "at least",
+        "value": 1.0,
+        "says": "x",
+        "source": "y",
+        "confidence": "read",
+    }
     base = {"name": "Mars", "region": "Mars", "currency": "USD", "date": None, "story": ""}
     assert Market(rules=[rule], **base).rules == [rule]
     with pytest.raises(ValueError, match="the rules of Mars hold one that cannot be read"):

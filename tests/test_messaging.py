@@ -22,21 +22,66 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from v2gbook import messaging as module
 from v2gbook.messaging import (
-    Backoff, CentralSystem, ChargePoint, Link, Rollout, Session, Stage, allowed, budget, carries_discharge, composite, deadline, delivered, dispatch,
-    fleet, from_rational, from_wire_kw, judge, latencies, limits, measure, moved, needed_s, parameters, rational, roll_out, run_session, services,
-    setpoint_profile, stages, step, storm, timeouts, to_wire_w, typical_session, validate, wave_odds,
+    Backoff,
+    CentralSystem,
+    ChargePoint,
+    Link,
+    Rollout,
+    Session,
+    Stage,
+    allowed,
+    budget,
+    carries_discharge,
+    composite,
+    deadline,
+    delivered,
+    dispatch,
+    fleet,
+    from_rational,
+    from_wire_kw,
+    judge,
+    latencies,
+    limits,
+    measure,
+    moved,
+    needed_s,
+    parameters,
+    rational,
+    roll_out,
+    run_session,
+    services,
+    setpoint_profile,
+    stages,
+    step,
+    storm,
+    timeouts,
+    to_wire_w,
+    typical_session,
+    validate,
+    wave_odds,
 )
 
-CASES = {c["id"]: c for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]}
+CASES = {
+    c["id"]: c
+    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
+}
 START = "2026-01-01T00:00:00Z"
-KINDS = [Session(service=service, control=control) for service in ("AC", "DC", "AC_BPT", "DC_BPT") for control in ("Scheduled", "Dynamic")]
+KINDS = [
+    Session(service=service, control=control)
+    for service in ("AC", "DC", "AC_BPT", "DC_BPT")
+    for control in ("Scheduled", "Dynamic")
+]
 
 
 def case(key):
     """Inputs of a published case, and its expected values with the tolerance they were published with."""
     outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]}) if out["unit"] not in ("bool", "-")
-                                  else out["value"] for name, out in outputs.items()}
+    return CASES[key]["inputs"], {
+        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
+        if out["unit"] not in ("bool", "-")
+        else out["value"]
+        for name, out in outputs.items()
+    }
 
 
 def rng(seed=6):
@@ -57,7 +102,10 @@ def test_p01_timeouts():
             found = table[(table.kind == "sequence") & (table.iso20 == row)]
             return found.iso20_s.item()
         kind = "process" if message == "PreCharge" else "message"
-        name, column = ("DC_PreCharge" if (part, message) == ("-20", "PreCharge") else message), f"iso{part[1:]}"
+        name, column = (
+            ("DC_PreCharge" if (part, message) == ("-20", "PreCharge") else message),
+            f"iso{part[1:]}",
+        )
         found = table[(table.kind == kind) & (table[column] == name)]
         return found[f"{column}_s"].unique().item()
 
@@ -67,14 +115,23 @@ def test_p01_timeouts():
 def test_p02_services_and_parameters():
     inputs, expected = case("P02")
     assert services().id.loc[inputs["names"]].to_list() == expected["ids"]
-    assert parameters() == {name: expected[name] for name in ("control_mode", "bpt_channel", "generator_mode", "islanding_detection")}
-    assert services().index[services().bidirectional].to_list() == ["AC_BPT", "DC_BPT", "DC_ACDP_BPT"]
+    assert parameters() == {
+        name: expected[name]
+        for name in ("control_mode", "bpt_channel", "generator_mode", "islanding_detection")
+    }
+    assert services().index[services().bidirectional].to_list() == [
+        "AC_BPT",
+        "DC_BPT",
+        "DC_ACDP_BPT",
+    ]
 
 
 def test_p04_rational_numbers():
     inputs, expected = case("P04")
     sent = [rational(x) for x in inputs["numbers"]]
-    assert [from_rational(*pair) == x for pair, x in zip(sent, inputs["numbers"], strict=True)] == expected["roundtrip_exact"]
+    assert [
+        from_rational(*pair) == x for pair, x in zip(sent, inputs["numbers"], strict=True)
+    ] == expected["roundtrip_exact"]
     assert max(abs(value) for value, _ in sent) <= expected["abs_value_le"]
 
 
@@ -91,7 +148,10 @@ def test_the_ends_of_a_rational_number():
     assert rational(1e131) == (10_000, 127) and rational(3276e128) == (32760, 127)
     assert rational(1e-128) == (1, -128) and rational(0.0) == rational(-0.0) == (0, 0)
     for number in (32768.0, -32769.0, 1 / 3):
-        with pytest.raises(ValueError, match=rf"value {re.escape(repr(number))} cannot be sent exactly.*Round it first"):
+        with pytest.raises(
+            ValueError,
+            match=rf"value {re.escape(repr(number))} cannot be sent exactly.*Round it first",
+        ):
             rational(number)
     for number in (1e132, 3277e128, 1e-129):
         with pytest.raises(ValueError, match="exponent"):
@@ -102,8 +162,16 @@ def test_the_ends_of_a_rational_number():
         rational(math.nan)
 
 
-@pytest.mark.parametrize(("pair", "words"), [((32768, 0), "value is 32768"), ((-32769, 0), "value is -32769"), ((1, 128), "exponent is 128"),
-                                             ((1, -129), "exponent is -129"), ((1.5, 0), "value is 1.5; it must be a whole number")])
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ((32768, 0), "value is 32768"),
+        ((-32769, 0), "value is -32769"),
+        ((1, 128), "exponent is 128"),
+        ((1, -129), "exponent is -129"),
+        ((1.5, 0), "value is 1.5; it must be a whole number"),
+    ],
+)
 def test_a_pair_that_is_no_rational_number(pair, words):
     with pytest.raises(ValueError, match=words):
         from_rational(*pair)
@@ -112,27 +180,60 @@ def test_a_pair_that_is_no_rational_number(pair, words):
 def test_only_20_and_2_1_carry_discharge():
     table = carries_discharge()
     assert set(table.index[table.discharge]) == {"ISO 15118-20:2022", "OCPP 2.1", "CHAdeMO"}
-    fields = {version: (Path(module.get_validator.__code__.co_filename).parent / version / "schemas").glob("SetChargingProfile*.json")
-              for version in ("v16", "v201", "v21")}
-    texts = {version: "".join(path.read_text(encoding="utf-8-sig") for path in paths) for version, paths in fields.items()}
-    assert {version: "dischargeLimit" in text for version, text in texts.items()} == {"v16": False, "v201": False, "v21": True}
+    fields = {
+        version: (
+            Path(module.get_validator.__code__.co_filename).parent / version / "schemas"
+        ).glob("SetChargingProfile*.json")
+        for version in ("v16", "v201", "v21")
+    }
+    texts = {
+        version: "".join(path.read_text(encoding="utf-8-sig") for path in paths)
+        for version, paths in fields.items()
+    }
+    assert {version: "dischargeLimit" in text for version, text in texts.items()} == {
+        "v16": False,
+        "v201": False,
+        "v21": True,
+    }
 
 
 @pytest.mark.parametrize("session", KINDS, ids=lambda s: f"{s.service}-{s.control}")
 def test_a_good_session_ends_as_planned(session):
     log = run_session(typical_session(session, loops=4), session)
     requests = log[log.sender == "EV"].message.to_list()
-    assert log.note.iloc[-1] == "the session ends as planned" and log.state.iloc[-1] == "SessionStop"
+    assert (
+        log.note.iloc[-1] == "the session ends as planned" and log.state.iloc[-1] == "SessionStop"
+    )
     assert requests.count(f"{session.service[:2]}_ChargeLoop") == 4
-    assert ("DC_CableCheck" in requests) == ("DC_WeldingDetection" in requests) == ("DC_PreCharge" in requests) == session.service.startswith("DC")
+    assert (
+        ("DC_CableCheck" in requests)
+        == ("DC_WeldingDetection" in requests)
+        == ("DC_PreCharge" in requests)
+        == session.service.startswith("DC")
+    )
     assert log.index.is_monotonic_increasing and len(log) == 2 * len(requests)
 
 
 def test_the_published_order_of_a_dc_session():
     order = [message for _, sender, message in typical_session(loops=1) if sender == "EV"]
-    assert order == ["SupportedAppProtocol", "SessionSetup", "AuthorizationSetup", "Authorization", "ServiceDiscovery", "ServiceDetail",
-                     "ServiceSelection", "DC_ChargeParameterDiscovery", "ScheduleExchange", "DC_CableCheck", "DC_PreCharge", "PowerDelivery(Start)",
-                     "DC_ChargeLoop", "PowerDelivery(Stop)", "DC_WeldingDetection", "SessionStop"]
+    assert order == [
+        "SupportedAppProtocol",
+        "SessionSetup",
+        "AuthorizationSetup",
+        "Authorization",
+        "ServiceDiscovery",
+        "ServiceDetail",
+        "ServiceSelection",
+        "DC_ChargeParameterDiscovery",
+        "ScheduleExchange",
+        "DC_CableCheck",
+        "DC_PreCharge",
+        "PowerDelivery(Start)",
+        "DC_ChargeLoop",
+        "PowerDelivery(Stop)",
+        "DC_WeldingDetection",
+        "SessionStop",
+    ]
 
 
 def test_times_of_a_typical_session():
@@ -144,7 +245,11 @@ def test_times_of_a_typical_session():
 def test_every_wrong_turn_is_a_sequence_error(session):
     """At each point of a session, each request that is not allowed ends it, and each that is allowed does not."""
     messages = typical_session(session, loops=1)
-    known = {message for _, sender, message in messages if sender == "EV"} | {"PowerDelivery(ScheduleRenegotiation)", "CertificateInstallation", "Nonsense"}
+    known = {message for _, sender, message in messages if sender == "EV"} | {
+        "PowerDelivery(ScheduleRenegotiation)",
+        "CertificateInstallation",
+        "Nonsense",
+    }
     for t_s, sender, message in messages:
         for request in known:
             after = step(session, t_s, "EV", request)
@@ -171,28 +276,58 @@ def test_answers_that_end_a_session():
     wrong = step(session, session.t_s, "EVSE", "ServiceDetail")
     failed = step(session, session.t_s, "EVSE", "ServiceDiscovery(FAILED_UnknownSession)")
     unasked = step(up_to("ServiceDiscovery"), 5.0, "EVSE", "ServiceDetail")
-    assert "had asked for ServiceDiscovery" in wrong.note and "FAILED_UnknownSession" in failed.note and "did not ask" in unasked.note
-    assert {wrong.state, failed.state, unasked.state} == {"ended"} and all(s.note.startswith("EV ends") and s.over for s in (wrong, failed, unasked))
+    assert (
+        "had asked for ServiceDiscovery" in wrong.note
+        and "FAILED_UnknownSession" in failed.note
+        and "did not ask" in unasked.note
+    )
+    assert {wrong.state, failed.state, unasked.state} == {"ended"} and all(
+        s.note.startswith("EV ends") and s.over for s in (wrong, failed, unasked)
+    )
     good = step(session, session.t_s, "EVSE", "ServiceDiscovery(WARNING_Any)")
     assert good.state == "ServiceDiscovery" and good.note == ""
 
 
-@pytest.mark.parametrize(("message", "sender", "wait_s", "who"), [
-    ("SessionSetup", "EV", 2.0, "EV"), ("ServiceDetail", "EV", 5.0, "EV"), ("PowerDelivery(Start)", "EV", 2.0, "EV"), ("DC_ChargeLoop", "EV", 0.5, "EV"),
-    ("DC_ChargeLoop", "EVSE", 0.5, "EVSE"), ("ServiceDiscovery", "EVSE", 60.0, "EVSE"), ("PowerDelivery", "EVSE", 60.0, "EVSE"),
-    ("DC_CableCheck", "EVSE", 60.0, "EVSE"), ("DC_WeldingDetection", "EVSE", 60.0, "EVSE"),
-])
+@pytest.mark.parametrize(
+    ("message", "sender", "wait_s", "who"),
+    [
+        ("SessionSetup", "EV", 2.0, "EV"),
+        ("ServiceDetail", "EV", 5.0, "EV"),
+        ("PowerDelivery(Start)", "EV", 2.0, "EV"),
+        ("DC_ChargeLoop", "EV", 0.5, "EV"),
+        ("DC_ChargeLoop", "EVSE", 0.5, "EVSE"),
+        ("ServiceDiscovery", "EVSE", 60.0, "EVSE"),
+        ("PowerDelivery", "EVSE", 60.0, "EVSE"),
+        ("DC_CableCheck", "EVSE", 60.0, "EVSE"),
+        ("DC_WeldingDetection", "EVSE", 60.0, "EVSE"),
+    ],
+)
 def test_patience_ends_after_the_published_time(message, sender, wait_s, who):
     session = up_to(message, sender)
     limit_s, ender, why = deadline(session)
     assert (limit_s, ender) == (pytest.approx(session.t_s + wait_s), who) and f"{wait_s:g} s" in why
-    next_sender, next_message = ("EVSE", message.partition("(")[0]) if sender == "EV" else ("EV", allowed(session)[0])
+    next_sender, next_message = (
+        ("EVSE", message.partition("(")[0]) if sender == "EV" else ("EV", allowed(session)[0])
+    )
     assert not step(session, limit_s, next_sender, next_message).over
     late = step(session, limit_s + 1e-6, next_sender, next_message)
-    assert late.state == "ended" and late.t_s == limit_s and late.note.startswith(f"{who} ends") and not late.asked
+    assert (
+        late.state == "ended"
+        and late.t_s == limit_s
+        and late.note.startswith(f"{who} ends")
+        and not late.asked
+    )
 
 
-@pytest.mark.parametrize(("message", "limit_s"), [("Authorization", 60.0), ("ScheduleExchange", 60.0), ("DC_CableCheck", 40.0), ("DC_PreCharge", 10.0)])
+@pytest.mark.parametrize(
+    ("message", "limit_s"),
+    [
+        ("Authorization", 60.0),
+        ("ScheduleExchange", 60.0),
+        ("DC_CableCheck", 40.0),
+        ("DC_PreCharge", 10.0),
+    ],
+)
 def test_a_repeated_exchange_has_its_own_patience(message, limit_s):
     session = up_to(message, "EV")
     begun_s, t_s = session.t_s, session.t_s
@@ -203,17 +338,38 @@ def test_a_repeated_exchange_has_its_own_patience(message, limit_s):
         if not session.over:
             assert session.since_s == begun_s
             session = step(session, t_s, "EV", message)
-    assert session.t_s == pytest.approx(begun_s + limit_s) and session.note.startswith(f"EV ends the session: {message} not finished")
-    done = step(step(up_to(message, "EV"), begun_s + 0.1, "EVSE", f"{message}(Ongoing)"), begun_s + 0.2, "EV", message)
+    assert session.t_s == pytest.approx(begun_s + limit_s) and session.note.startswith(
+        f"EV ends the session: {message} not finished"
+    )
+    done = step(
+        step(up_to(message, "EV"), begun_s + 0.1, "EVSE", f"{message}(Ongoing)"),
+        begun_s + 0.2,
+        "EV",
+        message,
+    )
     assert deadline(done)[0] == pytest.approx(begun_s + 2.2)
 
 
 def test_plugged_in_and_never_set_up():
     assert deadline(Session()) == (20.0, "EV", "SessionSetup not finished within 20 s")
-    log = run_session([(19.0, "EV", "SupportedAppProtocol"), (19.5, "EVSE", "SupportedAppProtocol")], until_s=30.0)
+    log = run_session(
+        [(19.0, "EV", "SupportedAppProtocol"), (19.5, "EVSE", "SupportedAppProtocol")], until_s=30.0
+    )
     assert log.index[-1] == 20.0 and log.sender.iloc[-1] == "EV" and log.message.iloc[-1] == ""
-    asked = step(step(step(Session(), 19.0, "EV", "SupportedAppProtocol"), 19.1, "EVSE", "SupportedAppProtocol"), 19.2, "EV", "SessionSetup")
-    assert deadline(asked)[0] == 20.0 and deadline(step(asked, 19.3, "EVSE", "SessionSetup"))[0] == pytest.approx(79.3)
+    asked = step(
+        step(
+            step(Session(), 19.0, "EV", "SupportedAppProtocol"),
+            19.1,
+            "EVSE",
+            "SupportedAppProtocol",
+        ),
+        19.2,
+        "EV",
+        "SessionSetup",
+    )
+    assert deadline(asked)[0] == 20.0 and deadline(step(asked, 19.3, "EVSE", "SessionSetup"))[
+        0
+    ] == pytest.approx(79.3)
 
 
 def test_only_a_scheduled_session_renegotiates():
@@ -221,38 +377,70 @@ def test_only_a_scheduled_session_renegotiates():
     assert change not in allowed(up_to("DC_ChargeLoop"))
     session = up_to("DC_ChargeLoop", session=Session(control="Scheduled"))
     t_s = session.t_s
-    for request in (change, "ScheduleExchange", "PowerDelivery(Start)", "DC_ChargeLoop", "PowerDelivery(Stop)"):
+    for request in (
+        change,
+        "ScheduleExchange",
+        "PowerDelivery(Start)",
+        "DC_ChargeLoop",
+        "PowerDelivery(Stop)",
+    ):
         assert request in allowed(session)
         session = step(session, t_s := t_s + 0.1, "EV", request)
         session = step(session, t_s := t_s + 0.1, "EVSE", request.partition("(")[0])
         assert session.renegotiating == (request in (change, "ScheduleExchange"))
     assert session.state == "PowerDelivery(Stop)"
-    assert "DC_CableCheck" not in allowed(replace(session, state="ScheduleExchange", renegotiating=True))
-    assert allowed(replace(session, state="ScheduleExchange(Ongoing)", renegotiating=True)) == ("ScheduleExchange", "SessionStop")
+    assert "DC_CableCheck" not in allowed(
+        replace(session, state="ScheduleExchange", renegotiating=True)
+    )
+    assert allowed(replace(session, state="ScheduleExchange(Ongoing)", renegotiating=True)) == (
+        "ScheduleExchange",
+        "SessionStop",
+    )
 
 
 def test_a_log_ends_with_the_session():
     messages = typical_session()
     late = [*messages[:6], (messages[6][0] + 100.0, *messages[6][1:]), *messages[7:]]
     log = run_session(late)
-    assert len(log) == 7 and log.sender.iloc[-1] == "EVSE" and log.message.iloc[-1] == "" and log.index[-1] == pytest.approx(messages[5][0] + 60.0)
+    assert (
+        len(log) == 7
+        and log.sender.iloc[-1] == "EVSE"
+        and log.message.iloc[-1] == ""
+        and log.index[-1] == pytest.approx(messages[5][0] + 60.0)
+    )
     wrong = run_session([*messages[:6], (messages[6][0], "EV", "SessionSetup"), *messages[7:]])
-    assert len(wrong) == 7 and wrong.sender.iloc[-1] == "EV" and wrong.message.iloc[-1] == "SessionSetup" and wrong.state.iloc[-1] == "ended"
+    assert (
+        len(wrong) == 7
+        and wrong.sender.iloc[-1] == "EV"
+        and wrong.message.iloc[-1] == "SessionSetup"
+        and wrong.state.iloc[-1] == "ended"
+    )
     quiet = run_session(messages[:6], until_s=messages[5][0] + 60.0)
     assert len(quiet) == 6 and len(run_session(messages, until_s=1e9)) == len(messages)
-    assert run_session([]).empty and list(run_session([]).columns) == ["sender", "message", "state", "note"]
+    assert run_session([]).empty and list(run_session([]).columns) == [
+        "sender",
+        "message",
+        "state",
+        "note",
+    ]
 
 
 def test_bad_steps():
     session = up_to("SessionSetup")
-    for t_s, sender, words in ((session.t_s - 0.01, "EV", "t_s is"), (math.nan, "EV", "t_s contains NaN"), (9.0, "CAR", "sender is 'CAR'; it must be one of EV, EVSE")):
+    for t_s, sender, words in (
+        (session.t_s - 0.01, "EV", "t_s is"),
+        (math.nan, "EV", "t_s contains NaN"),
+        (9.0, "CAR", "sender is 'CAR'; it must be one of EV, EVSE"),
+    ):
         with pytest.raises(ValueError, match=words):
             step(session, t_s, sender, "AuthorizationSetup")
     with pytest.raises(ValueError, match="comes after the end of the session"):
         step(up_to("SessionStop"), 99.0, "EV", "SessionSetup")
     with pytest.raises(ValueError, match="service is 'V2H'"):
         Session(service="V2H")
-    with pytest.raises(ValueError, match="control is 'dynamic'; it must be one of Scheduled, Dynamic"):
+    with pytest.raises(
+        ValueError, match="control is 'dynamic'; it must be one of Scheduled, Dynamic"
+    ):
         Session(control="dynamic")
     with pytest.raises(ValueError, match="loops is 0"):
         typical_session(loops=0)
@@ -261,13 +449,33 @@ def test_bad_steps():
 # ----------------------------------------------------------------------------------------------------------------- profiles
 
 
-def profile(number=1, *, purpose="TxProfile", level=0, kind="Absolute", unit="W", periods=None, duration=None, **fields):
+def profile(
+    number=1,
+    *,
+    purpose="TxProfile",
+    level=0,
+    kind="Absolute",
+    unit="W",
+    periods=None,
+    duration=None,
+    **fields,
+):
     """A charging profile in wire form."""
-    schedule = {"id": 1, "chargingRateUnit": unit, "chargingSchedulePeriod": periods or [{"startPeriod": 0, "limit": 11_000.0}]}
+    schedule = {
+        "id": 1,
+        "chargingRateUnit": unit,
+        "chargingSchedulePeriod": periods or [{"startPeriod": 0, "limit": 11_000.0}],
+    }
     schedule |= {"startSchedule": START} if kind != "Relative" else {}
     schedule |= {"duration": duration} if duration is not None else {}
     fields |= {"transactionId": "tx"} if purpose == "TxProfile" else {}
-    return {"id": number, "stackLevel": level, "chargingProfilePurpose": purpose, "chargingProfileKind": kind, "chargingSchedule": [schedule]} | fields
+    return {
+        "id": number,
+        "stackLevel": level,
+        "chargingProfilePurpose": purpose,
+        "chargingProfileKind": kind,
+        "chargingSchedule": [schedule],
+    } | fields
 
 
 def at(seconds, mode=None, **fields):
@@ -283,12 +491,22 @@ def test_p05_profiles():
     forms = {
         "ChargingOnly with limit": profile(periods=[at(0, "ChargingOnly", limit=7400.0)]),
         "ChargingOnly with setpoint": profile(periods=[at(0, "ChargingOnly", setpoint=7400.0)]),
-        "CentralSetpoint setpoint=-7400": profile(periods=[at(0, "CentralSetpoint", setpoint=-7400.0)]),
+        "CentralSetpoint setpoint=-7400": profile(
+            periods=[at(0, "CentralSetpoint", setpoint=-7400.0)]
+        ),
         "CentralSetpoint without setpoint": profile(periods=[at(0, "CentralSetpoint")]),
-        "LocalFrequency unit A": profile(unit="A", periods=[at(0, "LocalFrequency", v2xBaseline=0.0, v2xFreqWattCurve=CURVE)]),
-        "LocalFrequency W, baseline, 2 points": profile(periods=[at(0, "LocalFrequency", v2xBaseline=0.0, v2xFreqWattCurve=CURVE)]),
-        "LocalFrequency 1 point": profile(periods=[at(0, "LocalFrequency", v2xBaseline=0.0, v2xFreqWattCurve=CURVE[:1])]),
-        "setpoint 5.5, setpoint_L2 -5.5": profile(periods=[at(0, "CentralSetpoint", setpoint=5.5, setpoint_L2=-5.5)]),
+        "LocalFrequency unit A": profile(
+            unit="A", periods=[at(0, "LocalFrequency", v2xBaseline=0.0, v2xFreqWattCurve=CURVE)]
+        ),
+        "LocalFrequency W, baseline, 2 points": profile(
+            periods=[at(0, "LocalFrequency", v2xBaseline=0.0, v2xFreqWattCurve=CURVE)]
+        ),
+        "LocalFrequency 1 point": profile(
+            periods=[at(0, "LocalFrequency", v2xBaseline=0.0, v2xFreqWattCurve=CURVE[:1])]
+        ),
+        "setpoint 5.5, setpoint_L2 -5.5": profile(
+            periods=[at(0, "CentralSetpoint", setpoint=5.5, setpoint_L2=-5.5)]
+        ),
     }
     assert [validate(forms[name]) == [] for name in inputs["cases"]] == expected["valid"]
 
@@ -304,88 +522,190 @@ def put(**fields):
     return lambda form, schedule, periods: periods[0].update(fields)
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    (lambda f, s, p: f.pop("id"), "profile: 'id' is a required property"),
-    (lambda f, s, p: s.pop("id"), "chargingSchedule.0: 'id' is a required property"),
-    (lambda f, s, p: f.update(stackLevel=-1), "stackLevel: -1 is less than the minimum"),
-    (lambda f, s, p: f.update(chargingProfilePurpose="Party"), "chargingProfilePurpose: 'Party' is not one of"),
-    (lambda f, s, p: s.update(chargingRateUnit="kW"), "chargingRateUnit: 'kW' is not one of"),
-    (put(dischargeLimit=5.0), "dischargeLimit: 5.0 is greater than the maximum of 0"),
-    (put(limit="much"), "limit: 'much' is not of type 'number'"),
-    (put(power=1.0), "power"),
-    (lambda f, s, p: p.clear(), "chargingSchedulePeriod: "),
-    (lambda f, s, p: f.pop("transactionId"), "a TxProfile needs the transactionId"),
-    (lambda f, s, p: f.update(chargingProfilePurpose="TxDefaultProfile"), "transactionId belongs to a TxProfile, not to TxDefaultProfile"),
-    (lambda f, s, p: f.update(dynUpdateInterval=1), "belongs to the kind Dynamic, not to Absolute"),
-    (lambda f, s, p: f.update(dynUpdateTime=START), "belongs to the kind Dynamic, not to Absolute"),
-    (lambda f, s, p: f.update(recurrencyKind="Daily"), "recurrencyKind belongs to the kind Recurring"),
-    (lambda f, s, p: f.update(chargingProfileKind="Recurring"), "recurrencyKind belongs to the kind Recurring"),
-    (lambda f, s, p: f.update(chargingProfileKind="Relative"), "a Relative schedule starts with its transaction"),
-    (lambda f, s, p: s.pop("startSchedule"), "schedule 1: the kind Absolute needs startSchedule"),
-    (lambda f, s, p: s.update(duration=0), "the last period starts at 0 s, when the schedule is over"),
-    (lambda f, s, p: p[0].update(startPeriod=1), "the first startPeriod is 1; it must be 0"),
-    (lambda f, s, p: p.append({"startPeriod": 0, "limit": 1.0}), "out of order: [0, 0]"),
-    (put(limit=-1.0), "limit is -1.0; charging limits are not negative"),
-    (put(limit=math.nan), "limit is nan, not a finite number"),
-    (put(limit_L2=math.inf), "limit_L2 is inf, not a finite number"),
-    (put(phaseToUse=2), "phaseToUse needs numberPhases = 1"),
-    (put(phaseToUse=2, numberPhases=3), "phaseToUse needs numberPhases = 1"),
-    (put(setpointReactive=1.0), "the mode ChargingOnly takes no setpointReactive"),
-    (put(dischargeLimit=-1.0), "the mode ChargingOnly takes no dischargeLimit"),
-    (put(operationMode="Idle"), "period at 0 s: the mode Idle takes no limit"),
-    (put(operationMode="ExternalLimits"), "the mode ExternalLimits takes no limit"),
-    (put(operationMode="CentralFrequency"), "the mode CentralFrequency needs setpoint"),
-    (put(operationMode="CentralSetpoint", setpoint=11_001.0), "setpoint 11001.0 is above its own limit 11000.0"),
-    (put(operationMode="CentralSetpoint", setpoint=-5.0, dischargeLimit=-4.0), "setpoint -5.0 is beyond its own dischargeLimit -4.0"),
-    (put(operationMode="CentralSetpoint", setpoint=1.0, setpoint_L3=5.0, limit_L3=4.0), "setpoint_L3 5.0 is above its own limit 4.0"),
-    (put(operationMode="CentralFrequency", setpoint=1.0, setpointReactive=1.0), "the mode CentralFrequency takes no setpointReactive"),
-    (put(operationMode="ExternalSetpoint", setpoint=1.0), "the mode ExternalSetpoint takes no setpoint"),
-])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda f, s, p: f.pop("id"), "profile: 'id' is a required property"),
+        (lambda f, s, p: s.pop("id"), "chargingSchedule.0: 'id' is a required property"),
+        (lambda f, s, p: f.update(stackLevel=-1), "stackLevel: -1 is less than the minimum"),
+        (
+            lambda f, s, p: f.update(chargingProfilePurpose="Party"),
+            "chargingProfilePurpose: 'Party' is not one of",
+        ),
+        (lambda f, s, p: s.update(chargingRateUnit="kW"), "chargingRateUnit: 'kW' is not one of"),
+        (put(dischargeLimit=5.0), "dischargeLimit: 5.0 is greater than the maximum of 0"),
+        (put(limit="much"), "limit: 'much' is not of type 'number'"),
+        (put(power=1.0), "power"),
+        (lambda f, s, p: p.clear(), "chargingSchedulePeriod: "),
+        (lambda f, s, p: f.pop("transactionId"), "a TxProfile needs the transactionId"),
+        (
+            lambda f, s, p: f.update(chargingProfilePurpose="TxDefaultProfile"),
+            "transactionId belongs to a TxProfile, not to TxDefaultProfile",
+        ),
+        (
+            lambda f, s, p: f.update(dynUpdateInterval=1),
+            "belongs to the kind Dynamic, not to Absolute",
+        ),
+        (
+            lambda f, s, p: f.update(dynUpdateTime=START),
+            "belongs to the kind Dynamic, not to Absolute",
+        ),
+        (
+            lambda f, s, p: f.update(recurrencyKind="Daily"),
+            "recurrencyKind belongs to the kind Recurring",
+        ),
+        (
+            lambda f, s, p: f.update(chargingProfileKind="Recurring"),
+            "recurrencyKind belongs to the kind Recurring",
+        ),
+        (
+            lambda f, s, p: f.update(chargingProfileKind="Relative"),
+            "a Relative schedule starts with its transaction",
+        ),
+        (
+            lambda f, s, p: s.pop("startSchedule"),
+            "schedule 1: the kind Absolute needs startSchedule",
+        ),
+        (
+            lambda f, s, p: s.update(duration=0),
+            "the last period starts at 0 s, when the schedule is over",
+        ),
+        (lambda f, s, p: p[0].update(startPeriod=1), "the first startPeriod is 1; it must be 0"),
+        (lambda f, s, p: p.append({"startPeriod": 0, "limit": 1.0}), "out of order: [0, 0]"),
+        (put(limit=-1.0), "limit is -1.0; charging limits are not negative"),
+        (put(limit=math.nan), "limit is nan, not a finite number"),
+        (put(limit_L2=math.inf), "limit_L2 is inf, not a finite number"),
+        (put(phaseToUse=2), "phaseToUse needs numberPhases = 1"),
+        (put(phaseToUse=2, numberPhases=3), "phaseToUse needs numberPhases = 1"),
+        (put(setpointReactive=1.0), "the mode ChargingOnly takes no setpointReactive"),
+        (put(dischargeLimit=-1.0), "the mode ChargingOnly takes no dischargeLimit"),
+        (put(operationMode="Idle"), "period at 0 s: the mode Idle takes no limit"),
+        (put(operationMode="ExternalLimits"), "the mode ExternalLimits takes no limit"),
+        (put(operationMode="CentralFrequency"), "the mode CentralFrequency needs setpoint"),
+        (
+            put(operationMode="CentralSetpoint", setpoint=11_001.0),
+            "setpoint 11001.0 is above its own limit 11000.0",
+        ),
+        (
+            put(operationMode="CentralSetpoint", setpoint=-5.0, dischargeLimit=-4.0),
+            "setpoint -5.0 is beyond its own dischargeLimit -4.0",
+        ),
+        (
+            put(operationMode="CentralSetpoint", setpoint=1.0, setpoint_L3=5.0, limit_L3=4.0),
+            "setpoint_L3 5.0 is above its own limit 4.0",
+        ),
+        (
+            put(operationMode="CentralFrequency", setpoint=1.0, setpointReactive=1.0),
+            "the mode CentralFrequency takes no setpointReactive",
+        ),
+        (
+            put(operationMode="ExternalSetpoint", setpoint=1.0),
+            "the mode ExternalSetpoint takes no setpoint",
+        ),
+    ],
+)
 def test_what_is_wrong_is_said_in_a_sentence(change, sentence):
     assert any(sentence in words for words in wrong(change)), wrong(change)
     assert len(wrong(change)) == 1
 
 
-@pytest.mark.parametrize("change", [
-    lambda f, s, p: s.update(duration=1), lambda f, s, p: p.append({"startPeriod": 60, "limit": 0.0}), put(phaseToUse=2, numberPhases=1),
-    put(operationMode="CentralSetpoint", setpoint=11_000.0, dischargeLimit=-5.0, setpointReactive=3.0),
-    put(operationMode="CentralSetpoint", setpoint=-5.0, dischargeLimit=-5.0, setpoint_L2=0.0), put(operationMode="ExternalSetpoint", dischargeLimit=-1.0),
-    put(operationMode="CentralSetpoint", setpoint=-1.0, setpoint_L2=-2.0, setpoint_L3=-3.0), lambda f, s, p: s.update(randomizedDelay=5),
-    lambda f, s, p: f.update(chargingProfileKind="Dynamic", dynUpdateInterval=1), lambda f, s, p: (s.pop("startSchedule"), f.update(chargingProfileKind="Relative")),
-    lambda f, s, p: f.update(chargingProfileKind="Recurring", recurrencyKind="Weekly"),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f, s, p: s.update(duration=1),
+        lambda f, s, p: p.append({"startPeriod": 60, "limit": 0.0}),
+        put(phaseToUse=2, numberPhases=1),
+        put(
+            operationMode="CentralSetpoint",
+            setpoint=11_000.0,
+            dischargeLimit=-5.0,
+            setpointReactive=3.0,
+        ),
+        put(operationMode="CentralSetpoint", setpoint=-5.0, dischargeLimit=-5.0, setpoint_L2=0.0),
+        put(operationMode="ExternalSetpoint", dischargeLimit=-1.0),
+        put(operationMode="CentralSetpoint", setpoint=-1.0, setpoint_L2=-2.0, setpoint_L3=-3.0),
+        lambda f, s, p: s.update(randomizedDelay=5),
+        lambda f, s, p: f.update(chargingProfileKind="Dynamic", dynUpdateInterval=1),
+        lambda f, s, p: (s.pop("startSchedule"), f.update(chargingProfileKind="Relative")),
+        lambda f, s, p: f.update(chargingProfileKind="Recurring", recurrencyKind="Weekly"),
+    ],
+)
 def test_what_is_right_is_left_alone(change):
     assert wrong(change) == []
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    ({"unit": "A"}, "LocalFrequency works in W, not in A"), ({"v2xBaseline": None}, "LocalFrequency needs v2xBaseline"),
-    ({"v2xFreqWattCurve": None}, "at least two points, not 0"), ({"v2xFreqWattCurve": CURVE[::-1]}, "the frequencies of the curve do not rise: [50.2, 49.8]"),
-    ({"v2xFreqWattCurve": [CURVE[0], CURVE[0]]}, "do not rise"), ({"limit": 5.0}, "the mode LocalFrequency takes no limit"),
-])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"unit": "A"}, "LocalFrequency works in W, not in A"),
+        ({"v2xBaseline": None}, "LocalFrequency needs v2xBaseline"),
+        ({"v2xFreqWattCurve": None}, "at least two points, not 0"),
+        (
+            {"v2xFreqWattCurve": CURVE[::-1]},
+            "the frequencies of the curve do not rise: [50.2, 49.8]",
+        ),
+        ({"v2xFreqWattCurve": [CURVE[0], CURVE[0]]}, "do not rise"),
+        ({"limit": 5.0}, "the mode LocalFrequency takes no limit"),
+    ],
+)
 def test_local_frequency(change, sentence):
-    fields = {"v2xBaseline": 0.0, "v2xFreqWattCurve": CURVE} | {key: value for key, value in change.items() if key != "unit"}
+    fields = {"v2xBaseline": 0.0, "v2xFreqWattCurve": CURVE} | {
+        key: value for key, value in change.items() if key != "unit"
+    }
     fields = {key: value for key, value in fields.items() if value is not None}
-    found = validate(profile(unit=change.get("unit", "W"), periods=[at(0, "LocalFrequency", **fields)]))
+    found = validate(
+        profile(unit=change.get("unit", "W"), periods=[at(0, "LocalFrequency", **fields)])
+    )
     assert len(found) == 1 and sentence in found[0]
 
 
 def test_purposes_and_modes():
     """Table 95 of OCPP 2.1, purpose by purpose."""
-    ways = {"ChargingOnly": {"limit": 1.0}, "CentralSetpoint": {"setpoint": 1.0}, "ExternalLimits": {}, "ExternalSetpoint": {}, "Idle": {},
-            "LocalLoadBalancing": {}, "CentralFrequency": {"setpoint": 1.0}, "LocalFrequency": {"v2xBaseline": 0.0, "v2xFreqWattCurve": CURVE}}
-    fits = {purpose: {mode for mode, fields in ways.items() if validate(profile(purpose=purpose, periods=[at(0, mode, **fields)])) == []}
-            for purpose in ("TxProfile", "TxDefaultProfile", "PriorityCharging", "ChargingStationMaxProfile", "ChargingStationExternalConstraints", "LocalGeneration")}
+    ways = {
+        "ChargingOnly": {"limit": 1.0},
+        "CentralSetpoint": {"setpoint": 1.0},
+        "ExternalLimits": {},
+        "ExternalSetpoint": {},
+        "Idle": {},
+        "LocalLoadBalancing": {},
+        "CentralFrequency": {"setpoint": 1.0},
+        "LocalFrequency": {"v2xBaseline": 0.0, "v2xFreqWattCurve": CURVE},
+    }
+    fits = {
+        purpose: {
+            mode
+            for mode, fields in ways.items()
+            if validate(profile(purpose=purpose, periods=[at(0, mode, **fields)])) == []
+        }
+        for purpose in (
+            "TxProfile",
+            "TxDefaultProfile",
+            "PriorityCharging",
+            "ChargingStationMaxProfile",
+            "ChargingStationExternalConstraints",
+            "LocalGeneration",
+        )
+    }
     assert fits["TxProfile"] == fits["TxDefaultProfile"] == set(ways)
     assert fits["PriorityCharging"] == fits["ChargingStationMaxProfile"] == {"ChargingOnly"}
-    assert fits["ChargingStationExternalConstraints"] == {"ChargingOnly", "ExternalLimits", "ExternalSetpoint"}
+    assert fits["ChargingStationExternalConstraints"] == {
+        "ChargingOnly",
+        "ExternalLimits",
+        "ExternalSetpoint",
+    }
     assert fits["LocalGeneration"] == {"ChargingOnly", "ExternalLimits"}
-    assert "cannot be in the mode Idle" in validate(profile(purpose="PriorityCharging", periods=[at(0, "Idle")]))[0]
+    assert (
+        "cannot be in the mode Idle"
+        in validate(profile(purpose="PriorityCharging", periods=[at(0, "Idle")]))[0]
+    )
 
 
 def test_rules_of_single_purposes():
     assert "has no duration" in validate(profile(purpose="PriorityCharging", duration=60))[0]
-    assert "cannot be Relative" in validate(profile(purpose="ChargingStationMaxProfile", kind="Relative"))[0]
+    assert (
+        "cannot be Relative"
+        in validate(profile(purpose="ChargingStationMaxProfile", kind="Relative"))[0]
+    )
     slow = profile(purpose="PriorityCharging")
     slow["chargingSchedule"][0]["randomizedDelay"] = 5
     assert validate(slow) == ["schedule 1: randomizedDelay is not for PriorityCharging"]
@@ -396,69 +716,167 @@ def test_rules_of_single_purposes():
 def test_the_sign_changes_at_the_wire():
     assert to_wire_w(7.4) == -7400.0 and from_wire_kw(-7400.0) == 7.4 and to_wire_w(-3.0) == 3000.0
     assert math.copysign(1, to_wire_w(0.0)) == math.copysign(1, from_wire_kw(0.0)) == 1.0
-    assert to_wire_w([1.0, -2.0]).tolist() == [-1000.0, 2000.0] and from_wire_kw(to_wire_w([1.0, -2.0])).tolist() == [1.0, -2.0]
+    assert to_wire_w([1.0, -2.0]).tolist() == [-1000.0, 2000.0] and from_wire_kw(
+        to_wire_w([1.0, -2.0])
+    ).tolist() == [1.0, -2.0]
     with pytest.raises(ValueError, match="p_kw contains NaN"):
         to_wire_w(math.nan)
     with pytest.raises(ValueError, match="power_w contains NaN"):
         from_wire_kw(math.nan)
     sent = setpoint_profile(5, 7.4, transaction="abc", start="2030-05-05T00:00:00Z")
     assert validate(sent) == [] and sent["id"] == 5 and sent["transactionId"] == "abc"
-    assert composite([sent], start="2030-05-04T23:59:59Z", duration_s=2).setpoint.tolist() == [pytest.approx(math.nan, nan_ok=True), -7400.0]
+    assert composite([sent], start="2030-05-04T23:59:59Z", duration_s=2).setpoint.tolist() == [
+        pytest.approx(math.nan, nan_ok=True),
+        -7400.0,
+    ]
 
 
 def test_p07_stacked_profiles():
     inputs, expected = case("P07")
-    purposes = {"Tx": "TxProfile", "TxDefault": "TxDefaultProfile", "Max": "ChargingStationMaxProfile"}
-    for stack, limit in zip(inputs["cases"], CASES["P07"]["expected"]["limit_A"]["value"], strict=True):
-        levels = [(purposes[name], *pair) for name, value in stack.items() for pair in (value if isinstance(value, list) else [[0, value]])]
-        made = [profile(i, purpose=purpose, level=level, unit="A", periods=[at(0, limit=amps)]) for i, (purpose, level, amps) in enumerate(levels)]
+    purposes = {
+        "Tx": "TxProfile",
+        "TxDefault": "TxDefaultProfile",
+        "Max": "ChargingStationMaxProfile",
+    }
+    for stack, limit in zip(
+        inputs["cases"], CASES["P07"]["expected"]["limit_A"]["value"], strict=True
+    ):
+        levels = [
+            (purposes[name], *pair)
+            for name, value in stack.items()
+            for pair in (value if isinstance(value, list) else [[0, value]])
+        ]
+        made = [
+            profile(i, purpose=purpose, level=level, unit="A", periods=[at(0, limit=amps)])
+            for i, (purpose, level, amps) in enumerate(levels)
+        ]
         for order in (made, made[::-1]):
-            assert composite(order, start=START, duration_s=60).limit.to_list() == [pytest.approx(limit, abs=1e-9)] * 60
+            assert (
+                composite(order, start=START, duration_s=60).limit.to_list()
+                == [pytest.approx(limit, abs=1e-9)] * 60
+            )
     assert expected["limit_A"] == [16, 20, 28]
 
 
 def test_a_composite_to_the_second():
     """A TxProfile that runs from 10 to 20 s over a default, priority from 15 to 17 s, a station limit that falls at 18 s, an external limit."""
-    tx = profile(1, level=1, periods=[at(0, "CentralSetpoint", setpoint=-9000.0, limit=8000.0), at(5, "CentralSetpoint", setpoint=6000.0, dischargeLimit=-100.0)],
-                 duration=10)
+    tx = profile(
+        1,
+        level=1,
+        periods=[
+            at(0, "CentralSetpoint", setpoint=-9000.0, limit=8000.0),
+            at(5, "CentralSetpoint", setpoint=6000.0, dischargeLimit=-100.0),
+        ],
+        duration=10,
+    )
     tx["chargingSchedule"][0]["startSchedule"] = "2026-01-01T00:00:10Z"
     default = profile(2, purpose="TxDefaultProfile", periods=[at(0, limit=3000.0)])
-    priority = profile(3, purpose="PriorityCharging", validFrom="2026-01-01T01:00:15+01:00", validTo="2026-01-01T00:00:17Z")
-    station = profile(4, purpose="ChargingStationMaxProfile", periods=[at(0, limit=10_000.0), at(18, limit=5000.0)])
-    outside = profile(5, purpose="ChargingStationExternalConstraints", periods=[at(0, "ExternalSetpoint", dischargeLimit=-7000.0)])
+    priority = profile(
+        3,
+        purpose="PriorityCharging",
+        validFrom="2026-01-01T01:00:15+01:00",
+        validTo="2026-01-01T00:00:17Z",
+    )
+    station = profile(
+        4,
+        purpose="ChargingStationMaxProfile",
+        periods=[at(0, limit=10_000.0), at(18, limit=5000.0)],
+    )
+    outside = profile(
+        5,
+        purpose="ChargingStationExternalConstraints",
+        periods=[at(0, "ExternalSetpoint", dischargeLimit=-7000.0)],
+    )
     frame = composite([tx, default, priority, station, outside], start=START, duration_s=25)
     assert frame.index.name == "t_s" and frame.index.to_list() == list(range(25))
     assert frame.profile.to_list() == [2.0] * 10 + [1.0] * 5 + [3.0] * 2 + [1.0] * 3 + [2.0] * 5
-    assert frame.limit.to_list() == [3000.0] * 10 + [8000.0] * 5 + [10_000.0] * 3 + [5000.0] * 2 + [3000.0] * 5
-    assert frame.dischargeLimit.to_list() == [-7000.0] * 15 + [-7000.0] * 2 + [-100.0] * 3 + [-7000.0] * 5
-    assert frame.setpoint.fillna(0.0).to_list() == [0.0] * 10 + [-7000.0] * 5 + [0.0] * 2 + [6000.0] + [5000.0] * 2 + [0.0] * 5
+    assert (
+        frame.limit.to_list()
+        == [3000.0] * 10 + [8000.0] * 5 + [10_000.0] * 3 + [5000.0] * 2 + [3000.0] * 5
+    )
+    assert (
+        frame.dischargeLimit.to_list()
+        == [-7000.0] * 15 + [-7000.0] * 2 + [-100.0] * 3 + [-7000.0] * 5
+    )
+    assert (
+        frame.setpoint.fillna(0.0).to_list()
+        == [0.0] * 10 + [-7000.0] * 5 + [0.0] * 2 + [6000.0] + [5000.0] * 2 + [0.0] * 5
+    )
     assert frame["mode"].to_list()[9:11] == ["ChargingOnly", "CentralSetpoint"]
 
 
 def test_recurring_and_relative_profiles():
-    daily = profile(1, purpose="TxDefaultProfile", kind="Recurring", recurrencyKind="Daily", periods=[at(0, limit=1.0), at(10, limit=2.0)], duration=20)
-    assert composite([daily], start="2026-01-03T00:00:08Z", duration_s=14).limit.fillna(0.0).to_list() == [1.0] * 2 + [2.0] * 10 + [0.0] * 2
-    assert composite([daily], start="2025-12-31T23:59:59Z", duration_s=2).limit.fillna(0.0).to_list() == [0.0, 1.0]
+    daily = profile(
+        1,
+        purpose="TxDefaultProfile",
+        kind="Recurring",
+        recurrencyKind="Daily",
+        periods=[at(0, limit=1.0), at(10, limit=2.0)],
+        duration=20,
+    )
+    assert (
+        composite([daily], start="2026-01-03T00:00:08Z", duration_s=14).limit.fillna(0.0).to_list()
+        == [1.0] * 2 + [2.0] * 10 + [0.0] * 2
+    )
+    assert composite([daily], start="2025-12-31T23:59:59Z", duration_s=2).limit.fillna(
+        0.0
+    ).to_list() == [0.0, 1.0]
     weekly = daily | {"recurrencyKind": "Weekly"}
     assert composite([weekly], start="2026-01-03T00:00:08Z", duration_s=5).limit.isna().all()
-    assert composite([weekly], start="2026-01-08T00:00:08Z", duration_s=4).limit.to_list() == [1.0, 1.0, 2.0, 2.0]
+    assert composite([weekly], start="2026-01-08T00:00:08Z", duration_s=4).limit.to_list() == [
+        1.0,
+        1.0,
+        2.0,
+        2.0,
+    ]
     relative = profile(1, kind="Relative", periods=[at(0, limit=1.0), at(3, limit=2.0)])
     assert composite([relative], start=START, duration_s=5).limit.to_list() == [1.0] * 3 + [2.0] * 2
-    assert composite([relative], start=START, plugged="2026-01-01T00:00:02Z", duration_s=6).limit.fillna(0.0).to_list() == [0.0] * 2 + [1.0] * 3 + [2.0]
-    assert composite([relative], start="2026-01-01T00:00:00", plugged=START, duration_s=1).limit.to_list() == [1.0]
+    assert composite(
+        [relative], start=START, plugged="2026-01-01T00:00:02Z", duration_s=6
+    ).limit.fillna(0.0).to_list() == [0.0] * 2 + [1.0] * 3 + [2.0]
+    assert composite(
+        [relative], start="2026-01-01T00:00:00", plugged=START, duration_s=1
+    ).limit.to_list() == [1.0]
 
 
 @st.composite
 def stacks(draw):
     """A handful of profiles in A, at most one for each purpose and level."""
-    places = draw(st.lists(st.tuples(st.sampled_from(["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile", "PriorityCharging"]), st.integers(0, 2)),
-                           unique=True, max_size=6))
+    places = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(
+                    [
+                        "TxProfile",
+                        "TxDefaultProfile",
+                        "ChargingStationMaxProfile",
+                        "PriorityCharging",
+                    ]
+                ),
+                st.integers(0, 2),
+            ),
+            unique=True,
+            max_size=6,
+        )
+    )
     made = []
     for number, (purpose, level) in enumerate(places):
         starts = [0, *sorted(draw(st.sets(st.integers(1, 15), max_size=3)))]
-        duration = draw(st.none() | st.integers(starts[-1] + 1, 20)) if purpose != "PriorityCharging" else None
-        made.append(profile(number, purpose=purpose, level=level, unit="A", duration=duration,
-                            periods=[at(s, limit=float(draw(st.integers(0, 40)))) for s in starts]))
+        duration = (
+            draw(st.none() | st.integers(starts[-1] + 1, 20))
+            if purpose != "PriorityCharging"
+            else None
+        )
+        made.append(
+            profile(
+                number,
+                purpose=purpose,
+                level=level,
+                unit="A",
+                duration=duration,
+                periods=[at(s, limit=float(draw(st.integers(0, 40)))) for s in starts],
+            )
+        )
     return made
 
 
@@ -466,25 +884,49 @@ def stacks(draw):
 @given(stacks())
 def test_a_composite_by_brute_force(made):
     def leading(purpose, t_s):
-        found = [form for form in made if form["chargingProfilePurpose"] == purpose and t_s < form["chargingSchedule"][0].get("duration", 10**9)]
+        found = [
+            form
+            for form in made
+            if form["chargingProfilePurpose"] == purpose
+            and t_s < form["chargingSchedule"][0].get("duration", 10**9)
+        ]
         if not found:
             return None
         best = max(found, key=lambda form: form["stackLevel"])
-        return [p["limit"] for p in best["chargingSchedule"][0]["chargingSchedulePeriod"] if p["startPeriod"] <= t_s][-1]
+        return [
+            p["limit"]
+            for p in best["chargingSchedule"][0]["chargingSchedulePeriod"]
+            if p["startPeriod"] <= t_s
+        ][-1]
 
     frame = composite(made, start=START, duration_s=18)
     for t_s in range(18):
-        own = next((x for purpose in ("PriorityCharging", "TxProfile", "TxDefaultProfile") if (x := leading(purpose, t_s)) is not None), math.inf)
+        own = next(
+            (
+                x
+                for purpose in ("PriorityCharging", "TxProfile", "TxDefaultProfile")
+                if (x := leading(purpose, t_s)) is not None
+            ),
+            math.inf,
+        )
         roof = leading("ChargingStationMaxProfile", t_s)
-        assert min(own, math.inf if roof is None else roof) == (math.inf if math.isnan(frame.limit[t_s]) else frame.limit[t_s])
+        assert min(own, math.inf if roof is None else roof) == (
+            math.inf if math.isnan(frame.limit[t_s]) else frame.limit[t_s]
+        )
 
 
-@pytest.mark.parametrize(("made", "words"), [
-    ([profile(7, periods=[at(0)])], "profile 7 is not valid: schedule 1, period at 0 s: the mode ChargingOnly needs limit"),
-    ([profile(7, purpose="LocalGeneration")], "profile 7: LocalGeneration"),
-    ([profile(1), profile(2, purpose="TxDefaultProfile", unit="A")], "profiles mix A and W"),
-    ([profile(1, level=2), profile(2, level=2)], "two of them are TxProfile with stackLevel 2"),
-])
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (
+            [profile(7, periods=[at(0)])],
+            "profile 7 is not valid: schedule 1, period at 0 s: the mode ChargingOnly needs limit",
+        ),
+        ([profile(7, purpose="LocalGeneration")], "profile 7: LocalGeneration"),
+        ([profile(1), profile(2, purpose="TxDefaultProfile", unit="A")], "profiles mix A and W"),
+        ([profile(1, level=2), profile(2, level=2)], "two of them are TxProfile with stackLevel 2"),
+    ],
+)
 def test_stacks_that_cannot_be_merged(made, words):
     with pytest.raises(ValueError, match=words):
         composite(made, start=START, duration_s=5)
@@ -503,65 +945,131 @@ def test_p09_budget():
     """The published stages are the central path; without the two messages the local path takes 550 ms."""
     inputs, expected = case("P09")
     central, local = stages("central"), stages("local")
-    assert sorted(round(stage.median_s * 1000) for stage in central) == sorted(inputs["stages_ms"].values())
+    assert sorted(round(stage.median_s * 1000) for stage in central) == sorted(
+        inputs["stages_ms"].values()
+    )
     total_s = budget(central).median_s["sum"]
-    assert total_s * 1000 == expected["total_ms"] and budget(local).median_s["sum"] == pytest.approx(0.55)
+    assert total_s * 1000 == expected["total_ms"] and budget(local).median_s[
+        "sum"
+    ] == pytest.approx(0.55)
     verdict = judge(total_s).in_time
-    names = {"ok_GB_DC_full_1s": "GB Dynamic Containment, full", "ok_GB_DC_initiation_0_5s": "GB Dynamic Containment, begins", "ok_FFR_0_7s": "Nordic FFR",
-             "ok_FCR_30s": "European FCR, full", "ok_Swissgrid_2s": "Swissgrid, V2X Suisse"}
-    assert {key: bool(verdict[name]) for key, name in names.items()} == {key: CASES["P09"]["expected"][key]["value"] for key in names}
-    assert judge(total_s).margin_s["Nordic FFR"] == 0.0 and not judge(total_s + 1e-6).in_time["Nordic FFR"]
-    worst = sum(stage.quantile_s(1.0) if stage.name == "ISO 15118 loop" else stage.median_s for stage in central)
+    names = {
+        "ok_GB_DC_full_1s": "GB Dynamic Containment, full",
+        "ok_GB_DC_initiation_0_5s": "GB Dynamic Containment, begins",
+        "ok_FFR_0_7s": "Nordic FFR",
+        "ok_FCR_30s": "European FCR, full",
+        "ok_Swissgrid_2s": "Swissgrid, V2X Suisse",
+    }
+    assert {key: bool(verdict[name]) for key, name in names.items()} == {
+        key: CASES["P09"]["expected"][key]["value"] for key in names
+    }
+    assert (
+        judge(total_s).margin_s["Nordic FFR"] == 0.0
+        and not judge(total_s + 1e-6).in_time["Nordic FFR"]
+    )
+    worst = sum(
+        stage.quantile_s(1.0) if stage.name == "ISO 15118 loop" else stage.median_s
+        for stage in central
+    )
     assert worst * 1000 == expected["worst_case_loop_500ms_total_ms"]
 
 
 def test_labels_of_the_data():
-    assert all("illustrative" in stage.source for stage in stages()) and set(limits().signal) == {"local", "central"} and (limits().source != "").all()
-    assert limits().limit_s["CSIP-AUS, default poll"] == 300.0 and [s.name for s in stages() if s.shared] == ["frequency measured", "decision"]
+    assert (
+        all("illustrative" in stage.source for stage in stages())
+        and set(limits().signal) == {"local", "central"}
+        and (limits().source != "").all()
+    )
+    assert limits().limit_s["CSIP-AUS, default poll"] == 300.0 and [
+        s.name for s in stages() if s.shared
+    ] == ["frequency measured", "decision"]
 
 
 def test_quantiles_of_a_stage():
-    long, loop = Stage(name="x", median_s=0.1, p95_s=0.3), Stage(name="y", median_s=0.3, p95_s=0.48, kind="uniform")
+    long, loop = (
+        Stage(name="x", median_s=0.1, p95_s=0.3),
+        Stage(name="y", median_s=0.3, p95_s=0.48, kind="uniform"),
+    )
     shape = math.log(3) / stats.norm.ppf(0.95)
     shares = np.array([0.01, 0.5, 0.95, 0.99])
-    np.testing.assert_allclose(long.quantile_s(shares), stats.lognorm.ppf(shares, shape, scale=0.1), rtol=1e-12)
-    np.testing.assert_allclose(loop.quantile_s(shares), stats.uniform.ppf(shares, 0.1, 0.4), rtol=1e-12)
-    assert [long.quantile_s(x) for x in shares] == long.quantile_s(shares).tolist() and isinstance(loop.quantile_s(0.5), float)
+    np.testing.assert_allclose(
+        long.quantile_s(shares), stats.lognorm.ppf(shares, shape, scale=0.1), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        loop.quantile_s(shares), stats.uniform.ppf(shares, 0.1, 0.4), rtol=1e-12
+    )
+    assert [long.quantile_s(x) for x in shares] == long.quantile_s(shares).tolist() and isinstance(
+        loop.quantile_s(0.5), float
+    )
     table = budget((long, loop))
-    assert table.p99_s["x"] == long.quantile_s(0.99) and table.p95_s["sum"] == pytest.approx(0.78) and table.index[-1] == "sum"
+    assert (
+        table.p99_s["x"] == long.quantile_s(0.99)
+        and table.p95_s["sum"] == pytest.approx(0.78)
+        and table.index[-1] == "sum"
+    )
 
 
 def test_latencies_of_fixed_stages():
     """With no spread only queue and losses remain, and both are known."""
-    way = (Stage(name="a", median_s=0.25, p95_s=0.25), Stage(name="b", median_s=0.5, p95_s=0.5, shared=True))
+    way = (
+        Stage(name="a", median_s=0.25, p95_s=0.25),
+        Stage(name="b", median_s=0.5, p95_s=0.5, shared=True),
+    )
     assert latencies(Link(way=way), 3, rng=rng()).tolist() == [[0.75] * 3]
-    np.testing.assert_allclose(latencies(Link(way=way, calls_per_s=4.0), 3, rng=rng(), trials=2), [[0.75, 1.0, 1.25]] * 2)
+    np.testing.assert_allclose(
+        latencies(Link(way=way, calls_per_s=4.0), 3, rng=rng(), trials=2), [[0.75, 1.0, 1.25]] * 2
+    )
     drawn = latencies(Link(way=way, loss=0.3, retry_s=3.0, attempts=3), 200, rng=rng(), trials=500)
     assert set(np.unique(drawn).tolist()) == {0.75, 3.75, 6.75, math.inf}
     for value, share in ((0.75, 0.7), (3.75, 0.21), (6.75, 0.063), (math.inf, 0.027)):
-        assert np.mean(drawn == value) == pytest.approx(share, abs=5 * math.sqrt(share / drawn.size))
+        assert np.mean(drawn == value) == pytest.approx(
+            share, abs=5 * math.sqrt(share / drawn.size)
+        )
     assert moved(drawn, 5.0) == pytest.approx(0.91, abs=0.006)
 
 
 def test_latencies_of_random_stages():
     """Mean and spread of a sum of lognormal and uniform times; a shared stage moves all cars together."""
-    way = (Stage(name="a", median_s=0.1, p95_s=0.3), Stage(name="b", median_s=0.3, p95_s=0.48, kind="uniform"))
+    way = (
+        Stage(name="a", median_s=0.1, p95_s=0.3),
+        Stage(name="b", median_s=0.3, p95_s=0.48, kind="uniform"),
+    )
     sample = latencies(Link(way=way), 400, rng=rng(), trials=400)
     own = stats.lognorm(math.log(3) / stats.norm.ppf(0.95), scale=0.1)
-    assert sample.mean() == pytest.approx(own.mean() + 0.3, rel=0.01) and sample.std() == pytest.approx(math.sqrt(own.var() + 0.4**2 / 12), rel=0.03)
+    assert sample.mean() == pytest.approx(
+        own.mean() + 0.3, rel=0.01
+    ) and sample.std() == pytest.approx(math.sqrt(own.var() + 0.4**2 / 12), rel=0.03)
     assert np.corrcoef(sample[:, 0], sample[:, 1])[0, 1] == pytest.approx(0.0, abs=0.2)
-    together = latencies(Link(way=tuple(replace(stage, shared=True) for stage in way)), 5, rng=rng(), trials=50)
+    together = latencies(
+        Link(way=tuple(replace(stage, shared=True) for stage in way)), 5, rng=rng(), trials=50
+    )
     assert np.ptp(together, axis=1).max() == 0.0 and np.ptp(together[:, 0]) > 0.1
-    assert (latencies(Link(way=stages(), loss=0.1), 7, rng=rng(1)) == latencies(Link(way=stages(), loss=0.1), 7, rng=rng(1))).all()
+    assert (
+        latencies(Link(way=stages(), loss=0.1), 7, rng=rng(1))
+        == latencies(Link(way=stages(), loss=0.1), 7, rng=rng(1))
+    ).all()
 
 
 def test_moved_and_needed():
     times = np.array([[0.4, 0.1, math.inf], [0.2, 0.3, 0.3]])
-    assert moved(times, 0.3) == pytest.approx(4 / 6) and moved(times, 0.0) == 0.0 and moved(times, 1e9) == pytest.approx(5 / 6)
+    assert (
+        moved(times, 0.3) == pytest.approx(4 / 6)
+        and moved(times, 0.0) == 0.0
+        and moved(times, 1e9) == pytest.approx(5 / 6)
+    )
     assert moved(times, [0.1, 0.3]).tolist() == [moved(times, 0.1), moved(times, 0.3)]
-    assert needed_s(times, 0.5) == 0.3 and needed_s(times, 5 / 6) == 0.4 and needed_s(times) == math.inf and needed_s(times, 1 / 6) == 0.1
+    assert (
+        needed_s(times, 0.5) == 0.3
+        and needed_s(times, 5 / 6) == 0.4
+        and needed_s(times) == math.inf
+        and needed_s(times, 1 / 6) == 0.1
+    )
     assert needed_s(0.7) == 0.7 and needed_s(np.arange(1, 101.0)) == 99.0
-    assert not judge(times).in_time.any() and judge(times, 0.8).in_time["Nordic FFR"] and judge(times, 0.8).needed_s.iloc[0] == 0.4
+    assert (
+        not judge(times).in_time.any()
+        and judge(times, 0.8).in_time["Nordic FFR"]
+        and judge(times, 0.8).needed_s.iloc[0] == 0.4
+    )
     for share in (0.0, 1.1):
         with pytest.raises(ValueError, match="share is"):
             needed_s(times, share)
@@ -576,12 +1084,30 @@ def test_delivered_by_hand():
     late = np.array([[0.0, 2.5], [0.0, 0.5], [0.0, math.inf], [0.0, 0.0], [0.0, 9.0]])
     signal = np.array([10.0, 20.0, 30.0, 40.0, 50.0])
     frame = delivered(signal, late, step_s=1.0)
-    assert frame.delivered_kw.to_list() == [5.0, 10.0, 25.0, 40.0, 45.0] and frame.signal_kw.to_list() == signal.tolist()
+    assert (
+        frame.delivered_kw.to_list() == [5.0, 10.0, 25.0, 40.0, 45.0]
+        and frame.signal_kw.to_list() == signal.tolist()
+    )
     assert frame.index.name == "t_s" and frame.index.to_list() == [0.0, 1.0, 2.0, 3.0, 4.0]
     late[3, 1] = math.inf
-    assert delivered(signal, late, step_s=1.0).delivered_kw.to_list() == [5.0, 10.0, 25.0, 30.0, 35.0]
-    assert delivered(signal, late, step_s=1.0, newest=False).delivered_kw.to_list() == [5.0, 10.0, 25.0, 25.0, 30.0]
-    assert delivered(signal, 2 * late, step_s=2.0).delivered_kw.to_list() == delivered(signal, late, step_s=1.0).delivered_kw.to_list()
+    assert delivered(signal, late, step_s=1.0).delivered_kw.to_list() == [
+        5.0,
+        10.0,
+        25.0,
+        30.0,
+        35.0,
+    ]
+    assert delivered(signal, late, step_s=1.0, newest=False).delivered_kw.to_list() == [
+        5.0,
+        10.0,
+        25.0,
+        25.0,
+        30.0,
+    ]
+    assert (
+        delivered(signal, 2 * late, step_s=2.0).delivered_kw.to_list()
+        == delivered(signal, late, step_s=1.0).delivered_kw.to_list()
+    )
     assert delivered(signal, 2 * late, step_s=2.0).index.to_list() == [0.0, 2.0, 4.0, 6.0, 8.0]
 
 
@@ -594,14 +1120,20 @@ def test_delivered_by_brute_force(newest):
     for j in range(30):
         total = 0.0
         for car in range(8):
-            there = [(k if newest else k * 0.5 + late[k, car], k) for k in range(j + 1) if k * 0.5 + late[k, car] <= j * 0.5]
+            there = [
+                (k if newest else k * 0.5 + late[k, car], k)
+                for k in range(j + 1)
+                if k * 0.5 + late[k, car] <= j * 0.5
+            ]
             total += signal[max(there)[1]] if there else 0.0
         assert frame.delivered_kw.iloc[j] == pytest.approx(total / 8)
 
 
 def test_a_prompt_fleet_follows_and_a_deaf_one_rests():
     signal = np.sin(np.arange(20.0))
-    assert delivered(signal, np.zeros((20, 3)), step_s=2.0).delivered_kw.to_list() == pytest.approx(signal.tolist())
+    assert delivered(signal, np.zeros((20, 3)), step_s=2.0).delivered_kw.to_list() == pytest.approx(
+        signal.tolist()
+    )
     assert (delivered(signal, np.full((20, 3), math.inf), step_s=2.0).delivered_kw == 0.0).all()
     for shape in ((19, 3), (20,)):
         with pytest.raises(ValueError, match=re.escape(f"latency_s has the shape {shape}")):
@@ -612,47 +1144,96 @@ def test_backoff():
     plan = Backoff(wait_s=2.0, random_s=0.0, doublings=3)
     assert [plan.delay_s(k, rng()) for k in range(6)] == [2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
     spread = replace(plan, random_s=5.0).delay_s(np.full(4000, 1), rng())
-    assert spread.min() >= 4.0 and spread.max() <= 9.0 and spread.mean() == pytest.approx(6.5, abs=0.15)
+    assert (
+        spread.min() >= 4.0
+        and spread.max() <= 9.0
+        and spread.mean() == pytest.approx(6.5, abs=0.15)
+    )
 
 
 def test_a_storm():
     calm = storm(1000, 50, Backoff(wait_s=5.0, random_s=40.0), rng=rng())
     wild = storm(1000, 50, Backoff(wait_s=5.0, random_s=0.0), rng=rng())
-    assert calm.attempts.max() < 60 and wild.attempts.max() == 1000 and calm.connected.iloc[-1] == 1000 > wild.connected.iloc[60]
-    assert (calm.attempts.iloc[:5] == 0).all() and (calm.accepted <= 50).all() and (calm.accepted <= calm.attempts).all()
+    assert (
+        calm.attempts.max() < 60
+        and wild.attempts.max() == 1000
+        and calm.connected.iloc[-1] == 1000 > wild.connected.iloc[60]
+    )
+    assert (
+        (calm.attempts.iloc[:5] == 0).all()
+        and (calm.accepted <= 50).all()
+        and (calm.accepted <= calm.attempts).all()
+    )
     assert wild.attempts[wild.attempts > 0].to_list()[:4] == [1000, 950, 900, 850]
-    assert wild.index[wild.attempts > 0].to_list()[:5] == [5, 15, 35, 75, 115] and len(wild) == 600 and wild.index.name == "t_s"
-    assert storm(3, 5, Backoff(wait_s=0.1, random_s=0.0), rng=rng(), until_s=2).connected.to_list() == [3, 3]
-    assert storm(3, 1, Backoff(wait_s=0.1, random_s=0.0), rng=rng(), until_s=4).connected.to_list() == [1, 2, 3, 3]
+    assert (
+        wild.index[wild.attempts > 0].to_list()[:5] == [5, 15, 35, 75, 115]
+        and len(wild) == 600
+        and wild.index.name == "t_s"
+    )
+    assert storm(
+        3, 5, Backoff(wait_s=0.1, random_s=0.0), rng=rng(), until_s=2
+    ).connected.to_list() == [3, 3]
+    assert storm(
+        3, 1, Backoff(wait_s=0.1, random_s=0.0), rng=rng(), until_s=4
+    ).connected.to_list() == [1, 2, 3, 3]
 
 
-@pytest.mark.parametrize(("make", "words"), [
-    (lambda: Stage(name="x", median_s=0.0, p95_s=1.0), "median_s is 0 s"), (lambda: Stage(name="x", median_s=1.0, p95_s=0.9), "p95_s is 0.9 s; it must be at least 1"),
-    (lambda: Stage(name="x", median_s=1.0, p95_s=1.0, kind="normal"), "kind is 'normal'"),
-    (lambda: Stage(name="x", median_s=1.0, p95_s=1.91, kind="uniform"), "begin before 0"),
-    (lambda: Stage(name="x", median_s=1.0, p95_s=2.0).quantile_s(1.1), "share is 1.1"), (lambda: Stage(name="x", median_s=1.0, p95_s=2.0).quantile_s(-0.1), "share is -0.1"),
-    (lambda: stages("cloud"), "path is 'cloud'"), (lambda: Link(way=(), loss=1.0), "loss is 1"), (lambda: Link(way=(), loss=-0.1), "loss is -0.1"),
-    (lambda: Link(way=(), retry_s=0.0), "retry_s is 0"), (lambda: Link(way=(), attempts=0), "attempts is 0"), (lambda: Link(way=(), calls_per_s=0.0), "calls_per_s is 0"),
-    (lambda: latencies(Link(way=()), 0, rng=rng()), "cars is 0"), (lambda: latencies(Link(way=()), 1, rng=rng(), trials=0), "trials is 0"),
-    (lambda: delivered([math.nan], [[0.0]], step_s=1.0), "signal_kw contains NaN"), (lambda: delivered([1.0], [[0.0]], step_s=0.0), "step_s is 0"),
-    (lambda: delivered([1.0], [[-1.0]], step_s=1.0), "latency_s is -1"),
-    (lambda: Backoff(wait_s=0.0), "wait_s is 0"), (lambda: Backoff(random_s=-1.0), "random_s is -1"), (lambda: Backoff(doublings=-1), "doublings is -1"),
-    (lambda: Backoff().delay_s(-1, rng()), "failures is -1"), (lambda: storm(0, 1, Backoff(), rng=rng()), "cars is 0"),
-    (lambda: storm(1, 0, Backoff(), rng=rng()), "per_s is 0"), (lambda: storm(1, 1, Backoff(), rng=rng(), until_s=0), "until_s is 0"),
-    (lambda: Rollout(waves=(10, 0), abort=0.1), "waves is 0"), (lambda: Rollout(waves=(10.5,), abort=0.1), "whole numbers of cars"),
-    (lambda: Rollout(waves=(10,), abort=1.1), "abort is 1.1"), (lambda: Rollout(waves=(10,), abort=0.1, reported=-0.1), "reported is -0.1"),
-    (lambda: Rollout(waves=(10,), abort=0.1, rolled_back=2), "rolled_back is 2"), (lambda: wave_odds(Rollout(waves=(10,), abort=0.1), 5), "failure is 5"),
-    (lambda: roll_out(Rollout(waves=(10,), abort=0.1), -1, rng=rng()), "failure is -1"),
-    (lambda: CentralSystem(answer_s=0), "answer_s is 0"), (lambda: CentralSystem(heartbeat_s=0), "heartbeat_s is 0"), (lambda: CentralSystem(tolerance_kw=-1), "tolerance_kw is -1"),
-    (lambda: ChargePoint("x", "ws://x", behaviour="odd", rng=rng()), "behaviour is 'odd'; it must be one of honest, liar, garbage, silent"),
-])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Stage(name="x", median_s=0.0, p95_s=1.0), "median_s is 0 s"),
+        (lambda: Stage(name="x", median_s=1.0, p95_s=0.9), "p95_s is 0.9 s; it must be at least 1"),
+        (lambda: Stage(name="x", median_s=1.0, p95_s=1.0, kind="normal"), "kind is 'normal'"),
+        (lambda: Stage(name="x", median_s=1.0, p95_s=1.91, kind="uniform"), "begin before 0"),
+        (lambda: Stage(name="x", median_s=1.0, p95_s=2.0).quantile_s(1.1), "share is 1.1"),
+        (lambda: Stage(name="x", median_s=1.0, p95_s=2.0).quantile_s(-0.1), "share is -0.1"),
+        (lambda: stages("cloud"), "path is 'cloud'"),
+        (lambda: Link(way=(), loss=1.0), "loss is 1"),
+        (lambda: Link(way=(), loss=-0.1), "loss is -0.1"),
+        (lambda: Link(way=(), retry_s=0.0), "retry_s is 0"),
+        (lambda: Link(way=(), attempts=0), "attempts is 0"),
+        (lambda: Link(way=(), calls_per_s=0.0), "calls_per_s is 0"),
+        (lambda: latencies(Link(way=()), 0, rng=rng()), "cars is 0"),
+        (lambda: latencies(Link(way=()), 1, rng=rng(), trials=0), "trials is 0"),
+        (lambda: delivered([math.nan], [[0.0]], step_s=1.0), "signal_kw contains NaN"),
+        (lambda: delivered([1.0], [[0.0]], step_s=0.0), "step_s is 0"),
+        (lambda: delivered([1.0], [[-1.0]], step_s=1.0), "latency_s is -1"),
+        (lambda: Backoff(wait_s=0.0), "wait_s is 0"),
+        (lambda: Backoff(random_s=-1.0), "random_s is -1"),
+        (lambda: Backoff(doublings=-1), "doublings is -1"),
+        (lambda: Backoff().delay_s(-1, rng()), "failures is -1"),
+        (lambda: storm(0, 1, Backoff(), rng=rng()), "cars is 0"),
+        (lambda: storm(1, 0, Backoff(), rng=rng()), "per_s is 0"),
+        (lambda: storm(1, 1, Backoff(), rng=rng(), until_s=0), "until_s is 0"),
+        (lambda: Rollout(waves=(10, 0), abort=0.1), "waves is 0"),
+        (lambda: Rollout(waves=(10.5,), abort=0.1), "whole numbers of cars"),
+        (lambda: Rollout(waves=(10,), abort=1.1), "abort is 1.1"),
+        (lambda: Rollout(waves=(10,), abort=0.1, reported=-0.1), "reported is -0.1"),
+        (lambda: Rollout(waves=(10,), abort=0.1, rolled_back=2), "rolled_back is 2"),
+        (lambda: wave_odds(Rollout(waves=(10,), abort=0.1), 5), "failure is 5"),
+        (lambda: roll_out(Rollout(waves=(10,), abort=0.1), -1, rng=rng()), "failure is -1"),
+        (lambda: CentralSystem(answer_s=0), "answer_s is 0"),
+        (lambda: CentralSystem(heartbeat_s=0), "heartbeat_s is 0"),
+        (lambda: CentralSystem(tolerance_kw=-1), "tolerance_kw is -1"),
+        (
+            lambda: ChargePoint("x", "ws://x", behaviour="odd", rng=rng()),
+            "behaviour is 'odd'; it must be one of honest, liar, garbage, silent",
+        ),
+    ],
+)
 def test_bad_input(make, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         make()
 
 
 def test_records_cannot_be_changed():
-    for record in (Session(), Stage(name="x", median_s=1.0, p95_s=1.0), Link(way=()), Backoff(), Rollout(waves=(1,), abort=0.0)):
+    for record in (
+        Session(),
+        Stage(name="x", median_s=1.0, p95_s=1.0),
+        Link(way=()),
+        Backoff(),
+        Rollout(waves=(1,), abort=0.0),
+    ):
         with pytest.raises(dataclasses.FrozenInstanceError):
             record.name = "y"
 
@@ -663,11 +1244,19 @@ def test_records_cannot_be_changed():
 def test_odds_against_scipy():
     plan = Rollout(waves=(10, 200, 3000), abort=0.02, reported=0.8)
     table = wave_odds(plan, 0.03)
-    assert table.allowed.to_list() == [0, 4, 60] and table.index.to_list() == [1, 2, 3] and table.index.name == "wave"
-    np.testing.assert_allclose(table.p_stop, stats.binom.sf([0, 4, 60], [10, 200, 3000], 0.024), rtol=1e-12)
+    assert (
+        table.allowed.to_list() == [0, 4, 60]
+        and table.index.to_list() == [1, 2, 3]
+        and table.index.name == "wave"
+    )
+    np.testing.assert_allclose(
+        table.p_stop, stats.binom.sf([0, 4, 60], [10, 200, 3000], 0.024), rtol=1e-12
+    )
     first, second, _ = table.p_stop
     np.testing.assert_allclose(table.p_reached, [1.0, 1 - first, (1 - first) * (1 - second)])
-    np.testing.assert_allclose(table.exposed, np.cumsum([10, 200 * (1 - first), 3000 * (1 - first) * (1 - second)]))
+    np.testing.assert_allclose(
+        table.exposed, np.cumsum([10, 200 * (1 - first), 3000 * (1 - first) * (1 - second)])
+    )
     np.testing.assert_allclose(table.p_stopped, 1 - np.cumprod(1 - table.p_stop))
 
 
@@ -676,22 +1265,49 @@ def test_odds_at_the_edges():
     assert wave_odds(Rollout(waves=(5, 50), abort=0.0), 1.0).p_stop.to_list() == [1.0, 1.0]
     assert (wave_odds(Rollout(waves=(5, 50), abort=1.0), 1.0).p_stop == 0.0).all()
     assert (wave_odds(Rollout(waves=(5, 50), abort=0.0, reported=0.0), 1.0).p_stop == 0.0).all()
-    assert wave_odds(Rollout(waves=(100,), abort=0.07), 0.1).allowed.to_list() == [7]  # 0.07 * 100 is 7.000000000000001
-    assert wave_odds(Rollout(waves=(100,), abort=0.29), 0.1).allowed.to_list() == [29]  # and 0.29 * 100 is 28.999999999999996
+    assert wave_odds(Rollout(waves=(100,), abort=0.07), 0.1).allowed.to_list() == [
+        7
+    ]  # 0.07 * 100 is 7.000000000000001
+    assert wave_odds(Rollout(waves=(100,), abort=0.29), 0.1).allowed.to_list() == [
+        29
+    ]  # and 0.29 * 100 is 28.999999999999996
 
 
 def test_roll_outs_against_the_odds():
     plan, draw = Rollout(waves=(10, 100, 500), abort=0.05, reported=0.9, rolled_back=0.75), rng()
-    table, runs = wave_odds(plan, 0.06), [roll_out(Rollout(waves=(10, 100, 500), abort=0.05, reported=0.9, rolled_back=0.75), 0.06, rng=draw) for _ in range(200)]
-    assert np.mean([run.updated.sum() for run in runs]) == pytest.approx(table.exposed.iloc[-1], rel=0.1)
-    assert np.mean([len(run) == 1 and run.stopped.iloc[0] for run in runs]) == pytest.approx(table.p_stop[1], abs=0.1)
-    failed, left = sum(run.failed.sum() for run in runs if run.stopped.iloc[-1]), sum(run.left_broken.iloc[-1] for run in runs if run.stopped.iloc[-1])
+    table, runs = (
+        wave_odds(plan, 0.06),
+        [
+            roll_out(
+                Rollout(waves=(10, 100, 500), abort=0.05, reported=0.9, rolled_back=0.75),
+                0.06,
+                rng=draw,
+            )
+            for _ in range(200)
+        ],
+    )
+    assert np.mean([run.updated.sum() for run in runs]) == pytest.approx(
+        table.exposed.iloc[-1], rel=0.1
+    )
+    assert np.mean([len(run) == 1 and run.stopped.iloc[0] for run in runs]) == pytest.approx(
+        table.p_stop[1], abs=0.1
+    )
+    failed, left = (
+        sum(run.failed.sum() for run in runs if run.stopped.iloc[-1]),
+        sum(run.left_broken.iloc[-1] for run in runs if run.stopped.iloc[-1]),
+    )
     assert left / failed == pytest.approx(0.25, abs=0.03)
     for run in runs:
-        assert not run.stopped.iloc[:-1].any() and (run.reported <= run.failed).all() and (run.failed <= run.updated).all()
+        assert (
+            not run.stopped.iloc[:-1].any()
+            and (run.reported <= run.failed).all()
+            and (run.failed <= run.updated).all()
+        )
         assert (run.stopped == (run.reported > table.allowed[: len(run)])).all()
         assert run.left_broken.iloc[:-1].to_list() == run.failed.cumsum().iloc[:-1].to_list()
-    assert np.mean([run.reported.sum() for run in runs]) / np.mean([run.failed.sum() for run in runs]) == pytest.approx(0.9, abs=0.03)
+    assert np.mean([run.reported.sum() for run in runs]) / np.mean(
+        [run.failed.sum() for run in runs]
+    ) == pytest.approx(0.9, abs=0.03)
     assert len(roll_out(replace(plan, abort=1.0), 0.5, rng=draw)) == 3
 
 
@@ -702,6 +1318,7 @@ QUICK = Backoff(wait_s=0.01, random_s=0.01, doublings=2)
 
 def live(scenario):
     """Run a scenario, and insist that it leaves neither a task nor a connection behind."""
+
     async def run():
         result = await asyncio.wait_for(scenario(), 8.0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -730,26 +1347,53 @@ async def until(condition):
 
 def test_live_setpoints_and_meters():
     async def scenario():
-        async with CentralSystem() as central, fleet(central.url, 12, rng=rng(), backoff=QUICK) as points:
+        async with (
+            CentralSystem() as central,
+            fleet(central.url, 12, rng=rng(), backoff=QUICK) as points,
+        ):
             await central.online(points)
             orders = {name: round(-5.5 + i, 3) for i, name in enumerate(points)}
             frame = await dispatch(central, orders)
             await until(lambda: central.meter_kw == orders)
             again = await dispatch(central, {"CP0003": 0.0})
             await until(lambda: central.meter_kw["CP0003"] == 0.0)
-            return central.log, frame, again, {name: point.applied for name, point in points.items()}, orders, central.meter_kw["CP0003"]
+            return (
+                central.log,
+                frame,
+                again,
+                {name: point.applied for name, point in points.items()},
+                orders,
+                central.meter_kw["CP0003"],
+            )
 
     log, frame, again, applied, orders, rest = live(scenario)
-    assert (frame.status == "accepted").all() and (frame.attempts == 1).all() and (frame.number == 1).all() and (frame.latency_s > 0).all()
-    assert frame.p_kw.to_dict() == orders and frame.index.name == "point" and again.number.to_list() == [2]
-    assert applied["CP0003"] == [(1, orders["CP0003"]), (2, 0.0)] and applied["CP0011"] == [(1, 5.5)] and math.copysign(1, rest) == 1.0
+    assert (
+        (frame.status == "accepted").all()
+        and (frame.attempts == 1).all()
+        and (frame.number == 1).all()
+        and (frame.latency_s > 0).all()
+    )
+    assert (
+        frame.p_kw.to_dict() == orders
+        and frame.index.name == "point"
+        and again.number.to_list() == [2]
+    )
+    assert (
+        applied["CP0003"] == [(1, orders["CP0003"]), (2, 0.0)]
+        and applied["CP0011"] == [(1, 5.5)]
+        and math.copysign(1, rest) == 1.0
+    )
     assert set(log.event) == {"connected", "disconnected"} or set(log.event) == {"connected"}
 
 
 def test_live_a_cut_link_loses_nothing_and_repeats_nothing():
     """Each set-point's acknowledgement is cut off once: it is sent again after the reconnection, and acted on once."""
+
     async def scenario():
-        async with CentralSystem(answer_s=1.0) as central, fleet(central.url, 4, rng=rng(), backoff=QUICK) as points:
+        async with (
+            CentralSystem(answer_s=1.0) as central,
+            fleet(central.url, 4, rng=rng(), backoff=QUICK) as points,
+        ):
             await central.online(points)
             cuts = itertools.count()
             for name, point in points.items():
@@ -757,7 +1401,10 @@ def test_live_a_cut_link_loses_nothing_and_repeats_nothing():
 
                 def cut_before_the_answer(payload, act=act, name=name, point=point):
                     answer = act(payload)
-                    if payload["chargingProfile"]["id"] == point.newest and not point.duplicates == point.newest:
+                    if (
+                        payload["chargingProfile"]["id"] == point.newest
+                        and not point.duplicates == point.newest
+                    ):
                         if next(cuts) < 4:
                             central.cut(name)
                     return answer
@@ -774,54 +1421,109 @@ def test_live_a_cut_link_loses_nothing_and_repeats_nothing():
 
     receipts, points, log = live(scenario)
     assert (receipts.status == "accepted").all() and (receipts.attempts == 2).all()
-    assert all(point.applied == [(1, 4.0)] and point.duplicates == 1 and point.connections == 3 for point in points.values())
+    assert all(
+        point.applied == [(1, 4.0)] and point.duplicates == 1 and point.connections == 3
+        for point in points.values()
+    )
     assert (log.event == "disconnected").sum() >= 8 and (log.event == "connected").sum() == 12
 
 
 def test_live_offline_then_back():
     """An order to a charge point that is not there waits for it; a newer one overtakes the older; a missing one is given up."""
+
     async def scenario():
         async with CentralSystem() as central:
-            waiting = [asyncio.create_task(central.send("CP0000", p_kw)) for p_kw in (1.0, 2.0, 3.0)]
+            waiting = [
+                asyncio.create_task(central.send("CP0000", p_kw)) for p_kw in (1.0, 2.0, 3.0)
+            ]
             lost = await central.send("CP9999", 1.0, give_up_s=0.05)
             async with fleet(central.url, 1, rng=rng(), backoff=QUICK) as points:
                 return await asyncio.gather(*waiting), lost, points["CP0000"].applied, central.log
 
     receipts, lost, applied, log = live(scenario)
-    assert [receipt.status for receipt in receipts] == ["superseded", "superseded", "accepted"] and applied == [(3, 3.0)]
-    assert [receipt.attempts for receipt in receipts] == [0, 0, 1] and lost.status == "unanswered" and lost.attempts == 0 and 0.05 <= lost.latency_s < 1.0
+    assert [receipt.status for receipt in receipts] == [
+        "superseded",
+        "superseded",
+        "accepted",
+    ] and applied == [(3, 3.0)]
+    assert (
+        [receipt.attempts for receipt in receipts] == [0, 0, 1]
+        and lost.status == "unanswered"
+        and lost.attempts == 0
+        and 0.05 <= lost.latency_s < 1.0
+    )
     assert log[log.event == "gave up"].point.to_list() == ["CP9999"]
 
 
 def test_live_bad_neighbours():
     """A liar, a babbler and a mute are named in the log, and the honest ones are served as if alone."""
+
     async def scenario():
         bad = {"CP0001": "liar", "CP0002": "garbage", "CP0003": "silent"}
-        async with CentralSystem(answer_s=0.1) as central, fleet(central.url, 6, rng=rng(), behaviours=bad, backoff=QUICK) as points:
+        async with (
+            CentralSystem(answer_s=0.1) as central,
+            fleet(central.url, 6, rng=rng(), behaviours=bad, backoff=QUICK) as points,
+        ):
             await central.online(points)
             frame = await dispatch(central, dict.fromkeys(points, 5.0), give_up_s=0.25)
             await until(lambda: "meter disagrees" in set(central.log.event))
             return frame, central.log, points
 
     frame, log, points = live(scenario)
-    assert frame.status.to_list() == ["accepted", "accepted", "unanswered", "unanswered", "accepted", "accepted"]
+    assert frame.status.to_list() == [
+        "accepted",
+        "accepted",
+        "unanswered",
+        "unanswered",
+        "accepted",
+        "accepted",
+    ]
     events = {event: set(rows.point) for event, rows in log.groupby("event")}
-    assert events["meter disagrees"] == {"CP0001"} and events["not OCPP"] == {"CP0002"} and events["no answer"] == {"CP0002", "CP0003"}
+    assert (
+        events["meter disagrees"] == {"CP0001"}
+        and events["not OCPP"] == {"CP0002"}
+        and events["no answer"] == {"CP0002", "CP0003"}
+    )
     assert events["gave up"] == {"CP0002", "CP0003"} and frame.attempts["CP0003"] == 3
-    assert "set-point 1 is 5.0 kW, the meter says 0 kW" in log[log.event == "meter disagrees"].detail.iloc[0]
-    assert points["CP0003"].applied == [] and points["CP0001"].applied == [(1, 5.0)] and points["CP0001"].p_kw == 0.0
+    assert (
+        "set-point 1 is 5.0 kW, the meter says 0 kW"
+        in log[log.event == "meter disagrees"].detail.iloc[0]
+    )
+    assert (
+        points["CP0003"].applied == []
+        and points["CP0001"].applied == [(1, 5.0)]
+        and points["CP0001"].p_kw == 0.0
+    )
 
 
-FRAMES = ["", "null", "{}", "[]", "[2]", "[7, 1]", "[[2], 1, 2, 3]", '[2, {"a": 1}, "Heartbeat", {}]', '[3, ["x"], {}]', '[3, "99", {"status": "Accepted"}]',
-          '[2, "1", ["Heartbeat"], {}]', '[2, "1", "Party", {}]', '[2, "1", "MeterValues", 5]', '[2, "1", "MeterValues", {"meterValue": []}]',
-          '[2, "1", "MeterValues", {"meterValue": [{"sampledValue": [{"value": NaN, "measurand": "Power.Active.Export"}]}]}]',
-          '[2, "1", "MeterValues", {"customData": {"setpoint": [1]}, "meterValue": [{"sampledValue": [{"value": 1.0, "measurand": "Power.Active.Export"}]}]}]',
-          "[" * 100_000, b"\xff\xfe"]
+FRAMES = [
+    "",
+    "null",
+    "{}",
+    "[]",
+    "[2]",
+    "[7, 1]",
+    "[[2], 1, 2, 3]",
+    '[2, {"a": 1}, "Heartbeat", {}]',
+    '[3, ["x"], {}]',
+    '[3, "99", {"status": "Accepted"}]',
+    '[2, "1", ["Heartbeat"], {}]',
+    '[2, "1", "Party", {}]',
+    '[2, "1", "MeterValues", 5]',
+    '[2, "1", "MeterValues", {"meterValue": []}]',
+    '[2, "1", "MeterValues", {"meterValue": [{"sampledValue": [{"value": NaN, "measurand": "Power.Active.Export"}]}]}]',
+    '[2, "1", "MeterValues", {"customData": {"setpoint": [1]}, "meterValue": [{"sampledValue": [{"value": 1.0, "measurand": "Power.Active.Export"}]}]}]',
+    "[" * 100_000,
+    b"\xff\xfe",
+]
 
 
 def test_live_rubbish_is_refused_and_the_link_survives():
     async def scenario():
-        async with CentralSystem() as central, connect(f"{central.url}/Vandal", subprotocols=["ocpp2.1"], proxy=None) as socket:
+        async with (
+            CentralSystem() as central,
+            connect(f"{central.url}/Vandal", subprotocols=["ocpp2.1"], proxy=None) as socket,
+        ):
             for frame in FRAMES:
                 await socket.send(frame)
             await socket.send('[2, "ok", "BootNotification", {}]')
@@ -829,7 +1531,7 @@ def test_live_rubbish_is_refused_and_the_link_survives():
                 assert unpack(text).message_type_id == MessageType.CallError
             refused, answers = len(central.log), asyncio.create_task(central.send("Vandal", 1.0))
             results = []
-            for payload in ('{"status": "Rejected"}', "5", '{"status": 7}', '{}'):
+            for payload in ('{"status": "Rejected"}', "5", '{"status": 7}', "{}"):
                 order = unpack(await socket.recv())
                 await socket.send(f'[3, "{order.unique_id}", {payload}]')
                 results.append((await answers).status)
@@ -840,8 +1542,18 @@ def test_live_rubbish_is_refused_and_the_link_survives():
             return refused, results, text, central.log
 
     refused, results, text, log = live(scenario)
-    assert refused == len(FRAMES) + 1 and results == ["rejected"] * 5 and unpack(text).payload["status"] == "Accepted"
-    assert set(log.event) == {"not OCPP", "answer to nothing", "refused call", "connected", "rejected"} or "disconnected" in set(log.event)
+    assert (
+        refused == len(FRAMES) + 1
+        and results == ["rejected"] * 5
+        and unpack(text).payload["status"] == "Accepted"
+    )
+    assert set(log.event) == {
+        "not OCPP",
+        "answer to nothing",
+        "refused call",
+        "connected",
+        "rejected",
+    } or "disconnected" in set(log.event)
     assert (log.event == "refused call").sum() == 5 and log.detail.str.len().max() <= 120
 
 
@@ -851,22 +1563,32 @@ def test_live_every_frame_obeys_the_official_schema():
 
     def check(text, action):
         message = unpack(text)
-        kind = MessageType.Call if message.message_type_id == MessageType.Call else MessageType.CallResult
+        kind = (
+            MessageType.Call
+            if message.message_type_id == MessageType.Call
+            else MessageType.CallResult
+        )
         get_validator(kind, action or message.action, "2.1").validate(message.payload)
         seen.append((kind, action or message.action))
         return message
 
     async def foreign(central_url):
-        async with connect(f"{central_url}/Foreign", subprotocols=["ocpp2.1"], proxy=None) as socket:
+        async with connect(
+            f"{central_url}/Foreign", subprotocols=["ocpp2.1"], proxy=None
+        ) as socket:
             assert socket.subprotocol == "ocpp2.1"
             await socket.send('[2, "b", "Heartbeat", {}]')
             check(await socket.recv(), "Heartbeat")
-            await socket.send('[2, "a", "BootNotification", {"reason": "PowerUp", "chargingStation": {"model": "m", "vendorName": "v"}}]')
+            await socket.send(
+                '[2, "a", "BootNotification", {"reason": "PowerUp", "chargingStation": {"model": "m", "vendorName": "v"}}]'
+            )
             check(await socket.recv(), "BootNotification")
             order = check(await socket.recv(), None)
             await socket.send(f'[3, "{order.unique_id}", {{"status": "Accepted"}}]')
-            await socket.send('[2, "c", "MeterValues", {"evseId": 1, "meterValue": [{"timestamp": "2026-01-01T00:00:00Z", "sampledValue": '
-                              '[{"value": 2500.0, "measurand": "Power.Active.Export"}]}], "customData": {"vendorId": "v2gbook", "setpoint": 1}}]')
+            await socket.send(
+                '[2, "c", "MeterValues", {"evseId": 1, "meterValue": [{"timestamp": "2026-01-01T00:00:00Z", "sampledValue": '
+                '[{"value": 2500.0, "measurand": "Power.Active.Export"}]}], "customData": {"vendorId": "v2gbook", "setpoint": 1}}]'
+            )
             check(await socket.recv(), "MeterValues")
             return order.payload["chargingProfile"]
 
@@ -874,29 +1596,57 @@ def test_live_every_frame_obeys_the_official_schema():
         async with CentralSystem() as central:
             order = asyncio.create_task(central.send("Foreign", 2.5))
             sent = await foreign(central.url)
-            assert (await order).status == "accepted" and central.meter_kw == {"Foreign": 2.5} and central.heartbeats == 1
-            assert sent == setpoint_profile(1, 2.5) and "meter disagrees" not in set(central.log.event)
+            assert (
+                (await order).status == "accepted"
+                and central.meter_kw == {"Foreign": 2.5}
+                and central.heartbeats == 1
+            )
+            assert sent == setpoint_profile(1, 2.5) and "meter disagrees" not in set(
+                central.log.event
+            )
 
         async def host(socket):
             boot = check(await socket.recv(), None)
-            await socket.send(boot.create_call_result({"currentTime": START, "interval": 0.01, "status": "Accepted"}).to_json())
+            await socket.send(
+                boot.create_call_result(
+                    {"currentTime": START, "interval": 0.01, "status": "Accepted"}
+                ).to_json()
+            )
             check(beat := await socket.recv(), None)
             await socket.send(unpack(beat).create_call_result({"currentTime": START}).to_json())
             for number, watts in ((5, -3000.0), (5, -3000.0), (4, 1000.0), (6, 2000.0)):
-                await socket.send(json.dumps([2, f"n{number}{watts}", "SetChargingProfile", {"evseId": 1, "chargingProfile": setpoint_profile(number, -watts / 1000)}]))
+                await socket.send(
+                    json.dumps(
+                        [
+                            2,
+                            f"n{number}{watts}",
+                            "SetChargingProfile",
+                            {
+                                "evseId": 1,
+                                "chargingProfile": setpoint_profile(number, -watts / 1000),
+                            },
+                        ]
+                    )
+                )
                 answers = []
                 while not answers:
                     message = unpack(text := await socket.recv())
                     if message.message_type_id == MessageType.Call:
                         check(text, None)
                         meters.append(message.payload) if message.action == "MeterValues" else None
-                        await socket.send(message.create_call_result({} if message.action == "MeterValues" else {"currentTime": START}).to_json())
+                        await socket.send(
+                            message.create_call_result(
+                                {} if message.action == "MeterValues" else {"currentTime": START}
+                            ).to_json()
+                        )
                     else:
                         answers.append(check(text, "SetChargingProfile").payload)
                 replies.extend(answers)
             bad = setpoint_profile(7, 1.0)
             bad["chargingSchedule"][0]["chargingSchedulePeriod"][0].pop("setpoint")
-            await socket.send(json.dumps([2, "bad", "SetChargingProfile", {"evseId": 1, "chargingProfile": bad}]))
+            await socket.send(
+                json.dumps([2, "bad", "SetChargingProfile", {"evseId": 1, "chargingProfile": bad}])
+            )
             while unpack(text := await socket.recv()).message_type_id == MessageType.Call:
                 pass
             replies.append(check(text, "SetChargingProfile").payload)
@@ -904,7 +1654,12 @@ def test_live_every_frame_obeys_the_official_schema():
 
         meters, replies, done = [], [], asyncio.Event()
         async with module.serve(host, "127.0.0.1", 0, subprotocols=["ocpp2.1"]) as server:
-            point = ChargePoint("P", "ws://127.0.0.1:{}".format(server.sockets[0].getsockname()[1]), backoff=QUICK, rng=rng())
+            point = ChargePoint(
+                "P",
+                f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+                backoff=QUICK,
+                rng=rng(),
+            )
             task = asyncio.create_task(point.run())
             await done.wait()
             task.cancel()
@@ -912,26 +1667,55 @@ def test_live_every_frame_obeys_the_official_schema():
         return point, replies, meters
 
     point, replies, meters = live(scenario)
-    assert {action for _, action in seen} == {"BootNotification", "Heartbeat", "SetChargingProfile", "MeterValues"}
-    assert [reply["status"] for reply in replies] == ["Accepted", "Accepted", "Rejected", "Accepted", "Rejected"]
-    assert [reply["statusInfo"]["reasonCode"] for reply in replies if "statusInfo" in reply] == ["Outdated", "InvalidProfile"]
-    assert point.applied == [(5, 3.0), (6, -2.0)] and point.duplicates == 1 and point.newest == 6 and point.p_kw == -2.0
+    assert {action for _, action in seen} == {
+        "BootNotification",
+        "Heartbeat",
+        "SetChargingProfile",
+        "MeterValues",
+    }
+    assert [reply["status"] for reply in replies] == [
+        "Accepted",
+        "Accepted",
+        "Rejected",
+        "Accepted",
+        "Rejected",
+    ]
+    assert [reply["statusInfo"]["reasonCode"] for reply in replies if "statusInfo" in reply] == [
+        "Outdated",
+        "InvalidProfile",
+    ]
+    assert (
+        point.applied == [(5, 3.0), (6, -2.0)]
+        and point.duplicates == 1
+        and point.newest == 6
+        and point.p_kw == -2.0
+    )
     first = meters[0]
-    assert first["customData"]["setpoint"] == 5 and first["meterValue"][0]["sampledValue"][0] == {"value": 3000.0, "measurand": "Power.Active.Export"}
+    assert first["customData"]["setpoint"] == 5 and first["meterValue"][0]["sampledValue"][0] == {
+        "value": 3000.0,
+        "measurand": "Power.Active.Export",
+    }
 
 
 def test_live_a_second_connection_with_the_same_name_wins():
     async def scenario():
-        async with CentralSystem() as central, connect(f"{central.url}/Twin", subprotocols=["ocpp2.1"], proxy=None) as first:
+        async with (
+            CentralSystem() as central,
+            connect(f"{central.url}/Twin", subprotocols=["ocpp2.1"], proxy=None) as first,
+        ):
             await first.send('[2, "a", "BootNotification", {}]')
             await first.recv()
-            async with connect(f"{central.url}/Twin", subprotocols=["ocpp2.1"], proxy=None) as second:
+            async with connect(
+                f"{central.url}/Twin", subprotocols=["ocpp2.1"], proxy=None
+            ) as second:
                 await second.send('[2, "a", "BootNotification", {}]')
                 await second.recv()
                 with pytest.raises(ConnectionClosed):
                     await first.recv()
                 order = asyncio.create_task(central.send("Twin", 1.0))
-                await second.send('[3, "{}", {{"status": "Accepted"}}]'.format(unpack(await second.recv()).unique_id))
+                await second.send(
+                    f'[3, "{unpack(await second.recv()).unique_id}", {{"status": "Accepted"}}]'
+                )
                 return (await order).status
 
     assert live(scenario) == "accepted"
@@ -942,7 +1726,12 @@ def test_live_cancelled_in_the_middle():
     address = []
 
     async def busy():
-        async with CentralSystem() as central, fleet(central.url, 8, rng=rng(), behaviours={"CP0001": "silent"}, backoff=QUICK) as points:
+        async with (
+            CentralSystem() as central,
+            fleet(
+                central.url, 8, rng=rng(), behaviours={"CP0001": "silent"}, backoff=QUICK
+            ) as points,
+        ):
             await central.online(points)
             address.append(central._server.sockets[0].getsockname())
             await dispatch(central, dict.fromkeys(points, 1.0), give_up_s=60.0)
@@ -962,9 +1751,18 @@ def test_live_cancelled_in_the_middle():
 
 def test_live_measure():
     ticks = []
-    frame = live(lambda: measure(5, rate_per_s=20.0, duration_s=0.2, rng=rng(), progress=ticks.append))
-    assert len(frame) == 20 and ticks == [1] * 4 and frame.t_s.round(6).unique().tolist() == [0.0, 0.05, 0.1, 0.15] and (frame.latency_s > 0).all()
-    assert list(frame.columns) == ["t_s", "point", "status", "attempts", "latency_s"] and set(frame.status) <= {"accepted", "superseded"}
+    frame = live(
+        lambda: measure(5, rate_per_s=20.0, duration_s=0.2, rng=rng(), progress=ticks.append)
+    )
+    assert (
+        len(frame) == 20
+        and ticks == [1] * 4
+        and frame.t_s.round(6).unique().tolist() == [0.0, 0.05, 0.1, 0.15]
+        and (frame.latency_s > 0).all()
+    )
+    assert list(frame.columns) == ["t_s", "point", "status", "attempts", "latency_s"] and set(
+        frame.status
+    ) <= {"accepted", "superseded"}
 
 
 def test_live_unknown_names_are_refused():
@@ -972,7 +1770,9 @@ def test_live_unknown_names_are_refused():
         async with fleet("ws://127.0.0.1:1", 2, rng=rng(), behaviours={"CP0007": "liar"}):
             pass
 
-    with pytest.raises(ValueError, match="behaviours is 'CP0007'; it must be one of CP0000, CP0001"):
+    with pytest.raises(
+        ValueError, match="behaviours is 'CP0007'; it must be one of CP0000, CP0001"
+    ):
         live(scenario)
 
 
@@ -985,4 +1785,8 @@ def test_docstring_examples():
 
 def test_no_clock_no_print():
     source = Path(module.__file__).read_text(encoding="utf-8")
-    assert not re.search(r"\btime\.(time|monotonic|perf_counter)|^\s*print\(|matplotlib|plotly|classroom", source, re.MULTILINE)
+    assert not re.search(
+        r"\btime\.(time|monotonic|perf_counter)|^\s*print\(|matplotlib|plotly|classroom",
+        source,
+        re.MULTILINE,
+    )

@@ -23,8 +23,12 @@ from v2gbook.classroom.words import money
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("chapters", "solutions", "exercises")
 NOTEBOOKS = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.ipynb"))
-PAGES = sorted(page for folder in (".", "docs", "v2gbook/data")
-               for page in (ROOT / folder).glob("*.md") if page.name != "MY_PROGRESS.md")
+PAGES = sorted(
+    page
+    for folder in (".", "docs", "v2gbook/data")
+    for page in (ROOT / folder).glob("*.md")
+    if page.name != "MY_PROGRESS.md"
+)
 TABLES = sorted((ROOT / "v2gbook").rglob("*.toml"))
 TOPICS = sorted((ROOT / "v2gbook").glob("*.py"))
 CODES = "|".join(sorted({presets.load(key).currency for key in presets.names()}))
@@ -45,7 +49,8 @@ LAB_TOKEN = re.compile(
 LAB_PAIRS = {"$": "$", "$$": "$$", r"\\(": r"\\)", r"\\[": r"\\]"}
 DOM_MATH = re.compile(
     r"\\[\\$]|(?P<math>\$\$.+?\$\$|\$[^$]+\$|\\\(.+?\\\)|\\\[.+?\\\]"
-    r"|\\begin\{(?P<env>[^}]*)\}.+?\\end\{(?P=env)\})", re.DOTALL
+    r"|\\begin\{(?P<env>[^}]*)\}.+?\\end\{(?P=env)\})",
+    re.DOTALL,
 )
 
 
@@ -67,8 +72,8 @@ def in_lab(text):
     found, start, last, close, depth, at = [], None, None, None, 0, 1
 
     def take(end):
-        found.append("".join(pieces[start:end + 1]))
-        pieces[start:end + 1] = [""] * (end + 1 - start)
+        found.append("".join(pieces[start : end + 1]))
+        pieces[start : end + 1] = [""] * (end + 1 - start)
 
     while at < len(pieces):
         token = pieces[at]
@@ -151,19 +156,26 @@ def suspicious(formula):
 
 def faults(text, kind="markdown"):
     """What is wrong with a text of a kind (a key of PROGRAMS), as a list of sentences."""
-    wrong = [f"a currency is not a code before the number: {around(text, match)}"
-             for match in MISPLACED.finditer(text)]
+    wrong = [
+        f"a currency is not a code before the number: {around(text, match)}"
+        for match in MISPLACED.finditer(text)
+    ]
     for program, read in PROGRAMS[kind].items():
         formulas, left = read(text)
-        wrong += [f"{program} would set prose or money as mathematics: {formula!r}"
-                  for formula in formulas if suspicious(formula)]
-        wrong += [f"{program} leaves a dollar sign over: {around(left, match)}"
-                  for match in re.finditer(r"\$", left)]
+        wrong += [
+            f"{program} would set prose or money as mathematics: {formula!r}"
+            for formula in formulas
+            if suspicious(formula)
+        ]
+        wrong += [
+            f"{program} leaves a dollar sign over: {around(left, match)}"
+            for match in re.finditer(r"\$", left)
+        ]
     return wrong
 
 
 def around(text, match):
-    return repr(text[max(0, match.start() - 30):match.end() + 30])
+    return repr(text[max(0, match.start() - 30) : match.end() + 30])
 
 
 # ------------------------------------------------------------------ all texts
@@ -265,48 +277,54 @@ def test_amounts_of_a_notebook_are_made_by_one_function(path):
 # ------------------------------------------------------------------ canaries
 
 
-@pytest.mark.parametrize("text", [
-    r"\$2.22 a day or \$120 a month",
-    r"**\$2.22 a day or \$120 a month?**",
-    "costs $5 and then $6",
-    "costs $5, not $6",
-    "$2.22 a day or $120 a month",
-    "it earns $5 a day",
-    "a charger for 3,000 $",
-    "0.04 $/kW h, and 11.98 $/kW for a peak",
-    "| **$2.22** | -$3.43 |",
-    "between $5-$6 and $5/$6",
-    "US$5 and US$6",
-    "$E = 5$ and it costs $5",
-    "$USD 5$",
-    "$the whole sentence$",
-    r"$$\text{money} = 5\ \text{a day, and } so many words$$",
-    "`$5` is code and $5 is not",
-    "costs 5 € a day",
-    "costs £5",
-    "costs 5 USD",
-    "loses -USD 5",
-    "$x = 3\n\nand no more",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\$2.22 a day or \$120 a month",
+        r"**\$2.22 a day or \$120 a month?**",
+        "costs $5 and then $6",
+        "costs $5, not $6",
+        "$2.22 a day or $120 a month",
+        "it earns $5 a day",
+        "a charger for 3,000 $",
+        "0.04 $/kW h, and 11.98 $/kW for a peak",
+        "| **$2.22** | -$3.43 |",
+        "between $5-$6 and $5/$6",
+        "US$5 and US$6",
+        "$E = 5$ and it costs $5",
+        "$USD 5$",
+        "$the whole sentence$",
+        r"$$\text{money} = 5\ \text{a day, and } so many words$$",
+        "`$5` is code and $5 is not",
+        "costs 5 € a day",
+        "costs £5",
+        "costs 5 USD",
+        "loses -USD 5",
+        "$x = 3\n\nand no more",
+    ],
+)
 def test_canary_is_caught(text):
     assert faults(text) != []
 
 
-@pytest.mark.parametrize("text", [
-    "costs USD 2.22 a day or USD 120 a month, USD 0.12 per kWh, in USD/kWh or [USD a year]",
-    "USD -3.43 and EUR 1,250",
-    r"$\Delta f = -\frac{f_0\,\Delta P}{D\,P_L}$ and $H = 5$ s, with $0 < g < 1$",
-    r"$g^-$, $(1 - e^{-x})$ and $-1$",
-    "$$P_{loss} = a + b\\,|p| \\tag{4.1}$$",
-    r"$p = p_0\ \text{below the deadband},\qquad p = 0\ \text{above}$",
-    r"$ACE = (E - E_0) + B\,\Delta f$ is the **area control error**",
-    "$$\\begin{aligned}x &= 3\\,y,\\\\ y &= 4\\end{aligned}$$",
-    r"$E_{min}$, $\max|c'|$, $\operatorname{Bin}(N_t, p)$, $10\,\mathrm{MW\ per\ hertz}$",
-    "| $f,\\ f_0$ | `f_hz` | Hz |\n|---|---|---|\n| $\\pi$ | `x` | $1/s$ |",
-    "`$5 and $6` is code, ``a ` $`` too",
-    "```\ncosts $5 and then $6\n```\n",
-    "two US dollars and five euros",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "costs USD 2.22 a day or USD 120 a month, USD 0.12 per kWh, in USD/kWh or [USD a year]",
+        "USD -3.43 and EUR 1,250",
+        r"$\Delta f = -\frac{f_0\,\Delta P}{D\,P_L}$ and $H = 5$ s, with $0 < g < 1$",
+        r"$g^-$, $(1 - e^{-x})$ and $-1$",
+        "$$P_{loss} = a + b\\,|p| \\tag{4.1}$$",
+        r"$p = p_0\ \text{below the deadband},\qquad p = 0\ \text{above}$",
+        r"$ACE = (E - E_0) + B\,\Delta f$ is the **area control error**",
+        "$$\\begin{aligned}x &= 3\\,y,\\\\ y &= 4\\end{aligned}$$",
+        r"$E_{min}$, $\max|c'|$, $\operatorname{Bin}(N_t, p)$, $10\,\mathrm{MW\ per\ hertz}$",
+        "| $f,\\ f_0$ | `f_hz` | Hz |\n|---|---|---|\n| $\\pi$ | `x` | $1/s$ |",
+        "`$5 and $6` is code, ``a ` $`` too",
+        "```\ncosts $5 and then $6\n```\n",
+        "two US dollars and five euros",
+    ],
+)
 def test_canary_passes(text):
     assert faults(text) == []
 
@@ -314,10 +332,16 @@ def test_canary_passes(text):
 def test_canary_of_every_place():
     """A planted amount is found in each kind of output, in a figure and in a cell's strings."""
     bad = "costs $5 and then $6"
-    figure = {"data": [{"type": "bar", "name": bad}],
-              "layout": {"xaxis": {"title": {"text": bad}}, "annotations": [{"text": bad}]}}
-    data = {"text/markdown": bad, "text/plain": bad, "text/html": f"<p>{html.escape(bad)}</p>",
-            "application/vnd.plotly.v1+json": json.loads(json.dumps(figure))}
+    figure = {
+        "data": [{"type": "bar", "name": bad}],
+        "layout": {"xaxis": {"title": {"text": bad}}, "annotations": [{"text": bad}]},
+    }
+    data = {
+        "text/markdown": bad,
+        "text/plain": bad,
+        "text/html": f"<p>{html.escape(bad)}</p>",
+        "application/vnd.plotly.v1+json": json.loads(json.dumps(figure)),
+    }
     output = nbformat.v4.new_output("display_data", data=data)
     assert [bool(faults(*text)) for text in shown(output)] == [True] * 6
     stream = nbformat.v4.new_output("stream", text=bad)
@@ -336,14 +360,28 @@ def test_a_page_is_read_piece_by_piece():
 # ------------------------------------------------------------------ the function itself
 
 
-@pytest.mark.parametrize("amount, digits, text", [
-    (2.22, 2, "USD 2.22"), (2.2249, 2, "USD 2.22"), (2.2251, 2, "USD 2.23"),
-    (0.1484, 3, "USD 0.148"), (1250, 0, "USD 1,250"), (999.999, 2, "USD 1,000.00"),
-    (1234567.891, 2, "USD 1,234,567.89"),
-    (-3.43, 2, "USD -3.43"), (-1250.4, 0, "USD -1,250"), (0, 2, "USD 0.00"),
-    (-0.0, 2, "USD 0.00"), (-0.001, 2, "USD 0.00"), (-0.4, 0, "USD 0"), (-0.006, 2, "USD -0.01"),
-    (np.float64(2.5), 1, "USD 2.5"), (np.float32(0.5), 2, "USD 0.50"), (np.int64(7), 2, "USD 7.00"),
-])
+@pytest.mark.parametrize(
+    "amount, digits, text",
+    [
+        (2.22, 2, "USD 2.22"),
+        (2.2249, 2, "USD 2.22"),
+        (2.2251, 2, "USD 2.23"),
+        (0.1484, 3, "USD 0.148"),
+        (1250, 0, "USD 1,250"),
+        (999.999, 2, "USD 1,000.00"),
+        (1234567.891, 2, "USD 1,234,567.89"),
+        (-3.43, 2, "USD -3.43"),
+        (-1250.4, 0, "USD -1,250"),
+        (0, 2, "USD 0.00"),
+        (-0.0, 2, "USD 0.00"),
+        (-0.001, 2, "USD 0.00"),
+        (-0.4, 0, "USD 0"),
+        (-0.006, 2, "USD -0.01"),
+        (np.float64(2.5), 1, "USD 2.5"),
+        (np.float32(0.5), 2, "USD 0.50"),
+        (np.int64(7), 2, "USD 7.00"),
+    ],
+)
 def test_money(amount, digits, text):
     assert money(amount, "USD", digits) == text
 
@@ -351,16 +389,27 @@ def test_money(amount, digits, text):
 def test_money_carries_the_code_of_its_currency():
     assert (money(0.15, "GBP"), money(1250, "EUR", 0)) == ("GBP 0.15", "EUR 1,250")
     assert {money(1, presets.load(key).currency) for key in presets.names()} == {
-        "EUR 1.00", "GBP 1.00", "USD 1.00"}
+        "EUR 1.00",
+        "GBP 1.00",
+        "USD 1.00",
+    }
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ((float("nan"), "USD"), "amount = nan"), ((float("inf"), "USD"), "amount = inf"),
-    (("5", "USD"), "amount = '5'"), ((None, "USD"), "amount = None"),
-    (([1.0], "USD"), r"amount = \[1.0\]"), ((5, "$"), r"currency = '\$'"),
-    ((5, "usd"), "currency = 'usd'"), ((5, None), "currency = None"),
-    ((5, "USD", -1), "digits = -1"), ((5, "USD", 1.5), "digits = 1.5"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((float("nan"), "USD"), "amount = nan"),
+        ((float("inf"), "USD"), "amount = inf"),
+        (("5", "USD"), "amount = '5'"),
+        ((None, "USD"), "amount = None"),
+        (([1.0], "USD"), r"amount = \[1.0\]"),
+        ((5, "$"), r"currency = '\$'"),
+        ((5, "usd"), "currency = 'usd'"),
+        ((5, None), "currency = None"),
+        ((5, "USD", -1), "digits = -1"),
+        ((5, "USD", 1.5), "digits = 1.5"),
+    ],
+)
 def test_bad_input_is_told_in_words(arguments, message):
     with pytest.raises(ValueError, match=message):
         money(*arguments)

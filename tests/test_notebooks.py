@@ -18,9 +18,14 @@ from pictures import fingerprint  # noqa: E402
 from start_page import with_map  # noqa: E402
 from tidy_notebooks import FIGURE as FIGURE_TYPE  # noqa: E402
 from tidy_notebooks import WIDGET, execute, read  # noqa: E402
+
 from v2gbook.classroom import presets  # noqa: E402
 
-NOTEBOOKS = sorted(path for folder in ("chapters", "solutions", "exercises") for path in (ROOT / folder).glob("*.ipynb"))
+NOTEBOOKS = sorted(
+    path
+    for folder in ("chapters", "solutions", "exercises")
+    for path in (ROOT / folder).glob("*.ipynb")
+)
 TOPICS = sorted({path.stem for path in NOTEBOOKS})
 
 
@@ -33,15 +38,27 @@ def code_of(path):
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         return text
-    return "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells if cell.cell_type == "code")
+    return "\n".join(
+        cell.source for cell in nbformat.reads(text, as_version=4).cells if cell.cell_type == "code"
+    )
 
 
 def faults(notebook, kilobytes, kind="chapters"):
     """What is wrong with a stored notebook, each with its cell; an empty list for a good one."""
     found, count = [], 0
-    images = sum(len(o["data"].get("image/png") or "") for c in notebook.cells for o in c.get("outputs", []) if "data" in o) / 1000
+    images = (
+        sum(
+            len(o["data"].get("image/png") or "")
+            for c in notebook.cells
+            for o in c.get("outputs", [])
+            if "data" in o
+        )
+        / 1000
+    )
     if kilobytes - images > 400 or kilobytes > 1000:
-        found.append(f"{kilobytes:.0f} kB stored, {images:.0f} kB of it pictures; at most 400 without and 1000 with")
+        found.append(
+            f"{kilobytes:.0f} kB stored, {images:.0f} kB of it pictures; at most 400 without and 1000 with"
+        )
     if "preset" not in notebook.metadata.get("v2gbook", {}):
         found.append("the metadata does not say which preset it was stored with")
     if len({cell.id for cell in notebook.cells}) < len(notebook.cells):
@@ -52,7 +69,11 @@ def faults(notebook, kilobytes, kind="chapters"):
             continue
         count += 1
         found += [f"{here}: {problem}" for problem in code_faults(cell, count)]
-        found += [f"{here}: {problem}" for output in cell.outputs for problem in output_faults(output, kind)]
+        found += [
+            f"{here}: {problem}"
+            for output in cell.outputs
+            for problem in output_faults(output, kind)
+        ]
     return found
 
 
@@ -64,7 +85,11 @@ def code_faults(cell, count):
         yield "empty"
     if len(source) > 25:
         yield f"{len(source)} lines; at most 25"
-    if any(len(line) > 120 for line in source) and not cell.source.startswith("quiz(") and "key" not in cell.metadata.get("tags", []):
+    if (
+        any(len(line) > 120 for line in source)
+        and not cell.source.startswith("quiz(")
+        and "key" not in cell.metadata.get("tags", [])
+    ):
         yield "a line of more than 120 characters"
     if re.search(r"NBVAL_|raises-exception", cell.source + str(cell.metadata)):
         yield "asks nbval to look away"
@@ -96,8 +121,13 @@ def test_stored_notebook_is_clean(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_stored_preset_is_the_course_preset(path):
-    wanted, stored_with = presets.course()["preset"], nbformat.read(path, as_version=4).metadata["v2gbook"]["preset"]
-    assert stored_with == wanted, "course.toml has changed: python run.py notebooks, then python run.py exercises, then python run.py test"
+    wanted, stored_with = (
+        presets.course()["preset"],
+        nbformat.read(path, as_version=4).metadata["v2gbook"]["preset"],
+    )
+    assert stored_with == wanted, (
+        "course.toml has changed: python run.py notebooks, then python run.py exercises, then python run.py test"
+    )
 
 
 def broken(change):
@@ -112,19 +142,41 @@ def stored(**output):
     return nbformat.v4.new_output(**output)
 
 
-@pytest.mark.parametrize("change, word", [
-    (lambda nb, c: c.update(execution_count=None), "execution count"),
-    (lambda nb, c: c.update(execution_count=3), "execution count"),
-    (lambda nb, c: c.update(source="x = 1\n" * 26), "lines"),
-    (lambda nb, c: c.update(source="x = '" + "a" * 130 + "'"), "120"),
-    (lambda nb, c: c.update(source="# NBVAL_SKIP\n1"), "look away"),
-    (lambda nb, c: c.outputs.append(stored(output_type="stream", name="stderr", text="w")), "warning"),
-    (lambda nb, c: c.outputs.append(stored(output_type="error", ename="E", evalue="", traceback=[])), "error"),
-    (lambda nb, c: c.outputs.append(stored(output_type="display_data", data={WIDGET: {}})), "widget"),
-    (lambda nb, c: c.outputs.append(stored(output_type="display_data", data={FIGURE_TYPE: {"data": []}, "text/plain": "a b c d e"})), "PNG"),
-    (lambda nb, c: nb.metadata.pop("v2gbook"), "preset"),
-    (lambda nb, c: nb.cells.append(nbformat.v4.new_markdown_cell("x", id=c.id)), "same id"),
-])
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        (lambda nb, c: c.update(execution_count=None), "execution count"),
+        (lambda nb, c: c.update(execution_count=3), "execution count"),
+        (lambda nb, c: c.update(source="x = 1\n" * 26), "lines"),
+        (lambda nb, c: c.update(source="x = '" + "a" * 130 + "'"), "120"),
+        (lambda nb, c: c.update(source="# NBVAL_SKIP\n1"), "look away"),
+        (
+            lambda nb, c: c.outputs.append(stored(output_type="stream", name="stderr", text="w")),
+            "warning",
+        ),
+        (
+            lambda nb, c: c.outputs.append(
+                stored(output_type="error", ename="E", evalue="", traceback=[])
+            ),
+            "error",
+        ),
+        (
+            lambda nb, c: c.outputs.append(stored(output_type="display_data", data={WIDGET: {}})),
+            "widget",
+        ),
+        (
+            lambda nb, c: c.outputs.append(
+                stored(
+                    output_type="display_data",
+                    data={FIGURE_TYPE: {"data": []}, "text/plain": "a b c d e"},
+                )
+            ),
+            "PNG",
+        ),
+        (lambda nb, c: nb.metadata.pop("v2gbook"), "preset"),
+        (lambda nb, c: nb.cells.append(nbformat.v4.new_markdown_cell("x", id=c.id)), "same id"),
+    ],
+)
 def test_hygiene_canary(change, word):
     assert any(word in fault for fault in broken(change))
 
@@ -133,30 +185,54 @@ def test_hygiene_accepts_a_clean_notebook():
     assert broken(lambda nb, c: None) == []
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "START_HERE.md", ROOT / "README.md"], ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "path",
+    [*NOTEBOOKS, ROOT / "START_HERE.md", ROOT / "README.md"],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
 def test_every_column_of_a_table_has_a_name(path):
     """A screen reader says it before each entry."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
         cells = nbformat.reads(text, as_version=4).cells
-        shown = [output.data.get("text/markdown", "") for cell in cells for output in cell.get("outputs", []) if "data" in output]
+        shown = [
+            output.data.get("text/markdown", "")
+            for cell in cells
+            for output in cell.get("outputs", [])
+            if "data" in output
+        ]
         text = "\n".join([cell.source for cell in cells if cell.cell_type == "markdown"] + shown)
     heads = re.findall(r"^(\|.*\|) *\n\|[ :|-]*-[ :|-]*\|", text, re.MULTILINE)
     assert [head for head in heads if re.search(r"\| *\|", head)] == []
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, *(ROOT / "v2gbook").rglob("*.py")], ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "path",
+    [*NOTEBOOKS, *(ROOT / "v2gbook").rglob("*.py")],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
 def test_equal_values_are_ordered_alike_on_every_processor(path):
     """NumPy's fastest sorting leaves equal values in an order that depends on the processor."""
-    called = [ast.unparse(node) for node in ast.walk(ast.parse(code_of(path))) if isinstance(node, ast.Call)]
-    ordering = [call for call in called if re.match(r"[\w.]*(argsort|sort_values|argpartition)\(", call)]
+    called = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(code_of(path)))
+        if isinstance(node, ast.Call)
+    ]
+    ordering = [
+        call for call in called if re.match(r"[\w.]*(argsort|sort_values|argpartition)\(", call)
+    ]
     assert [call for call in ordering if "kind='stable'" not in call] == []
 
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_topic_has_its_five_rooms(topic):
     name = topic.split("_", 1)[1]
-    rooms = [f"chapters/{topic}.ipynb", f"v2gbook/{name}.py", f"exercises/{topic}.ipynb", f"tests/test_{name}.py"]
+    rooms = [
+        f"chapters/{topic}.ipynb",
+        f"v2gbook/{name}.py",
+        f"exercises/{topic}.ipynb",
+        f"tests/test_{name}.py",
+    ]
     rooms += [f"solutions/{topic}.ipynb"] if (ROOT / "solutions").exists() else []
     assert [room for room in rooms if not (ROOT / room).exists()] == []
 
@@ -169,8 +245,13 @@ def test_no_sixth_room():
 @pytest.mark.parametrize("topic", TOPICS)
 def test_equation_numbers_of_the_code_stand_in_the_chapter(topic):
     code = (ROOT / "v2gbook" / f"{topic.split('_', 1)[1]}.py").read_text(encoding="utf-8")
-    chapter = "".join(cell.source for cell in nbformat.read(ROOT / "chapters" / f"{topic}.ipynb", as_version=4).cells)
-    numbers = set(re.findall(r"# eq\. (\(\d+\.\d+\))", code)) | set(re.findall(r"^ *(?:\.\. math|.*\S).*? {3,}(\(\d+\.\d+\))$", code, re.MULTILINE))
+    chapter = "".join(
+        cell.source
+        for cell in nbformat.read(ROOT / "chapters" / f"{topic}.ipynb", as_version=4).cells
+    )
+    numbers = set(re.findall(r"# eq\. (\(\d+\.\d+\))", code)) | set(
+        re.findall(r"^ *(?:\.\. math|.*\S).*? {3,}(\(\d+\.\d+\))$", code, re.MULTILINE)
+    )
     assert numbers and {n for n in numbers if f"\\tag{{{n[1:-1]}}}" not in chapter} == set()
 
 
@@ -178,9 +259,13 @@ def test_chapters_link_to_what_exists():
     for path in [*NOTEBOOKS, ROOT / "START_HERE.md", ROOT / "README.md"]:
         text = path.read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", text):
-            if target != "MY_PROGRESS.md" and re.search(r"\.(ipynb|md|png|toml|txt)$|LICENSE$", target):
+            if target != "MY_PROGRESS.md" and re.search(
+                r"\.(ipynb|md|png|toml|txt)$|LICENSE$", target
+            ):
                 there = (path.parent / target).resolve()
-                assert there.exists() or "solutions" in there.parts, f"{path.name} links to {target}"
+                assert there.exists() or "solutions" in there.parts, (
+                    f"{path.name} links to {target}"
+                )
 
 
 @pytest.mark.parametrize("page", ["README.md", "START_HERE.md"])
@@ -192,18 +277,35 @@ def test_map_of_the_course_is_up_to_date(page):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_notebook_does_not_rebind_what_it_imported(path):
     tree = ast.parse(code_of(path))
-    imported = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "v2gbook" in (node.module or "") for alias in node.names}
-    bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and "v2gbook" in (node.module or "")
+        for alias in node.names
+    }
+    bound = {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
     bound |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     assert imported & bound == set()
 
 
 def test_the_inventory_is_asked_before_the_first_chapter_and_after_the_last():
     chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
-    stages = {path.stem: [stage for cell in nbformat.read(path, as_version=4).cells for stage in re.findall(r'^inventory\("(\w+)"\)', cell.source, re.MULTILINE)]
-              for path in chapters}
+    stages = {
+        path.stem: [
+            stage
+            for cell in nbformat.read(path, as_version=4).cells
+            for stage in re.findall(r'^inventory\("(\w+)"\)', cell.source, re.MULTILINE)
+        ]
+        for path in chapters
+    }
     asked = {stem: told for stem, told in stages.items() if told}
-    assert asked == {chapters[0].stem: ["before"], chapters[-1].stem: ["after"]}, "move the cells with the course"
+    assert asked == {chapters[0].stem: ["before"], chapters[-1].stem: ["after"]}, (
+        "move the cells with the course"
+    )
 
 
 def test_arrows_go_one_way():
@@ -212,9 +314,16 @@ def test_arrows_go_one_way():
     for path in (ROOT / "v2gbook").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-        names |= {f"{n.module or ''}.{a.name}" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+        names |= {
+            f"{n.module or ''}.{a.name}"
+            for n in ast.walk(tree)
+            if isinstance(n, ast.ImportFrom)
+            for a in n.names
+        }
         parts = {part for name in names for part in name.split(".")}
-        assert not parts & ({"classroom", "plotly", "ipywidgets", "IPython"} if path.stem in topics else topics), path
+        assert not parts & (
+            {"classroom", "plotly", "ipywidgets", "IPython"} if path.stem in topics else topics
+        ), path
 
 
 # ---------------------------------------------------------------- the comparison policy, on notebooks made to pass or fail
@@ -239,7 +348,12 @@ CANARIES = [  # name, code that runs, code whose output is stored, and whether t
     ("another_number", "print('f = 49.91 Hz')", "print('f = 49.9 Hz')", False),
     ("another_sign", "print('p = -5 MW')", "print('p = 5 MW')", False),
     ("another_word", "print('f falls')", "print('f rises')", False),
-    ("markdown", "from IPython.display import *; display(Markdown('**1.5**'))", "from IPython.display import *; display(Markdown('**1.6**'))", False),
+    (
+        "markdown",
+        "from IPython.display import *; display(Markdown('**1.5**'))",
+        "from IPython.display import *; display(Markdown('**1.6**'))",
+        False,
+    ),
     ("missing_output", "pass", "print('f')", False),
     ("extra_output", "print('f')", "pass", False),
     ("stderr", "import sys; print('w', file=sys.stderr)", "pass", False),
@@ -250,52 +364,120 @@ CANARIES = [  # name, code that runs, code whose output is stored, and whether t
     ("figure_thinned", CURVE % 97, CURVE % 98, True),
     ("figure_shape", CURVE % 97, CURVE % 60, False),
     ("figure_title", FIGURE % ("2.0", "t"), FIGURE % ("2.0", "s"), False),
-    ("drawing_same", DRAWING % (3.01, "35.0000001 m", "<path/>"), DRAWING % (3, "35 m", "<path/>"), True),
+    (
+        "drawing_same",
+        DRAWING % (3.01, "35.0000001 m", "<path/>"),
+        DRAWING % (3, "35 m", "<path/>"),
+        True,
+    ),
     ("drawing_label", DRAWING % (3, "30 m", "<path/>"), DRAWING % (3, "35 m", "<path/>"), False),
     ("drawing_element", DRAWING % (3, "35 m", ""), DRAWING % (3, "35 m", "<path/>"), False),
     ("error", "1 / 0", "pass", False),
-    ("widget", "from IPython.display import display; display({'application/vnd.jupyter.widget-view+json': {}}, raw=True)", "pass", True),
+    (
+        "widget",
+        "from IPython.display import display; display({'application/vnd.jupyter.widget-view+json': {}}, raw=True)",
+        "pass",
+        True,
+    ),
 ]
 
 
 def test_comparison_policy(tmp_path):
     """One notebook, a cell for each canary: stored from one code, run with another."""
     from nbclient import NotebookClient
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(stored or code) for _, code, stored, _ in CANARIES])
+
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(stored or code) for _, code, stored, _ in CANARIES]
+    )
     NotebookClient(notebook).execute()
     for cell, (name, code, _, _) in zip(notebook.cells, CANARIES):
         cell.source = code
-        for output in cell.outputs if name.startswith("figure") else []:  # as the tidier stores figures
+        for output in (
+            cell.outputs if name.startswith("figure") else []
+        ):  # as the tidier stores figures
             output.data[FIGURE_TYPE] = output.data.pop("application/vnd.plotly.v1+json")
         cell.outputs = [o for o in cell.outputs if set(o.get("data", {"": 0})) != {WIDGET}]
     nbformat.write(notebook, tmp_path / "canaries.ipynb")
     shutil.copy(ROOT / "conftest.py", tmp_path)
-    run = subprocess.run([sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-v", "--color=no", "canaries.ipynb", "-c", "/dev/null", "--rootdir", "."],
-                         cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--nbval",
+            "-p",
+            "no:cacheprovider",
+            "-v",
+            "--color=no",
+            "canaries.ipynb",
+            "-c",
+            "/dev/null",
+            "--rootdir",
+            ".",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     verdicts = dict(re.findall(r"::Cell (\d+) (PASSED|FAILED)", run.stdout))
-    expected = {str(i): "PASSED" if good else "FAILED" for i, (_, _, _, good) in enumerate(CANARIES)}
-    named = {CANARIES[int(i)][0]: verdicts.get(i) for i in expected if verdicts.get(i) != expected[i]}
+    expected = {
+        str(i): "PASSED" if good else "FAILED" for i, (_, _, _, good) in enumerate(CANARIES)
+    }
+    named = {
+        CANARIES[int(i)][0]: verdicts.get(i) for i in expected if verdicts.get(i) != expected[i]
+    }
     assert named == {}, run.stdout[-3000:]
 
 
 def test_no_notebook_leans_on_the_one_before(tmp_path):
     """They may share a kernel, but neither names nor folder."""
     from nbclient import NotebookClient
+
     shutil.copy(ROOT / "conftest.py", tmp_path)
-    for name, code in (("first", "import math\nx = 1"), ("second", "import os\nprint('x' in dir(), 'math' in dir(), os.getcwd().endswith('second'))")):
+    for name, code in (
+        ("first", "import math\nx = 1"),
+        (
+            "second",
+            "import os\nprint('x' in dir(), 'math' in dir(), os.getcwd().endswith('second'))",
+        ),
+    ):
         (tmp_path / name).mkdir()
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
         NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path / name)}}).execute()
         nbformat.write(notebook, tmp_path / name / "it.ipynb")
     assert "False False True" in (tmp_path / "second" / "it.ipynb").read_text(encoding="utf-8")
-    run = subprocess.run([sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-v", "--color=no", "first/it.ipynb", "second/it.ipynb", "-c", "/dev/null",
-                          "--rootdir", "."], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--nbval",
+            "-p",
+            "no:cacheprovider",
+            "-v",
+            "--color=no",
+            "first/it.ipynb",
+            "second/it.ipynb",
+            "-c",
+            "/dev/null",
+            "--rootdir",
+            ".",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert run.stdout.count("PASSED") == 2, run.stdout[-3000:]
 
 
 def test_a_notebook_that_cannot_run_is_named_and_left_alone(tmp_path):
     with pytest.raises(SystemExit, match="cell bad stopped with SyntaxError"):
-        execute(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("def f(:", id="bad")]), tmp_path / "x.ipynb")
+        execute(
+            nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("def f(:", id="bad")]),
+            tmp_path / "x.ipynb",
+        )
     path = tmp_path / "x.ipynb"
     path.write_text('{"cells": [', encoding="utf-8")
     with pytest.raises(SystemExit, match="x.ipynb is not a readable notebook"):
@@ -306,5 +488,7 @@ def test_a_notebook_that_cannot_run_is_named_and_left_alone(tmp_path):
 def test_json_of_notebooks_is_byte_stable():
     """Tidying a stored notebook again changes nothing."""
     for path in NOTEBOOKS:
-        assert nbformat.writes(nbformat.read(path, as_version=4)) + "\n" == path.read_text(encoding="utf-8"), path
+        assert nbformat.writes(nbformat.read(path, as_version=4)) + "\n" == path.read_text(
+            encoding="utf-8"
+        ), path
         assert json.loads(path.read_text(encoding="utf-8"))["nbformat"] == 4

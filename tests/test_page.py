@@ -8,8 +8,21 @@ import nbformat
 import numpy as np
 import pytest
 
-from v2gbook.classroom import _explore, _page, _quiz, figures
-from v2gbook.classroom import animate, choice, explore, figure, inventory, live, progress, quiz, slider
+from v2gbook.classroom import (
+    _explore,
+    _page,
+    _quiz,
+    animate,
+    choice,
+    explore,
+    figure,
+    figures,
+    inventory,
+    live,
+    progress,
+    quiz,
+    slider,
+)
 
 ALT = "A line rises with the slope that the reader has chosen."
 
@@ -62,7 +75,10 @@ def page(monkeypatch, tmp_path):
 
 
 def text(page):
-    return "\n".join(thing.get("text/html", "") if isinstance(thing, dict) else thing.data for thing in page.shown)
+    return "\n".join(
+        thing.get("text/html", "") if isinstance(thing, dict) else thing.data
+        for thing in page.shown
+    )
 
 
 def line(slope):
@@ -75,16 +91,36 @@ def line(slope):
 
 
 def test_explorer_stores_the_start_and_an_invitation(page):
-    explore(lambda slope: (line(slope), f"slope <b>{slope}</b>"), alt=ALT, caption="Watch it.", slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"))
+    explore(
+        lambda slope: (line(slope), f"slope <b>{slope}</b>"),
+        alt=ALT,
+        caption="Watch it.",
+        slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"),
+    )
     figure_, place, caption = page.shown
-    assert figure_["application/vnd.plotly.v1+json"]["data"][0]["name"] == "f" and figure_["text/plain"] == ALT
-    assert "slope <b>2</b>" in place["text/html"] and "Run this cell" in place["text/html"] and 'data-part="' in place["text/html"]
+    assert (
+        figure_["application/vnd.plotly.v1+json"]["data"][0]["name"] == "f"
+        and figure_["text/plain"] == ALT
+    )
+    assert (
+        "slope <b>2</b>" in place["text/html"]
+        and "Run this cell" in place["text/html"]
+        and 'data-part="' in place["text/html"]
+    )
     assert "Watch it." in caption.data
-    assert not any("widget" in kind for thing in page.shown for kind in (thing if isinstance(thing, dict) else {}))
+    assert not any(
+        "widget" in kind
+        for thing in page.shown
+        for kind in (thing if isinstance(thing, dict) else {})
+    )
 
 
 def test_explorer_answers_every_position(page):
-    explore(lambda slope: (line(slope), f"slope {slope}"), alt=ALT, slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"))
+    explore(
+        lambda slope: (line(slope), f"slope {slope}"),
+        alt=ALT,
+        slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"),
+    )
     told = page.ask(slope=7.0)
     assert list(told["figure"]["data"][0]["y"]) == [0, 7] and told["words"] == "slope 7"
     assert "template" not in told["figure"]["layout"]
@@ -92,12 +128,24 @@ def test_explorer_answers_every_position(page):
 
 def test_whole_sliders_give_whole_numbers_and_others_floats(page):
     seen = {}
-    explore(lambda **moved: seen.update(moved) or line(1.0), alt=ALT, a=slider("A", 0, 10, 2, step=1, unit="-"),
-            b=slider("B", 0.0, 1.0, 0.5, step=0.05, unit="-"), c=choice("C", ["x", "y"], "x"))
+    explore(
+        lambda **moved: seen.update(moved) or line(1.0),
+        alt=ALT,
+        a=slider("A", 0, 10, 2, step=1, unit="-"),
+        b=slider("B", 0.0, 1.0, 0.5, step=0.05, unit="-"),
+        c=choice("C", ["x", "y"], "x"),
+    )
     page.ask(a=3, b=1, c="y")
-    assert seen == {"a": 3, "b": 1.0, "c": "y"} and isinstance(seen["a"], int) and isinstance(seen["b"], float)
+    assert (
+        seen == {"a": 3, "b": 1.0, "c": "y"}
+        and isinstance(seen["a"], int)
+        and isinstance(seen["b"], float)
+    )
     controls = page.spec["controls"]
-    assert [control["digits"] for control in controls] == [0, 2, 0] and controls[2]["options"] == ["x", "y"]
+    assert [control["digits"] for control in controls] == [0, 2, 0] and controls[2]["options"] == [
+        "x",
+        "y",
+    ]
 
 
 def test_a_draw_that_fails_is_told_and_does_not_raise(page):
@@ -108,7 +156,9 @@ def test_a_draw_that_fails_is_told_and_does_not_raise(page):
 
     explore(draw, alt=ALT, slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"))
     assert page.ask(slope=7)["trouble"] == "ValueError: slope must stay below 5"
-    assert page.hear({"want": "answer", "part": "of another session", "values": {}})["trouble"].startswith("KeyError")
+    assert page.hear({"want": "answer", "part": "of another session", "values": {}})[
+        "trouble"
+    ].startswith("KeyError")
     assert "trouble" in page.hear({})
 
 
@@ -117,11 +167,14 @@ def test_the_library_is_the_one_that_plotly_ships(page):
     assert told == {} and b"plotly.js v" in buffers[0][:200] and len(buffers[0]) > 1_000_000
 
 
-@pytest.mark.parametrize("more, words", [
-    ({"play": "b"}, "play = 'b'"),
-    ({"positions": {"Far": {"slope": 11}}}, "must lie between 0 and 10"),
-    ({"positions": {"Far": {"b": 1}}}, "there is no control b"),
-])
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        ({"play": "b"}, "play = 'b'"),
+        ({"positions": {"Far": {"slope": 11}}}, "must lie between 0 and 10"),
+        ({"positions": {"Far": {"b": 1}}}, "there is no control b"),
+    ],
+)
 def test_explorer_refuses_what_is_not_there(page, more, words):
     with pytest.raises(ValueError, match=words):
         explore(line, alt=ALT, slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"), **more)
@@ -133,14 +186,25 @@ def test_explorer_needs_a_description(page):
 
 
 def test_positions_and_play_reach_the_page(page):
-    explore(line, alt=ALT, play="slope", positions={"Steep": {"slope": 9}}, slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"))
+    explore(
+        line,
+        alt=ALT,
+        play="slope",
+        positions={"Steep": {"slope": 9}},
+        slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"),
+    )
     spec = page.spec
     assert spec["positions"] == {"Steep": {"slope": 9}} and spec["reset"] == {"slope": 2}
     assert spec["play"] == {"name": "slope", "text": "Play Slope"}
 
 
-@pytest.mark.parametrize("low, high, value, step, words", [
-    (10, 20, 5, 1, "Loss: value 5 must lie between 10 and 20"), (10, 20, 15, 0, "step 0 must be above 0")])
+@pytest.mark.parametrize(
+    "low, high, value, step, words",
+    [
+        (10, 20, 5, 1, "Loss: value 5 must lie between 10 and 20"),
+        (10, 20, 15, 0, "step 0 must be above 0"),
+    ],
+)
 def test_slider_refuses(low, high, value, step, words):
     with pytest.raises(ValueError, match=words):
         slider("Loss", low, high, value, step=step, unit="MW")
@@ -151,10 +215,25 @@ def test_choice_refuses():
         choice("Kind", ["a", "b"], "c")
 
 
-@pytest.mark.parametrize("value", [
-    [1.0] * 20, np.arange(12.0), np.arange(12).reshape(3, 4), np.array([1.0, np.nan] * 6), [1, None, float("nan")], "text", None, True, 3,
-    np.float64(2.5), np.array(["a", "b"]), np.array(["2021-01-08T14:04"], dtype="datetime64[m]"), {"a": {"b": (1, 2)}}, [],
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1.0] * 20,
+        np.arange(12.0),
+        np.arange(12).reshape(3, 4),
+        np.array([1.0, np.nan] * 6),
+        [1, None, float("nan")],
+        "text",
+        None,
+        True,
+        3,
+        np.float64(2.5),
+        np.array(["a", "b"]),
+        np.array(["2021-01-08T14:04"], dtype="datetime64[m]"),
+        {"a": {"b": (1, 2)}},
+        [],
+    ],
+)
 def test_packing_keeps_every_value(value):
     chunks = []
     told = json.loads(json.dumps(_page.packed(value, chunks), allow_nan=False))
@@ -168,6 +247,7 @@ def test_packing_keeps_every_value(value):
 
 def test_a_page_that_is_not_heard_of_is_made_anew(monkeypatch):
     """JupyterLab may lose it while it connects; later it comes by itself, and running the cell again helps as well."""
+
     class Widget:
         def __init__(self, parts):
             self.parts, self.heard, self.born_s = parts, False, now[0]
@@ -201,7 +281,10 @@ def test_film_stores_its_frames_and_answers_each(page):
     animate(lambda time: (line(time), f"at {time:g} s"), [0.0, 0.5, 1.0], alt=ALT)
     stored = page.shown[0]["application/vnd.plotly.v1+json"]
     assert [frame["name"] for frame in stored["frames"]] == ["0", "0.5", "1"]
-    assert list(page.ask(step=2)["figure"]["data"][0]["y"]) == [0, 1] and page.ask(step=1)["words"] == "at 0.5 s"
+    assert (
+        list(page.ask(step=2)["figure"]["data"][0]["y"]) == [0, 1]
+        and page.ask(step=1)["words"] == "at 0.5 s"
+    )
     assert "press Play" in page.shown[1]["text/html"]
 
 
@@ -214,7 +297,9 @@ def test_film_needs_ascending_times(page, times):
 def test_film_must_be_small(page):
     def draw(time):
         fig = figure("time [s]", "power [MW]")
-        return fig.add_scatter(x=np.linspace(0, 1, 5000), y=np.random.default_rng(int(9 * time)).random(5000))
+        return fig.add_scatter(
+            x=np.linspace(0, 1, 5000), y=np.random.default_rng(int(9 * time)).random(5000)
+        )
 
     with pytest.raises(ValueError, match="at most 300"):
         animate(draw, np.linspace(0, 1, 10), alt=ALT)
@@ -226,7 +311,11 @@ def test_what_is_measured_live_is_not_stored(page):
     told = page.ask()
     assert told["words"] == "412 calls a second" and list(told["figure"]["data"][0]["y"]) == [0, 2]
     live("without a figure")
-    assert page.ask() | {"draw_ms": 0} == {"words": "without a figure", "figure": None, "draw_ms": 0}
+    assert page.ask() | {"draw_ms": 0} == {
+        "words": "without a figure",
+        "figure": None,
+        "draw_ms": 0,
+    }
 
 
 def test_a_bar_of_progress_counts(page):
@@ -246,7 +335,9 @@ def test_quiz_shows_every_answer_with_its_verdict(page):
     quiz("nadir", "01_frequency")
     told = page.shown[0].data
     assert told.count("<details") == told.count("</details>") == 3
-    assert told.count("✓ Right.") == 1 and told.count("✗ Not quite.") == 2 and "Check yourself" in told
+    assert (
+        told.count("✓ Right.") == 1 and told.count("✗ Not quite.") == 2 and "Check yourself" in told
+    )
 
 
 def test_quiz_names_what_there_is(page, monkeypatch):
@@ -313,7 +404,9 @@ def test_inventory_that_cannot_be_saved_is_counted_all_the_same(page, monkeypatc
 def test_inventory_questions_are_complete():
     assert len(questions()) == 20 and len({asked["topic"] for asked in questions()}) == 16
     for asked in questions():
-        assert len(asked["answers"]) == len(asked["why"]) >= 3 and 0 <= asked["right"] < len(asked["answers"])
+        assert len(asked["answers"]) == len(asked["why"]) >= 3 and 0 <= asked["right"] < len(
+            asked["answers"]
+        )
 
 
 def test_inventory_knows_its_stages():

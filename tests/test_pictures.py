@@ -20,13 +20,17 @@ def decoded(png):
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     chunks, at = {}, 8
     while at < len(png):
-        size, kind = struct.unpack(">I4s", png[at:at + 8])
-        data = png[at + 8:at + 8 + size]
-        assert struct.unpack(">I", png[at + 8 + size:at + 12 + size])[0] == zlib.crc32(kind + data)
+        size, kind = struct.unpack(">I4s", png[at : at + 8])
+        data = png[at + 8 : at + 8 + size]
+        assert struct.unpack(">I", png[at + 8 + size : at + 12 + size])[0] == zlib.crc32(
+            kind + data
+        )
         chunks[kind] = data
         at += 12 + size
     width, height = struct.unpack(">II", chunks[b"IHDR"][:8])
-    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), dtype=np.uint8).reshape(height, width + 1)
+    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), dtype=np.uint8).reshape(
+        height, width + 1
+    )
     return np.frombuffer(chunks[b"PLTE"], dtype=np.uint8).reshape(-1, 3)[rows[:, 1:]]
 
 
@@ -48,8 +52,12 @@ def test_many_colours_become_256_near_ones():
 
 def test_fingerprints_follow_what_is_shown():
     figure = {"data": [{"y": [1, 2]}], "layout": {}}
-    assert pictures.fingerprint(figure) == pictures.fingerprint({"layout": {}, "data": [{"y": [1, 2]}]})
-    assert pictures.fingerprint(figure) != pictures.fingerprint({"data": [{"y": [1, 3]}], "layout": {}})
+    assert pictures.fingerprint(figure) == pictures.fingerprint(
+        {"layout": {}, "data": [{"y": [1, 2]}]}
+    )
+    assert pictures.fingerprint(figure) != pictures.fingerprint(
+        {"data": [{"y": [1, 3]}], "layout": {}}
+    )
 
 
 def test_figures_and_drawings_are_drawn_twice_as_large():
@@ -58,7 +66,10 @@ def test_figures_and_drawings_are_drawn_twice_as_large():
     except FileNotFoundError as missing:
         pytest.skip(str(missing))
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40"><rect width="120" height="40" fill="#5A5AD2"/></svg>'
-    figure = {"data": [{"type": "scatter", "y": [0, 1], "line": {"color": "#5A5AD2"}}], "layout": {"height": 200}}
+    figure = {
+        "data": [{"type": "scatter", "y": [0, 1], "line": {"color": "#5A5AD2"}}],
+        "layout": {"height": 200},
+    }
     drawn, drawing = (decoded(png) for png in pictures.draw([figure, svg]))
     assert drawn.shape == (400, 2 * pictures.WIDTH, 3) and drawing.shape == (80, 240, 3)
     assert np.abs(drawing[40, 120].astype(int) - [90, 90, 214]).max() <= 5

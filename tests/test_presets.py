@@ -21,7 +21,11 @@ import v2gbook.classroom as classroom
 from v2gbook.classroom import presets
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted(path for folder in ("chapters", "solutions", "exercises") for path in (ROOT / folder).glob("*.ipynb"))
+NOTEBOOKS = sorted(
+    path
+    for folder in ("chapters", "solutions", "exercises")
+    for path in (ROOT / folder).glob("*.ipynb")
+)
 
 
 @cache
@@ -39,13 +43,17 @@ def owned(key):
 
 def strangers(text, own=None, but=()):
     """Words of `text` that belong to a preset other than `own` (a key; None: to any preset); kinds in `but` are let through."""
-    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL)  # a formula belongs to no region
+    text = re.sub(
+        r"\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL
+    )  # a formula belongs to no region
     mine = owned(own) if own else {}
     found = []
     for key in presets.names():
         for what, pattern in owned(key).items():
             for match in re.finditer(pattern, text):
-                if what not in but and not (mine and any(re.fullmatch(p, match[0]) for p in mine.values())):
+                if what not in but and not (
+                    mine and any(re.fullmatch(p, match[0]) for p in mine.values())
+                ):
                     found.append(f"{what} of {key}: {match[0]!r}")
     return sorted(set(found))
 
@@ -57,7 +65,13 @@ def run(notebook, preset, path, tmp_path, monkeypatch):
     monkeypatch.setenv("V2GBOOK_PROGRESS", str(tmp_path))
     monkeypatch.chdir(path.parent)
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    monkeypatch.setattr(classroom, "explore", lambda draw, *, alt, caption="", play=None, positions=None, **controls: explorers.append((draw, controls)))
+    monkeypatch.setattr(
+        classroom,
+        "explore",
+        lambda draw, *, alt, caption="", play=None, positions=None, **controls: explorers.append(
+            (draw, controls)
+        ),
+    )
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance(colors="nocolor")
     try:
@@ -68,7 +82,9 @@ def run(notebook, preset, path, tmp_path, monkeypatch):
                 result = shell.run_cell(cell.source)
             error = result.error_before_exec or result.error_in_exec
             assert error is None, f"cell {cell.id} under {preset}: {type(error).__name__}: {error}"
-            shown[cell.id] = captured.stdout + "\n".join(words(output.data) for output in captured.outputs)
+            shown[cell.id] = captured.stdout + "\n".join(
+                words(output.data) for output in captured.outputs
+            )
     finally:
         InteractiveShell.clear_instance()
     return shown, explorers
@@ -77,8 +93,19 @@ def run(notebook, preset, path, tmp_path, monkeypatch):
 def words(data):
     """All text of one output, axis titles and trace names included."""
     figure = data.get("application/vnd.plotly.v1+json", {"data": [], "layout": {}})
-    titles = [axis["title"]["text"] for name, axis in figure["layout"].items() if re.match("[xy]axis", name)]
-    return "\n".join([data.get("text/markdown", ""), data.get("text/plain", ""), *titles, *(trace.get("name") or "" for trace in figure["data"])])
+    titles = [
+        axis["title"]["text"]
+        for name, axis in figure["layout"].items()
+        if re.match("[xy]axis", name)
+    ]
+    return "\n".join(
+        [
+            data.get("text/markdown", ""),
+            data.get("text/plain", ""),
+            *titles,
+            *(trace.get("name") or "" for trace in figure["data"]),
+        ]
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +121,9 @@ def runs():
     for path in NOTEBOOKS:
         own = nbformat.read(path, as_version=4).metadata.get("v2gbook", {}).get("preset")
         for preset in presets.names():
-            if path.parent.name == "chapters" or path.parent.name == "solutions" and preset != own:
+            if path.parent.name == "chapters" or (
+                path.parent.name == "solutions" and preset != own
+            ):
                 yield pytest.param(path, preset, id=f"{path.parent.name}-{path.stem}-{preset}")
 
 
@@ -104,12 +133,18 @@ def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
     shown, explorers = run(notebook, preset, path, tmp_path, monkeypatch)
     events = {cell.id for cell in notebook.cells if "event" in cell.metadata.get("tags", [])}
     for name, text in shown.items():
-        assert not re.search(r"(?<![\w.])(nan|inf)(?![\w.])", text, re.IGNORECASE), f"cell {name} shows {text}"
+        assert not re.search(r"(?<![\w.])(nan|inf)(?![\w.])", text, re.IGNORECASE), (
+            f"cell {name} shows {text}"
+        )
         if name not in events:
             assert strangers(text, preset) == [], f"cell {name} under {preset}"
     everything = "\n".join(shown.values())
     if path.parent.name == "solutions":
-        assert "✗" not in everything and "partly" not in everything and "not attempted" not in everything
+        assert (
+            "✗" not in everything
+            and "partly" not in everything
+            and "not attempted" not in everything
+        )
     if any(cell.source.startswith("explore(") for cell in notebook.cells):
         assert explorers
     for draw, controls in explorers:
@@ -132,7 +167,9 @@ def check_both_ends(draw, controls, preset):
             kinds = kinds or here
             assert here == kinds, f"{name} = {value}: traces change from {kinds} to {here}"
             assert not re.search(r"\b(nan|inf)\b", text)
-            assert strangers(text, preset, but=("load-shedding stage",)) == []  # a lowest frequency may fall on any value
+            assert (
+                strangers(text, preset, but=("load-shedding stage",)) == []
+            )  # a lowest frequency may fall on any value
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -142,29 +179,54 @@ def test_fixed_text_belongs_to_no_region(path):
             assert strangers(cell.source) == [], f"cell {cell.id}"
 
 
-@pytest.mark.parametrize("text, own", [
-    ("falls from 60 Hz", "gb-50hz"), ("falls from 50.0 Hz", "na-60hz"),
-    ("costs USD 120 a month", "eu-50hz"), ("costs GBP 3", "na-60hz"), ("0.3 EUR/kWh", "gb-50hz"),
-    ("price [USD/MWh]", "gb-50hz"), ("**USD 5** and $x$", None),
-    ("the ERCOT market", "gb-50hz"), ("below 59.3 Hz", "eu-50hz"), ("below 48.80 Hz", "na-60hz"),
-    ("Dynamic Containment", "eu-50hz"), ("60 Hz", None), ("USD 5", None), ("LFDD", None),
-])
+@pytest.mark.parametrize(
+    "text, own",
+    [
+        ("falls from 60 Hz", "gb-50hz"),
+        ("falls from 50.0 Hz", "na-60hz"),
+        ("costs USD 120 a month", "eu-50hz"),
+        ("costs GBP 3", "na-60hz"),
+        ("0.3 EUR/kWh", "gb-50hz"),
+        ("price [USD/MWh]", "gb-50hz"),
+        ("**USD 5** and $x$", None),
+        ("the ERCOT market", "gb-50hz"),
+        ("below 59.3 Hz", "eu-50hz"),
+        ("below 48.80 Hz", "na-60hz"),
+        ("Dynamic Containment", "eu-50hz"),
+        ("60 Hz", None),
+        ("USD 5", None),
+        ("LFDD", None),
+    ],
+)
 def test_canary_of_a_foreign_sentence(text, own):
     assert strangers(f"Frequency and money: {text} and so on.", own) != []
 
 
-@pytest.mark.parametrize("text, own", [
-    ("falls from 60 Hz", "na-60hz"), ("50 Hz and 49.5 Hz", "gb-50hz"), ("49.50 Hz", None),
-    ("$\\Delta f = 3$ and $H = 5$ s", None), ("$$E = 60\\ \\text{Hz}$$", None), ("LFDD at 48.8 Hz", "gb-50hz"),
-    ("costs USD 120", "na-60hz"), ("price [EUR/kWh]", "eu-50hz"), ("two dollars and five euros", None),
-])
+@pytest.mark.parametrize(
+    "text, own",
+    [
+        ("falls from 60 Hz", "na-60hz"),
+        ("50 Hz and 49.5 Hz", "gb-50hz"),
+        ("49.50 Hz", None),
+        ("$\\Delta f = 3$ and $H = 5$ s", None),
+        ("$$E = 60\\ \\text{Hz}$$", None),
+        ("LFDD at 48.8 Hz", "gb-50hz"),
+        ("costs USD 120", "na-60hz"),
+        ("price [EUR/kWh]", "eu-50hz"),
+        ("two dollars and five euros", None),
+    ],
+)
 def test_canary_of_a_sentence_at_home(text, own):
     assert strangers(text, own) == []
 
 
 def test_canary_notebook_fails(tmp_path, monkeypatch):
     """A planted error, a planted foreign sentence and a planted nan are all caught."""
-    for source, message in (("1/0", "ZeroDivisionError"), ("print('below 59.3 Hz')", "load-shedding"), ("print(float('nan'))", "shows nan")):
+    for source, message in (
+        ("1/0", "ZeroDivisionError"),
+        ("print('below 59.3 Hz')", "load-shedding"),
+        ("print(float('nan'))", "shows nan"),
+    ):
         path = tmp_path / "x.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
         with pytest.raises(AssertionError, match=message):
@@ -174,8 +236,13 @@ def test_canary_notebook_fails(tmp_path, monkeypatch):
 @pytest.mark.parametrize("key", presets.names())
 def test_preset_is_complete(key):
     """All presets have the same tables and entries, and each service names its source."""
+
     def shape(preset):
-        return {name: {k for k in table if k not in ("services", "ev_service")} for name, table in preset.tables.items()}
+        return {
+            name: {k for k in table if k not in ("services", "ev_service")}
+            for name, table in preset.tables.items()
+        }
+
     preset = presets.load(key)
     assert shape(preset) == shape(presets.load("na-60hz")) and preset.f0_hz in (50.0, 60.0)
     assert preset.frequency["ev_service"] in preset.frequency["services"]

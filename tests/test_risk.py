@@ -19,18 +19,57 @@ from scipy.integrate import quad
 from v2gbook import data
 from v2gbook import risk as module
 from v2gbook.risk import (
-    Attitude, Deal, Scenarios, availability, backtest, best_offer, critical_share, crps, curve, cvar, cvar_lp, day_profit, expected_profit, firm_offer,
-    fleet_paths, forecast_scores, frontier, information, judge, normal_cvar, normal_offer, normal_profit, offers, outcomes, penalty_multiple, pinball,
-    portfolio, products, profit, quantile, recency, reliability, scoreboard, settle, standard_rules, var,
+    Attitude,
+    Deal,
+    Scenarios,
+    availability,
+    backtest,
+    best_offer,
+    critical_share,
+    crps,
+    curve,
+    cvar,
+    cvar_lp,
+    day_profit,
+    expected_profit,
+    firm_offer,
+    fleet_paths,
+    forecast_scores,
+    frontier,
+    information,
+    judge,
+    normal_cvar,
+    normal_offer,
+    normal_profit,
+    offers,
+    outcomes,
+    penalty_multiple,
+    pinball,
+    portfolio,
+    products,
+    profit,
+    quantile,
+    recency,
+    reliability,
+    scoreboard,
+    settle,
+    standard_rules,
+    var,
 )
 
-CASES = {c["id"]: c for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]}
+CASES = {
+    c["id"]: c
+    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
+}
 
 
 def case(key):
     """Inputs of a published case, and its expected values with the tolerance they were published with."""
     outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]}) for name, out in outputs.items()}
+    return CASES[key]["inputs"], {
+        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
+        for name, out in outputs.items()
+    }
 
 
 def deal_of(inputs):
@@ -80,7 +119,9 @@ def test_r07_binomial_newsvendor():
     available, chance = outcomes(inputs["N"], inputs["p"], inputs["kW"] / 1000)
     q = best_offer(available, deal_of(inputs), chance)
     assert q * 1000 == pytest.approx(expected["q_kW"].expected, abs=1e-9)
-    assert expected_profit(q, available, deal_of(inputs), chance) == expected["expected_profit_usd_h"]
+    assert (
+        expected_profit(q, available, deal_of(inputs), chance) == expected["expected_profit_usd_h"]
+    )
 
 
 @pytest.mark.parametrize("key", ["A06", "A07"])
@@ -99,7 +140,14 @@ def test_a14_correlated_cars():
     for rho in inputs["rho"]:
         kw, chance = outcomes(inputs["N"], inputs["p"], inputs["kW"] / 1000, rho)
         mean = chance @ kw
-        found.append(1000 * normal_offer(mean, np.sqrt(chance @ (kw - mean) ** 2), Deal(price_per_mw_h=1.0, penalty_per_mw_h=10.0)))
+        found.append(
+            1000
+            * normal_offer(
+                mean,
+                np.sqrt(chance @ (kw - mean) ** 2),
+                Deal(price_per_mw_h=1.0, penalty_per_mw_h=10.0),
+            )
+        )
     assert found == expected["P90_kW"]
 
 
@@ -131,7 +179,10 @@ def test_no_offer_beats_the_best(sample, deal):
     tried = np.append(values, np.linspace(0, 8, 33))
     best = best_offer(values, deal, chance)
     assert best in values
-    assert expected_profit(best, values, deal, chance) >= expected_profit(tried, values, deal, chance).max() - 1e-9
+    assert (
+        expected_profit(best, values, deal, chance)
+        >= expected_profit(tried, values, deal, chance).max() - 1e-9
+    )
 
 
 @given(samples(), st.sampled_from([0.5, 0.8, 0.9]))
@@ -156,10 +207,21 @@ def test_ties_are_exact():
 def test_columns_are_intervals():
     rng = np.random.default_rng(4)
     many, chance = rng.uniform(0, 1, (9, 3)), rng.dirichlet(np.ones(9))
-    by_hour = Deal(price_per_mw_h=np.array([10.0, 20.0, 30.0]), penalty_per_mw_h=70.0, pays_undelivered=False)
-    single = [best_offer(many[:, t], Deal(price_per_mw_h=10.0 * (t + 1), penalty_per_mw_h=70.0, pays_undelivered=False), chance) for t in range(3)]
+    by_hour = Deal(
+        price_per_mw_h=np.array([10.0, 20.0, 30.0]), penalty_per_mw_h=70.0, pays_undelivered=False
+    )
+    single = [
+        best_offer(
+            many[:, t],
+            Deal(price_per_mw_h=10.0 * (t + 1), penalty_per_mw_h=70.0, pays_undelivered=False),
+            chance,
+        )
+        for t in range(3)
+    ]
     assert best_offer(many, by_hour, chance).tolist() == single
-    assert firm_offer(many, 0.7, chance).tolist() == [firm_offer(column, 0.7, chance) for column in many.T]
+    assert firm_offer(many, 0.7, chance).tolist() == [
+        firm_offer(column, 0.7, chance) for column in many.T
+    ]
     assert len(set(critical_share(by_hour))) == 3
 
 
@@ -169,7 +231,11 @@ def test_the_p90_rule_is_a_newsvendor():
         assert penalty_multiple(0.9, pays) == pytest.approx(multiple)
     values, chance = outcomes(40, 0.6, 0.007, 0.05)
     for beta, pays in itertools.product((0.6, 0.75, 0.9, 0.99), (True, False)):
-        deal = Deal(price_per_mw_h=33.0, penalty_per_mw_h=33.0 * penalty_multiple(beta, pays), pays_undelivered=pays)
+        deal = Deal(
+            price_per_mw_h=33.0,
+            penalty_per_mw_h=33.0 * penalty_multiple(beta, pays),
+            pays_undelivered=pays,
+        )
         assert best_offer(values, deal, chance) == firm_offer(values, beta, chance)
         assert normal_offer(2.0, 0.3, deal) == pytest.approx(stats.norm(2.0, 0.3).ppf(1 - beta))
     assert penalty_multiple([0.5, 0.9]).tolist() == pytest.approx([2.0, 10.0])
@@ -179,10 +245,16 @@ def test_the_p90_rule_is_a_newsvendor():
 def test_normal_profit_by_quadrature(deal):
     cars = stats.norm(2.0, 0.3)
     q = np.array([1.4, 1.9, 2.3])
-    mean = [quad(lambda a: profit(x, a, deal) * cars.pdf(a), 0, x)[0] + profit(x, 9.0, deal) * cars.sf(x) for x in q]
+    mean = [
+        quad(lambda a: profit(x, a, deal) * cars.pdf(a), 0, x)[0]
+        + profit(x, 9.0, deal) * cars.sf(x)
+        for x in q
+    ]
     assert normal_profit(q, 2.0, 0.3, deal) == pytest.approx(mean, abs=1e-6)
     best = normal_offer(2.0, 0.3, deal)
-    assert normal_profit(best, 2.0, 0.3, deal) > max(normal_profit(best + step, 2.0, 0.3, deal) for step in (-0.01, 0.01))
+    assert normal_profit(best, 2.0, 0.3, deal) > max(
+        normal_profit(best + step, 2.0, 0.3, deal) for step in (-0.01, 0.01)
+    )
 
 
 @pytest.mark.parametrize("cars, share", [(1, 0.3), (7, 0.5), (100, 0.9)])
@@ -193,10 +265,14 @@ def test_outcomes_against_scipy(cars, share):
     rho = 0.2
     chance = outcomes(cars, share, 0.01, rho)[1]
     odds = (1 - rho) / rho
-    assert chance == pytest.approx(stats.betabinom(cars, share * odds, (1 - share) * odds).pmf(np.arange(cars + 1)), abs=1e-12)
+    assert chance == pytest.approx(
+        stats.betabinom(cars, share * odds, (1 - share) * odds).pmf(np.arange(cars + 1)), abs=1e-12
+    )
     count = power / 0.01
     assert chance @ count == pytest.approx(cars * share)
-    assert chance @ count**2 - (cars * share) ** 2 == pytest.approx(cars * share * (1 - share) * (1 + (cars - 1) * rho))
+    assert chance @ count**2 - (cars * share) ** 2 == pytest.approx(
+        cars * share * (1 - share) * (1 + (cars - 1) * rho)
+    )
 
 
 def test_curve_shows_the_best_offer():
@@ -209,7 +285,10 @@ def test_curve_shows_the_best_offer():
     assert table.short_mw.iloc[-1] == pytest.approx(0.5 - 0.35)
 
 
-@pytest.mark.parametrize("weight, alpha", [(0.0, 0.9), (0.3, 0.9), (1.0, 0.8), (0.5, 0.0), (0.05, 0.95), (0.02, 0.9), (0.6, 0.5)])
+@pytest.mark.parametrize(
+    "weight, alpha",
+    [(0.0, 0.9), (0.3, 0.9), (1.0, 0.8), (0.5, 0.0), (0.05, 0.95), (0.02, 0.9), (0.6, 0.5)],
+)
 def test_caution_is_a_lower_quantile(weight, alpha):
     """The offer found by the closed form is the best of all for mean and CVaR, found by trying."""
     rng = np.random.default_rng(7)
@@ -222,15 +301,25 @@ def test_caution_is_a_lower_quantile(weight, alpha):
 
     best = best_offer(values, DEAL, chance, attitude)
     assert worth(best) == pytest.approx(max(worth(q) for q in values), abs=1e-9)
-    assert normal_offer(1.0, 0.2, DEAL, attitude) == pytest.approx(1.0 + 0.2 * stats.norm.ppf(critical_share(DEAL, attitude)))
+    assert normal_offer(1.0, 0.2, DEAL, attitude) == pytest.approx(
+        1.0 + 0.2 * stats.norm.ppf(critical_share(DEAL, attitude))
+    )
 
 
 def test_critical_share():
-    assert critical_share(DEAL) == pytest.approx(2 / 7) and critical_share(LOSING) == pytest.approx(2 / 9)
+    assert critical_share(DEAL) == pytest.approx(2 / 7) and critical_share(LOSING) == pytest.approx(
+        2 / 9
+    )
     assert critical_share(DEAL, Attitude(risk_weight=1.0, alpha=0.9)) == pytest.approx(0.1 * 2 / 7)
-    assert critical_share(DEAL, Attitude(risk_weight=0.1, alpha=0.9)) == pytest.approx((2 / 7 - 0.1) / 0.9)   # the tail is used up
-    assert critical_share(DEAL, Attitude(risk_weight=0.5, alpha=0.9)) == pytest.approx(2 / 7 / 5.5)           # it is not
-    by_weight = [critical_share(DEAL, Attitude(risk_weight=w, alpha=0.9)) for w in np.linspace(0, 1, 21)]
+    assert critical_share(DEAL, Attitude(risk_weight=0.1, alpha=0.9)) == pytest.approx(
+        (2 / 7 - 0.1) / 0.9
+    )  # the tail is used up
+    assert critical_share(DEAL, Attitude(risk_weight=0.5, alpha=0.9)) == pytest.approx(
+        2 / 7 / 5.5
+    )  # it is not
+    by_weight = [
+        critical_share(DEAL, Attitude(risk_weight=w, alpha=0.9)) for w in np.linspace(0, 1, 21)
+    ]
     assert np.all(np.diff(by_weight) < 0)
 
 
@@ -263,7 +352,9 @@ def test_cvar_is_coherent(one, other, alpha):
 def test_an_atom_on_the_border_is_split():
     """Losses 0 and 10 with 0.7 and 0.3: of the worst half, three fifths are 10."""
     assert cvar([0.0, 10.0], 0.5, [0.7, 0.3]) == pytest.approx(6.0)
-    assert cvar([0.0, 10.0], [0.5, 0.7, 0.8], [0.7, 0.3]).tolist() == pytest.approx([6.0, 10.0, 10.0])
+    assert cvar([0.0, 10.0], [0.5, 0.7, 0.8], [0.7, 0.3]).tolist() == pytest.approx(
+        [6.0, 10.0, 10.0]
+    )
     assert cvar([10.0, 0.0], 0.5, [0.3, 0.7]) == pytest.approx(6.0)
     assert var([10.0, 0.0], [0.69, 0.7, 0.71], [0.3, 0.7]).tolist() == [0.0, 0.0, 10.0]
 
@@ -281,7 +372,10 @@ def test_normal_cvar_by_quadrature():
     for alpha in (0.1, 0.6, 0.99):
         tail = quad(lambda x: x * loss.pdf(x), loss.ppf(alpha), 40)[0]
         assert normal_cvar(3.0, 2.0, alpha) == pytest.approx(tail / (1 - alpha), rel=1e-6)
-    assert normal_cvar([3.0, 1.0], 2.0, 0.9).tolist() == [normal_cvar(3.0, 2.0, 0.9), normal_cvar(1.0, 2.0, 0.9)]
+    assert normal_cvar([3.0, 1.0], 2.0, 0.9).tolist() == [
+        normal_cvar(3.0, 2.0, 0.9),
+        normal_cvar(1.0, 2.0, 0.9),
+    ]
 
 
 def test_information_by_hand():
@@ -306,26 +400,43 @@ def test_information_never_hurts(sample, readings):
 
 # ------------------------------------------------------------------------------------------------ many promises
 
-HOURLY = Deal(price_per_mw_h=np.array([20.0, 20.0, 35.0, 30.0, 15.0, 25.0]), penalty_per_mw_h=np.array([90.0, 80.0, 80.0, 60.0, 70.0, 75.0]),
-              pays_undelivered=False)
+HOURLY = Deal(
+    price_per_mw_h=np.array([20.0, 20.0, 35.0, 30.0, 15.0, 25.0]),
+    penalty_per_mw_h=np.array([90.0, 80.0, 80.0, 60.0, 70.0, 75.0]),
+    pays_undelivered=False,
+)
 
 
 @pytest.fixture(scope="module")
 def morning():
     """24 scenarios of six quarter hours in three products of unequal length, correlated and with unequal probabilities."""
     rng = np.random.default_rng(12)
-    paths = fleet_paths(60, 0.6, 0.01, persistence=0.8, shape=(24, 6), rng=rng) * rng.uniform(0.4, 1.0, (24, 1))
-    return Scenarios(available_mw=paths, dt_h=0.25, product=np.array([0, 0, 1, 1, 1, 2]), probability=rng.dirichlet(np.full(24, 3.0)))
+    paths = fleet_paths(60, 0.6, 0.01, persistence=0.8, shape=(24, 6), rng=rng) * rng.uniform(
+        0.4, 1.0, (24, 1)
+    )
+    return Scenarios(
+        available_mw=paths,
+        dt_h=0.25,
+        product=np.array([0, 0, 1, 1, 1, 2]),
+        probability=rng.dirichlet(np.full(24, 3.0)),
+    )
 
 
 def with_cvxpy(scenarios, deal, attitude):
     """Eq. (12.12) written from its definition, profit by profit."""
     q, z = cp.Variable(scenarios.product.max() + 1, nonneg=True), cp.Variable()
     r, c = (np.broadcast_to(x, 6) for x in (deal.price_per_mw_h, deal.penalty_per_mw_h))
-    promised = np.ones((24, 1)) @ cp.reshape(np.eye(q.size)[scenarios.product] @ q, (1, 6), order="C")
-    gain = 0.25 * (cp.minimum(promised, scenarios.available_mw) @ r - cp.pos(promised - scenarios.available_mw) @ c)
+    promised = np.ones((24, 1)) @ cp.reshape(
+        np.eye(q.size)[scenarios.product] @ q, (1, 6), order="C"
+    )
+    gain = 0.25 * (
+        cp.minimum(promised, scenarios.available_mw) @ r
+        - cp.pos(promised - scenarios.available_mw) @ c
+    )
     tail = z + scenarios.probability @ cp.pos(-gain - z) / (1 - attitude.alpha)
-    worth = (1 - attitude.risk_weight) * (scenarios.probability @ gain) - attitude.risk_weight * tail
+    worth = (1 - attitude.risk_weight) * (
+        scenarios.probability @ gain
+    ) - attitude.risk_weight * tail
     return cp.Problem(cp.Maximize(worth)).solve()
 
 
@@ -341,12 +452,19 @@ def test_portfolio_against_cvxpy(morning, weight, alpha):
     gain = day_profit(found.offer_mw, morning, HOURLY)
     assert found.mean_profit == pytest.approx(morning.probability @ gain)
     assert found.cvar_loss == pytest.approx(cvar(-gain, alpha, morning.probability))
-    assert found.joint == pytest.approx(reliability(found.offer_mw[morning.product], morning.available_mw, morning.probability).joint)
+    assert found.joint == pytest.approx(
+        reliability(
+            found.offer_mw[morning.product], morning.available_mw, morning.probability
+        ).joint
+    )
 
 
 def test_day_profit_by_hand():
     two = Scenarios(available_mw=[[1.0, 2.0, 3.0], [3.0, 1.0, 1.0]], dt_h=0.5, product=[0, 0, 1])
-    assert day_profit([2.0, 1.0], two, DEAL).tolist() == [0.5 * (40 - 70 + 40 + 20), 0.5 * (40 + 40 - 70 + 20)]
+    assert day_profit([2.0, 1.0], two, DEAL).tolist() == [
+        0.5 * (40 - 70 + 40 + 20),
+        0.5 * (40 + 40 - 70 + 20),
+    ]
     assert two.least_mw.tolist() == [[1.0, 3.0], [1.0, 1.0]]
     assert two.probability.tolist() == [0.5, 0.5]
     assert replace(two, product=None).product.tolist() == [0, 1, 2]
@@ -356,7 +474,9 @@ def test_day_profit_by_hand():
 def test_one_interval_is_the_newsvendor(attitude):
     values, chance = outcomes(20, 0.7, 0.01)
     one = Scenarios(available_mw=values[:, None], dt_h=1.0, probability=chance)
-    assert portfolio(one, DEAL, attitude).offer_mw == pytest.approx([best_offer(values, DEAL, chance, attitude)])
+    assert portfolio(one, DEAL, attitude).offer_mw == pytest.approx(
+        [best_offer(values, DEAL, chance, attitude)]
+    )
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.6])
@@ -367,22 +487,37 @@ def test_marginal_values_by_adding_a_megawatt(morning, weight):
     step = 1e-4
     for t in range(6):
         up = replace(morning, available_mw=morning.available_mw + step * (np.arange(6) == t))
-        down = replace(morning, available_mw=np.maximum(morning.available_mw - step * (np.arange(6) == t), 0))
-        gains = [(worth(portfolio(up, HOURLY, attitude), attitude) - worth(found, attitude)) / step,
-                 (worth(found, attitude) - worth(portfolio(down, HOURLY, attitude), attitude)) / step]
+        down = replace(
+            morning, available_mw=np.maximum(morning.available_mw - step * (np.arange(6) == t), 0)
+        )
+        gains = [
+            (worth(portfolio(up, HOURLY, attitude), attitude) - worth(found, attitude)) / step,
+            (worth(found, attitude) - worth(portfolio(down, HOURLY, attitude), attitude)) / step,
+        ]
         assert gains[0] - 1e-4 <= found.value_per_mw[t] <= gains[1] + 1e-4
     for b in range(3):
-        assert found.value_per_mw[morning.product == b].sum() == pytest.approx(0.25 * HOURLY.price_per_mw_h[morning.product == b].sum())
+        assert found.value_per_mw[morning.product == b].sum() == pytest.approx(
+            0.25 * HOURLY.price_per_mw_h[morning.product == b].sum()
+        )
 
 
 def brute_joint(scenarios, deal, attitude):
     """Every set of scenarios that may be kept, and for each the best offers by trying every value on a grid that holds all kinks."""
     least, best = scenarios.least_mw, -np.inf
-    grids = [np.unique(scenarios.available_mw[:, scenarios.product == b]) for b in range(least.shape[1])]
+    grids = [
+        np.unique(scenarios.available_mw[:, scenarios.product == b]) for b in range(least.shape[1])
+    ]
     for q in itertools.product(*grids):
-        if scenarios.probability[(least >= np.array(q) - 1e-9).all(axis=1)].sum() >= attitude.reliability - 1e-9:
+        if (
+            scenarios.probability[(least >= np.array(q) - 1e-9).all(axis=1)].sum()
+            >= attitude.reliability - 1e-9
+        ):
             gain = day_profit(np.array(q), scenarios, deal)
-            best = max(best, (1 - attitude.risk_weight) * scenarios.probability @ gain - attitude.risk_weight * cvar(-gain, attitude.alpha, scenarios.probability))
+            best = max(
+                best,
+                (1 - attitude.risk_weight) * scenarios.probability @ gain
+                - attitude.risk_weight * cvar(-gain, attitude.alpha, scenarios.probability),
+            )
     return best
 
 
@@ -402,14 +537,18 @@ def test_a_joint_rule_for_one_product_is_the_firm_offer(morning):
     one = replace(morning, product=np.zeros(6, int))
     free = Deal(price_per_mw_h=20.0, penalty_per_mw_h=0.0)
     found = portfolio(one, free, Attitude(reliability=0.8))
-    assert found.offer_mw == pytest.approx([firm_offer(morning.available_mw.min(axis=1), 0.8, morning.probability)], abs=1e-6)
+    assert found.offer_mw == pytest.approx(
+        [firm_offer(morning.available_mw.min(axis=1), 0.8, morning.probability)], abs=1e-6
+    )
     assert found.mean_profit == pytest.approx(20 * 1.5 * found.offer_mw[0])
 
 
 def test_joint_rule_costs_and_is_kept(morning):
     free, bound = portfolio(morning, HOURLY), portfolio(morning, HOURLY, Attitude(reliability=0.9))
     assert free.joint < 0.9 <= bound.joint + 1e-9 and bound.mean_profit < free.mean_profit
-    assert day_profit(bound.offer_mw, morning, HOURLY) @ morning.probability == pytest.approx(bound.mean_profit)
+    assert day_profit(bound.offer_mw, morning, HOURLY) @ morning.probability == pytest.approx(
+        bound.mean_profit
+    )
 
 
 def test_frontier_trades_return_for_risk(morning):
@@ -418,19 +557,32 @@ def test_frontier_trades_return_for_risk(morning):
     assert np.all(np.diff(table.mean_profit) <= 1e-7) and np.all(np.diff(table.cvar_loss) <= 1e-7)
     assert table.mean_profit.iloc[0] > table.mean_profit.iloc[-1] + 0.01
     one = portfolio(morning, HOURLY, Attitude(risk_weight=0.5, alpha=0.8))
-    assert table.loc[0.5].tolist() == pytest.approx([one.mean_profit, one.cvar_loss, one.joint, one.offer_mw.sum()])
-    assert frontier(morning, HOURLY, [1.0]).cvar_loss.iloc[0] == portfolio(morning, HOURLY, Attitude(risk_weight=1.0, alpha=0.95)).cvar_loss
+    assert table.loc[0.5].tolist() == pytest.approx(
+        [one.mean_profit, one.cvar_loss, one.joint, one.offer_mw.sum()]
+    )
+    assert (
+        frontier(morning, HOURLY, [1.0]).cvar_loss.iloc[0]
+        == portfolio(morning, HOURLY, Attitude(risk_weight=1.0, alpha=0.95)).cvar_loss
+    )
 
 
 def test_reliability_of_quarter_hours_and_of_products():
     """64 of A06's hundred cars: 0.92 per quarter hour. Over four hours 0.26 if every one is drawn anew, 0.92 if nobody moves."""
     rng = np.random.default_rng(0)
     sure = case("A06")[1]["prob"].expected
-    anew = reliability(0.64, fleet_paths(100, 0.7, 0.01, persistence=0.0, shape=(20000, 16), rng=rng))
-    still = reliability(0.64, fleet_paths(100, 0.7, 0.01, persistence=1.0, shape=(20000, 16), rng=rng))
+    anew = reliability(
+        0.64, fleet_paths(100, 0.7, 0.01, persistence=0.0, shape=(20000, 16), rng=rng)
+    )
+    still = reliability(
+        0.64, fleet_paths(100, 0.7, 0.01, persistence=1.0, shape=(20000, 16), rng=rng)
+    )
     assert anew.each == pytest.approx(np.full(16, sure), abs=0.01)
-    assert anew.joint == pytest.approx(sure**16, abs=0.015) and anew.independent == pytest.approx(sure**16, abs=0.005)
-    assert still.joint == pytest.approx(sure, abs=0.01) and still.joint == pytest.approx(still.each[0])
+    assert anew.joint == pytest.approx(sure**16, abs=0.015) and anew.independent == pytest.approx(
+        sure**16, abs=0.005
+    )
+    assert still.joint == pytest.approx(sure, abs=0.01) and still.joint == pytest.approx(
+        still.each[0]
+    )
 
 
 @given(st.integers(0, 99))
@@ -444,12 +596,18 @@ def test_reliability_lies_between_its_bounds(seed):
 
 
 def test_fleet_paths_have_the_moments_they_promise():
-    paths = fleet_paths(40, 0.7, 0.5, persistence=0.6, shape=(20000, 4), rng=np.random.default_rng(2)) / 0.5
+    paths = (
+        fleet_paths(40, 0.7, 0.5, persistence=0.6, shape=(20000, 4), rng=np.random.default_rng(2))
+        / 0.5
+    )
     assert paths.shape == (20000, 4)
     assert paths.mean(axis=0) == pytest.approx(np.full(4, 28.0), abs=0.1)
     assert paths.var(axis=0) == pytest.approx(np.full(4, 40 * 0.21), rel=0.05)
     assert np.corrcoef(paths.T)[0] == pytest.approx([1, 0.6, 0.36, 0.216], abs=0.03)
-    again = fleet_paths(40, 0.7, 0.5, persistence=0.6, shape=(20000, 4), rng=np.random.default_rng(2)) / 0.5
+    again = (
+        fleet_paths(40, 0.7, 0.5, persistence=0.6, shape=(20000, 4), rng=np.random.default_rng(2))
+        / 0.5
+    )
     assert np.array_equal(paths, again)
 
 
@@ -458,23 +616,42 @@ def test_fleet_paths_have_the_moments_they_promise():
 
 def stays(*pairs):
     """Sessions in Los Angeles time."""
-    come, go = ([pd.Timestamp(x, tz="America/Los_Angeles") for x in column] for column in zip(*pairs))
+    come, go = (
+        [pd.Timestamp(x, tz="America/Los_Angeles") for x in column] for column in zip(*pairs)
+    )
     return pd.DataFrame({"arrival": come, "departure": go})
 
 
 def test_availability_by_hand():
     """Whole quarter hours only; nights are carried over; a month without sessions is left out; the day before the first arrival is no day."""
-    table = availability(stays(("2019-05-02 08:05", "2019-05-02 09:10"), ("2019-05-02 08:15", "2019-05-02 08:45"), ("2019-05-02 10:01", "2019-05-02 10:14"),
-                               ("2019-05-03 23:30", "2019-05-04 00:30"), ("2019-07-01 12:00", "2019-07-03 12:00")), 0.007)
+    table = availability(
+        stays(
+            ("2019-05-02 08:05", "2019-05-02 09:10"),
+            ("2019-05-02 08:15", "2019-05-02 08:45"),
+            ("2019-05-02 10:01", "2019-05-02 10:14"),
+            ("2019-05-03 23:30", "2019-05-04 00:30"),
+            ("2019-07-01 12:00", "2019-07-03 12:00"),
+        ),
+        0.007,
+    )
     cars = table / 0.007
     assert table.index[0] == pd.Timestamp("2019-05-02") and table.shape == (30 + 1, 96)
-    assert table.index.name == "day" and table.columns.name == "clock_h" and list(table.columns[:3]) == [0.0, 0.25, 0.5]
+    assert (
+        table.index.name == "day"
+        and table.columns.name == "clock_h"
+        and list(table.columns[:3]) == [0.0, 0.25, 0.5]
+    )
     assert cars.loc["2019-05-02"].to_numpy().nonzero()[0].tolist() == [33, 34, 35]
     assert cars.loc["2019-05-02", [8.25, 8.5, 8.75]].tolist() == pytest.approx([2, 2, 1])
     assert cars.loc["2019-05-03"].to_numpy().nonzero()[0].tolist() == [94, 95]
     assert cars.loc["2019-05-04"].to_numpy().nonzero()[0].tolist() == [0, 1]
-    assert table.index[-1] == pd.Timestamp("2019-07-01") and cars.loc["2019-07-01"].sum() == pytest.approx(48)
-    assert table.attrs["empty_weekdays"][:2] == ["2019-05-06", "2019-05-07"] and len(table.attrs["empty_weekdays"]) == 20
+    assert table.index[-1] == pd.Timestamp("2019-07-01") and cars.loc[
+        "2019-07-01"
+    ].sum() == pytest.approx(48)
+    assert (
+        table.attrs["empty_weekdays"][:2] == ["2019-05-06", "2019-05-07"]
+        and len(table.attrs["empty_weekdays"]) == 20
+    )
 
 
 @pytest.fixture(scope="module")
@@ -486,20 +663,36 @@ def test_availability_counts_what_a_list_counts(jpl):
     """At a few quarter hours, by looking at every session."""
     sessions = data.sessions("jpl")
     come, go = (sessions[name].dt.tz_localize(None) for name in ("arrival", "departure"))
-    for day, hour in (("2019-06-04", 9.0), ("2019-11-03", 0.5), ("2019-12-11", 15.25), ("2020-03-09", 12.0), ("2021-08-31", 10.5)):
+    for day, hour in (
+        ("2019-06-04", 9.0),
+        ("2019-11-03", 0.5),
+        ("2019-12-11", 15.25),
+        ("2020-03-09", 12.0),
+        ("2021-08-31", 10.5),
+    ):
         start = pd.Timestamp(day) + pd.Timedelta(hours=hour)
         there = ((come <= start) & (go >= start + pd.Timedelta(minutes=15))).sum()
         assert jpl.loc[day, hour] == pytest.approx(0.007 * there)
     months = jpl.index.to_period("M").astype(str).unique()
-    assert "2020-01" not in months and "2020-06" not in months and {"2020-02", "2020-05", "2021-05"} <= set(months)
-    assert "2021-07-22" in jpl.attrs["empty_weekdays"] and "2019-12-25" in jpl.attrs["empty_weekdays"]
+    assert (
+        "2020-01" not in months
+        and "2020-06" not in months
+        and {"2020-02", "2020-05", "2021-05"} <= set(months)
+    )
+    assert (
+        "2021-07-22" in jpl.attrs["empty_weekdays"] and "2019-12-25" in jpl.attrs["empty_weekdays"]
+    )
 
 
 def test_products_take_the_least_quarter_hour(jpl):
     four_hours = products(jpl, 16)
     assert four_hours.shape == (len(jpl), 6) and list(four_hours.columns) == [0, 4, 8, 12, 16, 20]
     assert four_hours.loc["2019-06-04", 8.0] == jpl.loc["2019-06-04", 8.0:11.75].min()
-    assert four_hours.index.equals(jpl.index) and products(jpl, 1).equals(jpl) and products(jpl, 96).shape == (len(jpl), 1)
+    assert (
+        four_hours.index.equals(jpl.index)
+        and products(jpl, 1).equals(jpl)
+        and products(jpl, 96).shape == (len(jpl), 1)
+    )
 
 
 def test_recency_is_three_forecasts():
@@ -508,12 +701,14 @@ def test_recency_is_three_forecasts():
     assert recency(3, 0.5).tolist() == pytest.approx([1 / 7, 2 / 7, 4 / 7])
     past, level = np.random.default_rng(1).uniform(0, 1, 300), 0.4
     for y in past:
-        level += 0.2 * (y - level)                    # exponential smoothing as it is usually written
+        level += 0.2 * (y - level)  # exponential smoothing as it is usually written
     assert recency(300, 0.2) @ past == pytest.approx(level)
 
 
 def test_pinball_is_least_at_the_quantile():
-    assert pinball(10.0, 8.0, 0.9) == pytest.approx(1.8) and pinball(8.0, 10.0, 0.9) == pytest.approx(0.2)
+    assert pinball(10.0, 8.0, 0.9) == pytest.approx(1.8) and pinball(
+        8.0, 10.0, 0.9
+    ) == pytest.approx(0.2)
     assert pinball([10.0, 8.0], [8.0, 10.0], 0.9).tolist() == pytest.approx([1.8, 0.2])
     values, chance = outcomes(30, 0.4, 1.0)
     for level in (0.1, 0.5, 0.8):
@@ -528,7 +723,9 @@ def test_crps_is_the_mean_pinball(sample, observed):
     values, chance = sample
     score = crps(observed, values, chance)
     levels = (np.arange(4000) + 0.5) / 4000
-    assert score == pytest.approx(2 * np.mean(pinball(observed, quantile(values, levels, chance), levels)), abs=0.01)
+    assert score == pytest.approx(
+        2 * np.mean(pinball(observed, quantile(values, levels, chance), levels)), abs=0.01
+    )
     spread = chance @ np.abs(np.subtract.outer(values, values)) @ chance
     assert score == pytest.approx(chance @ np.abs(values - observed) - spread / 2, abs=1e-9)
 
@@ -545,15 +742,24 @@ def test_crps_of_many():
 def week(*values, start="2020-02-03"):
     """Mondays to Fridays, two intervals each, with the same number all day."""
     days = pd.bdate_range(start, periods=len(values), name="day")
-    return pd.DataFrame(np.repeat(np.array(values, dtype=float)[:, None], 2, axis=1), index=days, columns=pd.Index([8.0, 8.25], name="clock_h"))
+    return pd.DataFrame(
+        np.repeat(np.array(values, dtype=float)[:, None], 2, axis=1),
+        index=days,
+        columns=pd.Index([8.0, 8.25], name="clock_h"),
+    )
 
 
 def test_forecast_scores_by_hand():
     """Mondays 1, 3 and then 4: the mean of the past says 2, the latest 3."""
     mondays = week(*range(15)).iloc[[0, 5, 10]] * 0 + np.array([[1.0], [3.0], [4.0]])
     table = forecast_scores(mondays, "2020-02-17", [0.0, 1.0], band=0.5)
-    assert table.mae_mw.tolist() == [2.0, 1.0] and table.crps_mw.tolist() == pytest.approx([1.5, 1.0])
-    assert table.pinball_mw.tolist() == [0.25 * 3, 0.25 * 1] and table.coverage.tolist() == [0.0, 0.0]
+    assert table.mae_mw.tolist() == [2.0, 1.0] and table.crps_mw.tolist() == pytest.approx(
+        [1.5, 1.0]
+    )
+    assert table.pinball_mw.tolist() == [0.25 * 3, 0.25 * 1] and table.coverage.tolist() == [
+        0.0,
+        0.0,
+    ]
     assert table.test_days.tolist() == [1, 1]
     mondays.iloc[2] = [2.0, 3.0]
     half = forecast_scores(mondays, "2020-02-17", [0.0, 1.0], band=0.5)
@@ -564,9 +770,17 @@ def test_forecast_scores_by_hand():
 def test_forecasts_on_real_sessions(jpl):
     """Before the break the whole past is the best forecast and the latest week the worst; once the cars stayed away it is the other way round."""
     hours = jpl[jpl.index.day_of_week < 5].loc[:, [9.0, 12.0, 15.0]]
-    before, after = (forecast_scores(part, first, [0.0, 1.0]) for part, first in ((hours.loc[:"2020-02"], "2019-11-01"), (hours.loc[:"2020-05"], "2020-04-01")))
+    before, after = (
+        forecast_scores(part, first, [0.0, 1.0])
+        for part, first in (
+            (hours.loc[:"2020-02"], "2019-11-01"),
+            (hours.loc[:"2020-05"], "2020-04-01"),
+        )
+    )
     assert before.crps_mw[0.0] < before.crps_mw[1.0] and after.crps_mw[0.0] > after.crps_mw[1.0]
-    assert (before.test_days == 21 + 22 + 20).all() and before.crps_mw[1.0] == pytest.approx(before.mae_mw[1.0])
+    assert (before.test_days == 21 + 22 + 20).all() and before.crps_mw[1.0] == pytest.approx(
+        before.mae_mw[1.0]
+    )
 
 
 # ------------------------------------------------------------------------------------------------ out of sample
@@ -583,7 +797,9 @@ def test_settle_by_hand():
     done = settle(offer, came, LOSING)
     assert (done.days, done.days_kept, done.promises, done.kept) == (2, 1, 4, 3)
     assert (done.offered_mwh, done.short_mwh) == (2.0, 0.25)
-    assert done.penalty == pytest.approx(90 * 0.25) and done.profit == pytest.approx(20 * 2.0 - 90 * 0.25)
+    assert done.penalty == pytest.approx(90 * 0.25) and done.profit == pytest.approx(
+        20 * 2.0 - 90 * 0.25
+    )
     assert done.perfect_profit == pytest.approx(20 * 0.25 * 8)
     nothing = settle(offer * 0, came, LOSING)
     assert (nothing.promises, nothing.kept, nothing.days_kept, nothing.profit) == (0, 0, 2, 0.0)
@@ -596,15 +812,29 @@ def test_rules_learn_from_the_weekday():
     rare = Deal(price_per_mw_h=3.0, penalty_per_mw_h=10.0)
     found = {name: offers(past, days, rule, rare) for name, rule in RULES.items()}
     assert {name: table.iloc[0, 0] for name, table in found.items()} == {
-        "mean": 55.0, "firm": 20.0, "newsvendor": 30.0, "cvar": 10.0, "rolling": 60.0}
-    assert all(table.iloc[1, 0] == 1.0 and table.index.equals(days) and list(table) == [8.0, 8.25] for table in found.values())
+        "mean": 55.0,
+        "firm": 20.0,
+        "newsvendor": 30.0,
+        "cvar": 10.0,
+        "rolling": 60.0,
+    }
+    assert all(
+        table.iloc[1, 0] == 1.0 and table.index.equals(days) and list(table) == [8.0, 8.25]
+        for table in found.values()
+    )
     softer = standard_rules(0.7, Attitude(), 1.0)
-    assert [offers(past, days, softer[name], rare).iloc[0, 0] for name in ("firm", "cvar", "rolling")] == [40.0, 30.0, 100.0]
+    assert [
+        offers(past, days, softer[name], rare).iloc[0, 0] for name in ("firm", "cvar", "rolling")
+    ] == [40.0, 30.0, 100.0]
 
 
 def test_the_future_cannot_be_used():
     days = week(*range(1, 16))
-    for train, test in ((days, days), (days.iloc[:11], days.iloc[10:]), (days.iloc[10:], days.iloc[:5])):
+    for train, test in (
+        (days, days),
+        (days.iloc[:11], days.iloc[10:]),
+        (days.iloc[10:], days.iloc[:5]),
+    ):
         with pytest.raises(ValueError, match="must not be tested on days that they were fitted to"):
             judge(train, test, DEAL, RULES)
     assert list(judge(days.iloc[:10], days.iloc[10:], DEAL, RULES).index) == list(RULES)
@@ -615,7 +845,10 @@ def test_later_days_do_not_change_earlier_offers(jpl):
     hours = jpl[jpl.index.day_of_week < 5].loc[:, [9.0, 9.25]]
     other = hours.copy()
     other.loc["2020-06":] = 9.0
-    one, two = (backtest(table, DEAL, {"firm": RULES["firm"]}, first_test="2020-02-01") for table in (hours, other))
+    one, two = (
+        backtest(table, DEAL, {"firm": RULES["firm"]}, first_test="2020-02-01")
+        for table in (hours, other)
+    )
     before = one.index.get_level_values("start") < "2020-06"
     assert one[before].equals(two[before]) and not one.equals(two)
     assert before.sum() == 4 and len(one) == 8
@@ -628,10 +861,18 @@ def test_backtest_walks_forward(every, starts):
     deal = Deal(price_per_mw_h=1.0, penalty_per_mw_h=4.0)
     table = backtest(days, deal, RULES, every=every, first_test="2020-02-27")
     firsts = table.index.get_level_values("start").unique()
-    assert len(firsts) == starts and firsts[0] == pd.Timestamp("2020-02-27") and table.index.names == ["start", "rule"]
+    assert (
+        len(firsts) == starts
+        and firsts[0] == pd.Timestamp("2020-02-27")
+        and table.index.names == ["start", "rule"]
+    )
     for start, stop in zip(firsts, [*firsts[1:], pd.Timestamp("2021-01-01")]):
         test = days[(days.index >= start) & (days.index < stop)]
-        assert table.loc[start].drop(columns="side").equals(judge(days[days.index < start], test, deal, RULES))
+        assert (
+            table.loc[start]
+            .drop(columns="side")
+            .equals(judge(days[days.index < start], test, deal, RULES))
+        )
     assert table.groupby(level="rule").days.sum().eq(8).all()
 
 
@@ -639,42 +880,81 @@ def test_sides_of_march_2020():
     days = week(*([4.0] * 70))
     table = backtest(days, DEAL, {"firm": RULES["firm"]}, first_test="2020-02-17")
     assert table.columns[0] == "side"
-    assert table.side.tolist() == ["before March 2020", "March 2020", "after March 2020", "after March 2020"]
+    assert table.side.tolist() == [
+        "before March 2020",
+        "March 2020",
+        "after March 2020",
+        "after March 2020",
+    ]
     board = scoreboard(table)
-    assert board.index.tolist() == [("before March 2020", "firm"), ("March 2020", "firm"), ("after March 2020", "firm")]
+    assert board.index.tolist() == [
+        ("before March 2020", "firm"),
+        ("March 2020", "firm"),
+        ("after March 2020", "firm"),
+    ]
 
 
 def test_scoreboard_by_hand():
     days = week(*([4.0] * 10), *([2.0] * 5), *([4.0] * 5))
-    table = backtest(days, DEAL, {"firm": RULES["firm"], "none": lambda past, deal: 0 * past[0]}, every="D", first_test="2020-02-17")
+    table = backtest(
+        days,
+        DEAL,
+        {"firm": RULES["firm"], "none": lambda past, deal: 0 * past[0]},
+        every="D",
+        first_test="2020-02-17",
+    )
     board = scoreboard(table, by=["rule"])
-    assert board.loc["firm", ["short_share", "coverage", "joint_coverage"]].tolist() == pytest.approx([5 * 2 / (5 * 4 + 5 * 2), 0.5, 0.5])
+    assert board.loc[
+        "firm", ["short_share", "coverage", "joint_coverage"]
+    ].tolist() == pytest.approx([5 * 2 / (5 * 4 + 5 * 2), 0.5, 0.5])
     assert board.loc["firm", "of_perfect"] == pytest.approx((20 * 30 - 70 * 10) / (20 * 30))
-    assert board.loc["none", ["short_share", "coverage", "joint_coverage", "of_perfect"]].tolist() == [0.0, 1.0, 1.0, 0.0]
+    assert board.loc[
+        "none", ["short_share", "coverage", "joint_coverage", "of_perfect"]
+    ].tolist() == [0.0, 1.0, 1.0, 0.0]
     assert board.loc["firm", ["days", "promises", "kept"]].tolist() == [10, 20, 10]
 
 
 def test_scoreboard_of_days_without_cars():
     empty = week(*([0.0] * 10))
     board = scoreboard(backtest(empty, DEAL, RULES, first_test="2020-02-10"))
-    assert (board.of_perfect == 0).all() and (board.coverage == 1).all() and np.isfinite(board.to_numpy()).all()
+    assert (
+        (board.of_perfect == 0).all()
+        and (board.coverage == 1).all()
+        and np.isfinite(board.to_numpy()).all()
+    )
 
 
 def test_what_real_sessions_teach(jpl):
     """Fitted on 2019, P90 holds less often than 0.9 even before March 2020; the mean loses money; after the break old data are worse than recent ones."""
     hours = jpl[jpl.index.day_of_week < 5].loc[:, 8.0:16.75:4]
-    board = scoreboard(backtest(hours, Deal(price_per_mw_h=20.0, penalty_per_mw_h=200.0), RULES, first_test="2019-09-01"))
+    board = scoreboard(
+        backtest(
+            hours, Deal(price_per_mw_h=20.0, penalty_per_mw_h=200.0), RULES, first_test="2019-09-01"
+        )
+    )
     before, after = board.loc["before March 2020"], board.loc["after March 2020"]
-    assert 0.75 < before.coverage["firm"] < 0.9 and before.profit["mean"] < 0 < before.profit["firm"] < before.perfect_profit["firm"]
-    assert after.profit["rolling"] > after.profit["firm"] and board.loc[("March 2020", "firm"), "short_share"] > 0.3
+    assert (
+        0.75 < before.coverage["firm"] < 0.9
+        and before.profit["mean"] < 0 < before.profit["firm"] < before.perfect_profit["firm"]
+    )
+    assert (
+        after.profit["rolling"] > after.profit["firm"]
+        and board.loc[("March 2020", "firm"), "short_share"] > 0.3
+    )
 
 
 # ------------------------------------------------------------------------------------------------ refusals
 
 HALF = week(*range(1, 11))
 BAD = [
-    (lambda: Deal(price_per_mw_h=0.0, penalty_per_mw_h=1.0), "price_per_mw_h is 0 per MW and h; it must be above 0"),
-    (lambda: Deal(price_per_mw_h=1.0, penalty_per_mw_h=-1.0), "penalty_per_mw_h is -1 per MW and h; it must be at least 0"),
+    (
+        lambda: Deal(price_per_mw_h=0.0, penalty_per_mw_h=1.0),
+        "price_per_mw_h is 0 per MW and h; it must be above 0",
+    ),
+    (
+        lambda: Deal(price_per_mw_h=1.0, penalty_per_mw_h=-1.0),
+        "penalty_per_mw_h is -1 per MW and h; it must be at least 0",
+    ),
     (lambda: Attitude(risk_weight=1.1), "risk_weight is 1.1; it must be at most 1"),
     (lambda: Attitude(risk_weight=-0.1), "risk_weight is -0.1; it must be at least 0"),
     (lambda: Attitude(alpha=1.0), "alpha is 1; it must be below 1"),
@@ -691,8 +971,14 @@ BAD = [
     (lambda: outcomes(5, 0.5, 1.0, 1.0), "correlation is 1; it must be below 1"),
     (lambda: outcomes(5, 0.5, 1.0, -0.1), "correlation is -0.1; it must be at least 0"),
     (lambda: outcomes(5, 0.5, 0.0), "car_mw is 0 MW; it must be above 0"),
-    (lambda: expected_profit(1.0, [[1.0, 2.0]], DEAL), "available_mw has shape (1, 2); here it must be a single row of scenarios"),
-    (lambda: expected_profit(1.0, 2.0, DEAL), "available_mw is a single number; give one value per scenario"),
+    (
+        lambda: expected_profit(1.0, [[1.0, 2.0]], DEAL),
+        "available_mw has shape (1, 2); here it must be a single row of scenarios",
+    ),
+    (
+        lambda: expected_profit(1.0, 2.0, DEAL),
+        "available_mw is a single number; give one value per scenario",
+    ),
     (lambda: expected_profit(1.0, [-2.0], DEAL), "available_mw is -2; it must be at least 0"),
     (lambda: expected_profit(-1.0, [2.0], DEAL), "offer_mw is -1 MW; it must be at least 0"),
     (lambda: curve([-1.0], [2.0], DEAL), "offers_mw is -1 MW; it must be at least 0"),
@@ -702,9 +988,22 @@ BAD = [
     (lambda: firm_offer([1.0], 1.0), "reliability is 1; it must be below 1"),
     (lambda: firm_offer([1.0], 0.0), "reliability is 0; it must be above 0"),
     (lambda: penalty_multiple(90), "reliability is 90; it must be below 1"),
-    (lambda: critical_share(Deal(price_per_mw_h=20.0, penalty_per_mw_h=20.0)), "a missing MW costs 20 and an offered one earns 20: to promise without limit would pay"),
-    (lambda: critical_share(replace(HOURLY, penalty_per_mw_h=np.array([90.0, 80.0, 0.0, 60.0, 70.0, 75.0]))), "a missing MW costs 35 and an offered one earns 35"),
-    (lambda: best_offer([1.0], Deal(price_per_mw_h=20.0, penalty_per_mw_h=0.0, pays_undelivered=False)), "to promise without limit would pay"),
+    (
+        lambda: critical_share(Deal(price_per_mw_h=20.0, penalty_per_mw_h=20.0)),
+        "a missing MW costs 20 and an offered one earns 20: to promise without limit would pay",
+    ),
+    (
+        lambda: critical_share(
+            replace(HOURLY, penalty_per_mw_h=np.array([90.0, 80.0, 0.0, 60.0, 70.0, 75.0]))
+        ),
+        "a missing MW costs 35 and an offered one earns 35",
+    ),
+    (
+        lambda: best_offer(
+            [1.0], Deal(price_per_mw_h=20.0, penalty_per_mw_h=0.0, pays_undelivered=False)
+        ),
+        "to promise without limit would pay",
+    ),
     (lambda: normal_offer(1.0, 0.0, DEAL), "sigma_mw is 0 MW; it must be above 0"),
     (lambda: normal_profit(1.0, 1.0, 0.0, DEAL), "sigma_mw is 0 MW; it must be above 0"),
     (lambda: normal_cvar(1.0, -1.0, 0.9), "sigma is -1; it must be at least 0"),
@@ -714,29 +1013,82 @@ BAD = [
     (lambda: cvar([1.0], 1.0), "alpha is 1; it must be below 1"),
     (lambda: cvar([[1.0, 2.0]], 0.5), "losses has shape (1, 2); here it must be a single row"),
     (lambda: cvar_lp([1.0], -0.1), "alpha is -0.1; it must be at least 0"),
-    (lambda: cvar([1.0, 2.0], 0.5, [0.5, 0.4]), "the probabilities sum to 0.9; they must sum to 1 (divide each by their sum)"),
-    (lambda: cvar([1.0, 2.0], 0.5, [0.5, 0.6]), "the probabilities sum to 1.1; they must sum to 1 (divide each by their sum)"),
+    (
+        lambda: cvar([1.0, 2.0], 0.5, [0.5, 0.4]),
+        "the probabilities sum to 0.9; they must sum to 1 (divide each by their sum)",
+    ),
+    (
+        lambda: cvar([1.0, 2.0], 0.5, [0.5, 0.6]),
+        "the probabilities sum to 1.1; they must sum to 1 (divide each by their sum)",
+    ),
     (lambda: cvar([1.0, 2.0], 0.5, [1.5, -0.5]), "probability is -0.5; it must be at least 0"),
-    (lambda: cvar([1.0, 2.0], 0.5, [1.0]), "probability has shape (1,); there are 2 scenarios, each needs one"),
+    (
+        lambda: cvar([1.0, 2.0], 0.5, [1.0]),
+        "probability has shape (1,); there are 2 scenarios, each needs one",
+    ),
     (lambda: quantile([1.0], 1.5), "level is 1.5; it must be at most 1"),
     (lambda: quantile([1.0], -0.5), "level is -0.5; it must be at least 0"),
     (lambda: information([1.0, 2.0], DEAL, ["a"]), "signal has shape (1,); there are 2 scenarios"),
     (lambda: information([-1.0, 2.0], DEAL), "available_mw is -1; it must be at least 0"),
-    (lambda: Scenarios(available_mw=[1.0, 2.0], dt_h=1.0), "available_mw has shape (2,); it must be (scenarios, intervals)"),
-    (lambda: Scenarios(available_mw=[[1.0, -2.0]], dt_h=1.0), "available_mw is -2; it must be at least 0"),
+    (
+        lambda: Scenarios(available_mw=[1.0, 2.0], dt_h=1.0),
+        "available_mw has shape (2,); it must be (scenarios, intervals)",
+    ),
+    (
+        lambda: Scenarios(available_mw=[[1.0, -2.0]], dt_h=1.0),
+        "available_mw is -2; it must be at least 0",
+    ),
     (lambda: Scenarios(available_mw=[[1.0, 2.0]], dt_h=0.0), "dt_h is 0 h; it must be above 0"),
-    (lambda: Scenarios(available_mw=[[1.0, 2.0]], dt_h=1.0, product=[0, 2]), "product must give each of the 2 intervals a number, from 0 without a gap"),
-    (lambda: Scenarios(available_mw=[[1.0, 2.0]], dt_h=1.0, product=[0]), "product must give each of the 2 intervals a number"),
-    (lambda: Scenarios(available_mw=[[1.0, 2.0]], dt_h=1.0, probability=[0.5]), "the probabilities sum to 0.5"),
-    (lambda: portfolio(Scenarios(available_mw=[[1.0]], dt_h=1.0), Deal(price_per_mw_h=2.0, penalty_per_mw_h=1.0)), "raise penalty_per_mw_h, or ask for a reliability"),
+    (
+        lambda: Scenarios(available_mw=[[1.0, 2.0]], dt_h=1.0, product=[0, 2]),
+        "product must give each of the 2 intervals a number, from 0 without a gap",
+    ),
+    (
+        lambda: Scenarios(available_mw=[[1.0, 2.0]], dt_h=1.0, product=[0]),
+        "product must give each of the 2 intervals a number",
+    ),
+    (
+        lambda: Scenarios(available_mw=[[1.0, 2.0]], dt_h=1.0, probability=[0.5]),
+        "the probabilities sum to 0.5",
+    ),
+    (
+        lambda: portfolio(
+            Scenarios(available_mw=[[1.0]], dt_h=1.0),
+            Deal(price_per_mw_h=2.0, penalty_per_mw_h=1.0),
+        ),
+        "raise penalty_per_mw_h, or ask for a reliability",
+    ),
     (lambda: reliability(-1.0, [[1.0]]), "offer_mw is -1 MW; it must be at least 0"),
     (lambda: reliability(1.0, [[-1.0]]), "available_mw is -1; it must be at least 0"),
-    (lambda: fleet_paths(5, 0.5, 1.0, persistence=1.1, shape=(2, 2), rng=np.random.default_rng()), "persistence is 1.1; it must be at most 1"),
-    (lambda: fleet_paths(5, 1.5, 1.0, persistence=0.5, shape=(2, 2), rng=np.random.default_rng()), "share is 1.5; it must be at most 1"),
-    (lambda: fleet_paths(5, 0.5, 0.0, persistence=0.5, shape=(2, 2), rng=np.random.default_rng()), "car_mw is 0 MW; it must be above 0"),
-    (lambda: fleet_paths(5.5, 0.5, 1.0, persistence=0.5, shape=(2, 2), rng=np.random.default_rng()), "cars is 5.5; it must be a whole number"),
+    (
+        lambda: fleet_paths(
+            5, 0.5, 1.0, persistence=1.1, shape=(2, 2), rng=np.random.default_rng()
+        ),
+        "persistence is 1.1; it must be at most 1",
+    ),
+    (
+        lambda: fleet_paths(
+            5, 1.5, 1.0, persistence=0.5, shape=(2, 2), rng=np.random.default_rng()
+        ),
+        "share is 1.5; it must be at most 1",
+    ),
+    (
+        lambda: fleet_paths(
+            5, 0.5, 0.0, persistence=0.5, shape=(2, 2), rng=np.random.default_rng()
+        ),
+        "car_mw is 0 MW; it must be above 0",
+    ),
+    (
+        lambda: fleet_paths(
+            5.5, 0.5, 1.0, persistence=0.5, shape=(2, 2), rng=np.random.default_rng()
+        ),
+        "cars is 5.5; it must be a whole number",
+    ),
     (lambda: availability(HALF.iloc[:0], 1.0), "sessions is empty"),
-    (lambda: availability(stays(("2019-05-02 08:00", "2019-05-02 09:00")), 0.0), "car_mw is 0 MW; it must be above 0"),
+    (
+        lambda: availability(stays(("2019-05-02 08:00", "2019-05-02 09:00")), 0.0),
+        "car_mw is 0 MW; it must be above 0",
+    ),
     (lambda: products(HALF, 3), "steps is 3; it must divide the 2 intervals of a day"),
     (lambda: products(HALF, 0), "steps is 0; it must divide the 2 intervals of a day"),
     (lambda: recency(0, 0.5), "n is 0 days; it must be at least 1"),
@@ -746,20 +1098,53 @@ BAD = [
     (lambda: pinball(1.0, 1.0, -0.5), "level is -0.5; it must be at least 0"),
     (lambda: pinball(np.nan, 1.0, 0.5), "observed contains NaN"),
     (lambda: crps(np.nan, [1.0]), "observed contains NaN"),
-    (lambda: forecast_scores(HALF, "2021-01-01", [0.0]), "first_test is 2021-01-01: there is no such or later day, the last is 2020-02-14"),
-    (lambda: forecast_scores(HALF, "2020-02-03", [0.0]), "there is no Monday before 2020-02-03 to learn from"),
+    (
+        lambda: forecast_scores(HALF, "2021-01-01", [0.0]),
+        "first_test is 2021-01-01: there is no such or later day, the last is 2020-02-14",
+    ),
+    (
+        lambda: forecast_scores(HALF, "2020-02-03", [0.0]),
+        "there is no Monday before 2020-02-03 to learn from",
+    ),
     (lambda: forecast_scores(HALF, "2020-02-10", [0.0], band=1.0), "band is 1; it must be below 1"),
     (lambda: forecast_scores(HALF, "2020-02-10", [0.0], band=0.0), "band is 0; it must be above 0"),
     (lambda: backtest(HALF, DEAL, RULES, first_test="2021-01-01"), "there is no such or later day"),
-    (lambda: backtest(HALF[::-1], DEAL, RULES, first_test="2020-02-10"), "the days must be in order, the oldest first"),
-    (lambda: backtest(HALF, DEAL, RULES, every="Y", first_test="2020-02-10"), "every is 'Y'; it must be"),
-    (lambda: backtest(HALF, DEAL, RULES, first_test="2020-02-03"), "the training days hold no Monday; the test days do"),
-    (lambda: judge(HALF.iloc[:3], HALF.iloc[3:], DEAL, RULES), "the training days hold no Thursday; the test days do"),
-    (lambda: judge(HALF.iloc[:5], HALF.iloc[5:], DEAL, {"mine": lambda past, deal: 1.0}), "the rule returned an array of shape (); it must give one offer for each of the 2"),
-    (lambda: judge(HALF.iloc[:5], HALF.iloc[5:], DEAL, {"mine": lambda past, deal: -past[0]}), "the rule's offer is -1 MW; it must be at least 0"),
-    (lambda: settle(HALF.iloc[:5], HALF.iloc[5:], DEAL), "offer_mw and days must have the same index and columns"),
-    (lambda: settle(HALF.iloc[:, :1], HALF.iloc[:, :1], DEAL), "the columns of days are [8.0]; they must be clock hours, at least two, evenly spaced"),
-    (lambda: settle(*[HALF.assign(late=1.0).set_axis([8.0, 8.25, 9.0], axis=1)] * 2, DEAL), "they must be clock hours, at least two, evenly spaced"),
+    (
+        lambda: backtest(HALF[::-1], DEAL, RULES, first_test="2020-02-10"),
+        "the days must be in order, the oldest first",
+    ),
+    (
+        lambda: backtest(HALF, DEAL, RULES, every="Y", first_test="2020-02-10"),
+        "every is 'Y'; it must be",
+    ),
+    (
+        lambda: backtest(HALF, DEAL, RULES, first_test="2020-02-03"),
+        "the training days hold no Monday; the test days do",
+    ),
+    (
+        lambda: judge(HALF.iloc[:3], HALF.iloc[3:], DEAL, RULES),
+        "the training days hold no Thursday; the test days do",
+    ),
+    (
+        lambda: judge(HALF.iloc[:5], HALF.iloc[5:], DEAL, {"mine": lambda past, deal: 1.0}),
+        "the rule returned an array of shape (); it must give one offer for each of the 2",
+    ),
+    (
+        lambda: judge(HALF.iloc[:5], HALF.iloc[5:], DEAL, {"mine": lambda past, deal: -past[0]}),
+        "the rule's offer is -1 MW; it must be at least 0",
+    ),
+    (
+        lambda: settle(HALF.iloc[:5], HALF.iloc[5:], DEAL),
+        "offer_mw and days must have the same index and columns",
+    ),
+    (
+        lambda: settle(HALF.iloc[:, :1], HALF.iloc[:, :1], DEAL),
+        "the columns of days are [8.0]; they must be clock hours, at least two, evenly spaced",
+    ),
+    (
+        lambda: settle(*[HALF.assign(late=1.0).set_axis([8.0, 8.25, 9.0], axis=1)] * 2, DEAL),
+        "they must be clock hours, at least two, evenly spaced",
+    ),
 ]
 
 

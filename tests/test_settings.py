@@ -11,7 +11,9 @@ from v2gbook.classroom import presets
 
 def test_unknown_preset(monkeypatch):
     monkeypatch.setenv("V2GBOOK_PRESET", "mars-42hz")
-    with pytest.raises(ValueError, match="no preset 'mars-42hz'; known presets are eu-50hz, gb-50hz, na-60hz"):
+    with pytest.raises(
+        ValueError, match="no preset 'mars-42hz'; known presets are eu-50hz, gb-50hz, na-60hz"
+    ):
         presets.current()
 
 
@@ -38,12 +40,25 @@ def test_course_root_is_found_from_a_chapter(tmp_path, monkeypatch):
 # ---------------------------------------------------------------------------------------------------- the checker
 
 
-@pytest.mark.parametrize("value, limits, words", [
-    ("a", {}, "must be a number"), ([], {}, "is empty"), (np.nan, {}, "contains NaN"), (np.inf, {}, "is infinite"),
-    (0.0, {"gt": 0}, "x is 0 MW; it must be above 0 MW"), ([1, -2], {"ge": 0}, "x is -2 MW; it must be at least 0 MW"),
-    (1.0, {"lt": 1}, "must be below 1 MW"), (2.0, {"le": 1}, "must be at most 1 MW"), (None, {}, "must be a number"),
-    ("500", {}, "must be a number"), (b"5", {}, "must be a number"), (1 + 2j, {}, "must be a number"), ([[1], [2, 3]], {}, "must be a number"), ({"a": 1}, {}, "must be a number"),
-])
+@pytest.mark.parametrize(
+    "value, limits, words",
+    [
+        ("a", {}, "must be a number"),
+        ([], {}, "is empty"),
+        (np.nan, {}, "contains NaN"),
+        (np.inf, {}, "is infinite"),
+        (0.0, {"gt": 0}, "x is 0 MW; it must be above 0 MW"),
+        ([1, -2], {"ge": 0}, "x is -2 MW; it must be at least 0 MW"),
+        (1.0, {"lt": 1}, "must be below 1 MW"),
+        (2.0, {"le": 1}, "must be at most 1 MW"),
+        (None, {}, "must be a number"),
+        ("500", {}, "must be a number"),
+        (b"5", {}, "must be a number"),
+        (1 + 2j, {}, "must be a number"),
+        ([[1], [2, 3]], {}, "must be a number"),
+        ({"a": 1}, {}, "must be a number"),
+    ],
+)
 def test_checked_says_what_is_allowed(value, limits, words):
     with pytest.raises(ValueError, match=words):
         _check.checked("x", value, "MW", **limits)

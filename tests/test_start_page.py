@@ -25,11 +25,16 @@ PNG = b"\x89PNG of nothing" + b"\0\0\0\0IEND\xaeB`\x82"
 
 def chapter(number, title, *, cover=True, without=""):
     """A small chapter that says all that the pages need, but for the line `without`."""
-    lines = [f"# {number} · {title}", "**What is it?**", "**Time** an hour. **Helps to know** it.",
-             "**In one sentence** It is what it is & more."]
+    lines = [
+        f"# {number} · {title}",
+        "**What is it?**",
+        "**Time** an hour. **Helps to know** it.",
+        "**In one sentence** It is what it is & more.",
+    ]
     text = "\n\n".join(line for line in lines if not without or without not in line)
-    shown = nbformat.v4.new_output("display_data", data={start_page.FIGURE: FIGURE,
-                                                         "text/plain": "One line rises."})
+    shown = nbformat.v4.new_output(
+        "display_data", data={start_page.FIGURE: FIGURE, "text/plain": "One line rises."}
+    )
     tags = ["cover"] if cover else []
     drawing = nbformat.v4.new_code_cell("show()", outputs=[shown], metadata={"tags": tags})
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text), drawing])
@@ -109,8 +114,10 @@ def test_a_new_chapter_reaches_all_pages(course):
     assert ends(course, "02_two") == (last, last)
     store(course, "03_three", chapter(3, "Three"))
     start_page.renew(course, drawn)
-    middle = ("[← 1 · One](01_one.ipynb) | [Map of the course](../START_HERE.md) | "
-              "[3 · Three →](03_three.ipynb)")
+    middle = (
+        "[← 1 · One](01_one.ipynb) | [Map of the course](../START_HERE.md) | "
+        "[3 · Three →](03_three.ipynb)"
+    )
     assert ends(course, "02_two") == (middle, middle)
     for page in ("README.md", "START_HERE.md"):
         text = (course / page).read_text(encoding="utf-8")
@@ -137,10 +144,15 @@ def test_a_changed_figure_is_drawn_again_and_a_lost_chapter_forgotten(course):
     assert [path.stem for path in (course / "docs" / "thumbnails").iterdir()] == ["01_one"]
 
 
-@pytest.mark.parametrize("without, said", [
-    ("# 1", "does not say: title"), ("**What", "does not say: question"),
-    ("**Time**", "does not say: time, helps"), ("**In one", "does not say: answer"),
-])
+@pytest.mark.parametrize(
+    "without, said",
+    [
+        ("# 1", "does not say: title"),
+        ("**What", "does not say: question"),
+        ("**Time**", "does not say: time, helps"),
+        ("**In one", "does not say: answer"),
+    ],
+)
 def test_a_chapter_that_does_not_say_all(without, said):
     with pytest.raises(SystemExit, match=re.escape(said)):
         start_page.chapter_of("01_one", chapter(1, "One", without=without))
@@ -184,7 +196,7 @@ def test_a_png_carries_its_fingerprint(tmp_path):
 def test_drawing_in_a_browser(has_chromium):
     """What Chromium draws is a PNG of twice the size on the page, with its fingerprint in it."""
     png = start_page.marked(start_page.pictures.draw([start_page.small(FIGURE)])[0], "0123abcd")
-    width, height = (int.from_bytes(png[at:at + 4], "big") for at in (16, 20))
+    width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))
     assert png.startswith(b"\x89PNG") and (width, height) == (480, 300)
 
 
@@ -194,8 +206,10 @@ def test_drawing_in_a_browser(has_chromium):
 def test_an_absent_tick_is_not_seen(chromium):
     """JupyterLab puts the word "Image" in place of an empty text alternative; it stays hidden."""
     tick = start_page.tick("01_one").replace('alt=""', 'alt="Image"')
-    circle = ("data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' "
-              "viewBox='0 0 9 9'><circle r='9'/></svg>")
+    circle = (
+        "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' "
+        "viewBox='0 0 9 9'><circle r='9'/></svg>"
+    )
     there = tick.replace("progress/01_one.svg", circle.replace("<", "%3C").replace(">", "%3E"))
     empty = re.sub(r"<img.*?>", "", tick)
     page = chromium.new_page()

@@ -46,28 +46,44 @@ def text(shown):
 
 def entry(kind, **facts):
     """A question of a sheet as it is stored."""
-    return {"kind": kind, "marks": 4, "unit": "MW", "tol": 0.01, "numbers": facts.get("name", "Q1"),
-            "hints": [], "probes": [],
-            "rises_with": [], "given": {}, "answers": {}, "score": {}} | facts
+    return {
+        "kind": kind,
+        "marks": 4,
+        "unit": "MW",
+        "tol": 0.01,
+        "numbers": facts.get("name", "Q1"),
+        "hints": [],
+        "probes": [],
+        "rises_with": [],
+        "given": {},
+        "answers": {},
+        "score": {},
+    } | facts
 
 
 def same_for_all(topic, name, right, wrong=()):
     """Stored answers of a value question with the same numbers for all students and presets."""
+
     def stored(label):
-        return {"right": _answers.digests(label, _answers.summary(right), 0.01),
-                "wrong": [_answers.digests(label, _answers.summary(one), 0.01) for one in wrong]}
-    return {key: [stored(f"{topic}|{name}|{key}|{variant}")
-                  for variant in range(workbook.VARIANTS + 1)] for key in presets.names()}
+        return {
+            "right": _answers.digests(label, _answers.summary(right), 0.01),
+            "wrong": [_answers.digests(label, _answers.summary(one), 0.01) for one in wrong],
+        }
+
+    return {
+        key: [stored(f"{topic}|{name}|{key}|{variant}") for variant in range(workbook.VARIANTS + 1)]
+        for key in presets.names()
+    }
 
 
-SCORE = '''
+SCORE = """
 def helper(design):
     return design["x"]
 
 
 def score(design):
     return helper(design), f"x is {design['x']}"
-'''
+"""
 PROBES = [{"values": [3.0, 1.0, 2.0]}, {"values": [5.0, 4.0, 9.0]}]
 
 
@@ -76,14 +92,22 @@ def tiny(monkeypatch, tmp_path, shown):
     """A sheet of which the answers are known: 42, the smallest value, a design, and an array."""
     topic = "01_tiny"
     questions = {
-        "Q1": entry("value", answers=same_for_all(topic, "Q1", 42.0, [21.0]),
-                    hints=["half is missing"],
-                    given={key: [{"x": [1, [2, 3]]}] * 65 for key in presets.names()}),
-        "Q2": entry("function", probes=PROBES,
-                    right=_answers.digests(f"{topic}|Q2", [1.0, 4.0], 0.01), wrong=[]),
+        "Q1": entry(
+            "value",
+            answers=same_for_all(topic, "Q1", 42.0, [21.0]),
+            hints=["half is missing"],
+            given={key: [{"x": [1, [2, 3]]}] * 65 for key in presets.names()},
+        ),
+        "Q2": entry(
+            "function",
+            probes=PROBES,
+            right=_answers.digests(f"{topic}|Q2", [1.0, 4.0], 0.01),
+            wrong=[],
+        ),
         "Q3": entry("design", score=_score.functions_of(SCORE)),
-        "Q4": entry("value", answers=same_for_all(topic, "Q4", [1.0, 2.0, -3.0, 3.0, 5.0, 7.0]),
-                    name="Q4"),
+        "Q4": entry(
+            "value", answers=same_for_all(topic, "Q4", [1.0, 2.0, -3.0, 3.0, 5.0, 7.0]), name="Q4"
+        ),
     }
     folder = tmp_path / "checks"
     folder.mkdir()
@@ -121,27 +145,44 @@ def test_own_numbers_differ_and_repeat():
 JOSE = "José Núñez"
 
 
-@pytest.mark.parametrize("twin", [
-    unicodedata.normalize("NFD", JOSE), "José  Núñez", " josé núñez ", "JOSÉ NÚÑEZ",
-    "José\N{NO-BREAK SPACE}Núñez", "José\tNúñez", "Ｊｏｓé Núñez",
-    "Jo\N{ZERO WIDTH SPACE}sé Núñez", "José\N{IDEOGRAPHIC SPACE}Núñez",
-    "\N{RIGHT-TO-LEFT MARK}José Núñez", "José\nNúñez",
-])
+@pytest.mark.parametrize(
+    "twin",
+    [
+        unicodedata.normalize("NFD", JOSE),
+        "José  Núñez",
+        " josé núñez ",
+        "JOSÉ NÚÑEZ",
+        "José\N{NO-BREAK SPACE}Núñez",
+        "José\tNúñez",
+        "Ｊｏｓé Núñez",
+        "Jo\N{ZERO WIDTH SPACE}sé Núñez",
+        "José\N{IDEOGRAPHIC SPACE}Núñez",
+        "\N{RIGHT-TO-LEFT MARK}José Núñez",
+        "José\nNúñez",
+    ],
+)
 def test_names_that_look_the_same_are_the_same(twin):
     for question in ("Q1", "Q2", "Q5"):
         assert book(student=twin).variant(question) == book(student=JOSE).variant(question)
 
 
-@pytest.mark.parametrize("one, other", [
-    ("O'Neill", "O’Neill"), ("Anne-Marie", "anne\N{NON-BREAKING HYPHEN}marie"),
-    ("Straße", "STRASSE"), ("s１２３", "S123"), ("ﬁona", "Fiona"),
-])
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ("O'Neill", "O’Neill"),
+        ("Anne-Marie", "anne\N{NON-BREAKING HYPHEN}marie"),
+        ("Straße", "STRASSE"),
+        ("s１２３", "S123"),
+        ("ﬁona", "Fiona"),
+    ],
+)
 def test_more_names_that_look_the_same(one, other):
     assert _student.same_name(one) == _student.same_name(other)
 
 
-@pytest.mark.parametrize("one, other",
-                         [("Jose", "José"), ("Ann Lee", "Annlee"), ("s123456", "s123457")])
+@pytest.mark.parametrize(
+    "one, other", [("Jose", "José"), ("Ann Lee", "Annlee"), ("s123456", "s123457")]
+)
 def test_names_that_differ_stay_different(one, other):
     assert _student.same_name(one) != _student.same_name(other)
 
@@ -198,33 +239,58 @@ def test_a_verdict_has_a_sign_a_word_and_a_class(tiny, shown):
     ]
 
 
-@pytest.mark.parametrize("answer, words", [
-    (..., "○ not attempted 0/4"), (None, "○ not attempted 0/4"), ("42", "wants a number, not str"),
-    ([], "is empty"), (float("nan"), "NaN"),
-    ([42.0, 2.0], "a single number"), (abs, "not a function"),
-    ({"a": 1}, "wants a number, not dict"), (0, "not within 1 %"),
-    (float("inf"), "not within"), (1e300, "not within"), (True, "wants a number, not bool"),
-    (np.array(["42"]), "wants a number, not ndarray"),
-    (42 + 0j, "a real number; take its magnitude or its real part"),
-    (np.complex128(42 + 3j), "a real number"), (np.array([42 + 0j]), "a real number"),
-    ([42 + 1j, "a"], "wants a number"), (pd.Series([42 + 1j], dtype=object), "a real number"),
-    (10**400, "could not be read as a number"),
-    (np.ma.masked_array([42.0], mask=[True]), "masked"),
-    (pd.Timestamp("2024-01-01"), "wants a number, not Timestamp"),
-    ([[1], [2, 3]], "wants a number"),
-    (-42.0, "off by the sign"), (0.042, "a factor of 1000"), (21.0, "half is missing"),
-    (np.array([None]), "contains NaN"),
-])
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (..., "○ not attempted 0/4"),
+        (None, "○ not attempted 0/4"),
+        ("42", "wants a number, not str"),
+        ([], "is empty"),
+        (float("nan"), "NaN"),
+        ([42.0, 2.0], "a single number"),
+        (abs, "not a function"),
+        ({"a": 1}, "wants a number, not dict"),
+        (0, "not within 1 %"),
+        (float("inf"), "not within"),
+        (1e300, "not within"),
+        (True, "wants a number, not bool"),
+        (np.array(["42"]), "wants a number, not ndarray"),
+        (42 + 0j, "a real number; take its magnitude or its real part"),
+        (np.complex128(42 + 3j), "a real number"),
+        (np.array([42 + 0j]), "a real number"),
+        ([42 + 1j, "a"], "wants a number"),
+        (pd.Series([42 + 1j], dtype=object), "a real number"),
+        (10**400, "could not be read as a number"),
+        (np.ma.masked_array([42.0], mask=[True]), "masked"),
+        (pd.Timestamp("2024-01-01"), "wants a number, not Timestamp"),
+        ([[1], [2, 3]], "wants a number"),
+        (-42.0, "off by the sign"),
+        (0.042, "a factor of 1000"),
+        (21.0, "half is missing"),
+        (np.array([None]), "contains NaN"),
+    ],
+)
 def test_a_wrong_answer_is_told_in_words(tiny, shown, answer, words):
     tiny.check("Q1", answer)
     assert words in text(shown)
 
 
-@pytest.mark.parametrize("answer",
-                         [42, 42.0, np.float64(42), np.array(42.0), np.array([42.0]),
-                          pd.Series([42.3]), np.float32(41.9), "fraction"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        42,
+        42.0,
+        np.float64(42),
+        np.array(42.0),
+        np.array([42.0]),
+        pd.Series([42.3]),
+        np.float32(41.9),
+        "fraction",
+    ],
+)
 def test_a_right_answer_may_have_any_numeric_type(tiny, shown, answer):
     from fractions import Fraction
+
     tiny.check("Q1", Fraction(84, 2) if isinstance(answer, str) else answer)
     assert "✓ right 4/4" in text(shown)
 
@@ -254,6 +320,7 @@ def test_a_law_is_tried_on_a_function_that_may_do_anything():
         if x > 1:
             raise SystemExit("enough")
         return x
+
     share, words = workbook._lawful(moody, asked)
     assert share == 0.5 and "SystemExit: enough" in words
 
@@ -262,8 +329,11 @@ def test_a_law_is_tried_on_a_function_that_may_do_anything():
 
 
 @relaxed
-@given(value=st.floats(1e-9, 1e9) | st.floats(-1e9, -1e-9),
-       tol=st.sampled_from([0.01, 0.03, 0.08, 0.12]), share=st.floats(-3, 3))
+@given(
+    value=st.floats(1e-9, 1e9) | st.floats(-1e9, -1e-9),
+    tol=st.sampled_from([0.01, 0.03, 0.08, 0.12]),
+    share=st.floats(-3, 3),
+)
 def test_what_is_accepted_lies_within_the_stated_tolerance(value, tol, share):
     """1 % is 1 %: what is nearer is accepted, what is 2 % of the tolerance farther away is not."""
     stored = _answers.digests("k", [value], tol)
@@ -286,23 +356,30 @@ def test_zero_and_infinity_match_themselves():
     assert _answers.matches("k", [1e-17], _answers.digests("k", [0.0], 0.01), 0.01)
 
 
-@pytest.mark.parametrize("answer, words", [
-    ([1.0, 2.0, -3.0, 3.0, 5.0, 7.0], "✓ right"),
-    (np.array([1.005, 2.01, -3.0, 3.0, 4.96, 7.0]), "✓ right"),
-    ([1.0, 5.0, 3.0, -3.0, 2.0, 7.0], "not within 1 %"),
-    ([1.0, 2.0, 3.0, -3.0, 5.0, 7.0], "not within"), ([1.0, 2.0, -3.0], "has 3 entries"),
-    (1.0, "should be an array"),
-    ([-1.0, -2.0, 3.0, -3.0, -5.0, -7.0], "the sign"),
-    ([1e3, 2e3, -3e3, 3e3, 5e3, 7e3], "factor of 1000"), (np.ones(6) + 1j, "a real number"),
-])
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        ([1.0, 2.0, -3.0, 3.0, 5.0, 7.0], "✓ right"),
+        (np.array([1.005, 2.01, -3.0, 3.0, 4.96, 7.0]), "✓ right"),
+        ([1.0, 5.0, 3.0, -3.0, 2.0, 7.0], "not within 1 %"),
+        ([1.0, 2.0, 3.0, -3.0, 5.0, 7.0], "not within"),
+        ([1.0, 2.0, -3.0], "has 3 entries"),
+        (1.0, "should be an array"),
+        ([-1.0, -2.0, 3.0, -3.0, -5.0, -7.0], "the sign"),
+        ([1e3, 2e3, -3e3, 3e3, 5e3, 7e3], "factor of 1000"),
+        (np.ones(6) + 1j, "a real number"),
+    ],
+)
 def test_arrays_are_judged_entry_by_entry(tiny, shown, answer, words):
     tiny.check("Q4", answer)
     assert words in text(shown)
 
 
 @relaxed
-@given(st.lists(st.sampled_from([-4.0, -1.0, 0.0, 1.0, 2.0, 3.0]), min_size=2, max_size=12),
-       st.randoms(use_true_random=False))
+@given(
+    st.lists(st.sampled_from([-4.0, -1.0, 0.0, 1.0, 2.0, 3.0]), min_size=2, max_size=12),
+    st.randoms(use_true_random=False),
+)
 def test_no_other_order_passes_even_where_the_sum_is_zero(values, luck):
     stored = _answers.digests("k", _answers.summary(values), 0.01)
     mixed = luck.sample(values, len(values))
@@ -357,6 +434,7 @@ def deep():
 def fail(error):
     def function(*args, **kwargs):
         raise error
+
     return function
 
 
@@ -375,23 +453,74 @@ def mutual(values):
     raise ValueError(values)
 
 
-ERRORS = [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError(),
-          asyncio.CancelledError(), OverflowError(34, "large"), StopIteration(), Unspeakable(),
-          ValueError("\ud800 lone"), ValueError("x" * 10**6),
-          ValueError("$a$ *b* <script>alert(1)</script> [l](u) `c` \\(d\\)"),
-          ExceptionGroup("g", [ValueError("a")]),
-          UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates"),
-          type("E$x$<b>", (Exception,), {})("x"), Exception(deep())]
-FUNCTIONS = [*map(fail, ERRORS), endless, mutual, lambda: 1, lambda values: deep(),
-             lambda values: Hostile(), lambda values: (x for x in values),
-             lambda values: print, lambda values: [], lambda values: np.nan, lambda values: 1j,
-             lambda values: "5", lambda values: values, lambda **k: 10**400,
-             lambda values: float("inf"), int, Hostile, type, print, lambda values: pd.DataFrame(),
-             lambda values: (1, 2, [3])]
-THINGS = [Hostile(), deep(), "\ud800", b"\xff", 10**400, [10**400], {1, 2}, object(), type,
-          range(10**7), [None], [[1], [2, 3]], holding(Hostile()), NotImplemented,
-          pd.NA, pd.NaT, np.datetime64("NaT"), Text("Q1"), np.zeros((2, 0)), np.void(b"abc"),
-          memoryview(b"abc"), slice(1), float("-inf"), -0.0, "x" * 10**6, iter([1])]
+ERRORS = [
+    SystemExit(3),
+    KeyboardInterrupt(),
+    GeneratorExit(),
+    MemoryError(),
+    asyncio.CancelledError(),
+    OverflowError(34, "large"),
+    StopIteration(),
+    Unspeakable(),
+    ValueError("\ud800 lone"),
+    ValueError("x" * 10**6),
+    ValueError("$a$ *b* <script>alert(1)</script> [l](u) `c` \\(d\\)"),
+    ExceptionGroup("g", [ValueError("a")]),
+    UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates"),
+    type("E$x$<b>", (Exception,), {})("x"),
+    Exception(deep()),
+]
+FUNCTIONS = [
+    *map(fail, ERRORS),
+    endless,
+    mutual,
+    lambda: 1,
+    lambda values: deep(),
+    lambda values: Hostile(),
+    lambda values: (x for x in values),
+    lambda values: print,
+    lambda values: [],
+    lambda values: np.nan,
+    lambda values: 1j,
+    lambda values: "5",
+    lambda values: values,
+    lambda **k: 10**400,
+    lambda values: float("inf"),
+    int,
+    Hostile,
+    type,
+    print,
+    lambda values: pd.DataFrame(),
+    lambda values: (1, 2, [3]),
+]
+THINGS = [
+    Hostile(),
+    deep(),
+    "\ud800",
+    b"\xff",
+    10**400,
+    [10**400],
+    {1, 2},
+    object(),
+    type,
+    range(10**7),
+    [None],
+    [[1], [2, 3]],
+    holding(Hostile()),
+    NotImplemented,
+    pd.NA,
+    pd.NaT,
+    np.datetime64("NaT"),
+    Text("Q1"),
+    np.zeros((2, 0)),
+    np.void(b"abc"),
+    memoryview(b"abc"),
+    slice(1),
+    float("-inf"),
+    -0.0,
+    "x" * 10**6,
+    iter([1]),
+]
 
 
 @pytest.mark.parametrize("question", ["Q1", "Q2", "Q3", "Q4"])
@@ -401,8 +530,9 @@ def test_check_survives_every_answer(tiny, shown, question):
     assert len(shown) == len(THINGS) + len(FUNCTIONS) and "cut short" not in text(shown)
     assert "right" in text(shown) and "✓" not in text(shown)
     assert all(len(thing.data) < 2500 for thing in shown)
-    assert not any(mark in text(shown)
-                   for mark in ("<script>", "$a$", "*b*", "[l](u)", "`c`", "x" * 400))
+    assert not any(
+        mark in text(shown) for mark in ("<script>", "$a$", "*b*", "[l](u)", "`c`", "x" * 400)
+    )
     assert tiny.results[question] == (0.0, 4)
 
 
@@ -414,16 +544,30 @@ def test_check_survives_every_function_and_every_score(tiny, shown):
         tiny.check("Q3", {"x": 1.0}, thing)
     said = text(shown)
     assert "✓" not in said and "cut short" not in said
-    for words in ("your function raised SystemExit: 3", "KeyboardInterrupt", "RecursionError",
-                  "its message cannot be read", "could not be measured"):
+    for words in (
+        "your function raised SystemExit: 3",
+        "KeyboardInterrupt",
+        "RecursionError",
+        "its message cannot be read",
+        "could not be measured",
+    ):
         assert words in said
 
 
 @relaxed
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.complex_numbers()
-                    | st.text() | st.binary(),
-                    lambda inner: st.lists(inner) | st.tuples(inner, inner)
-                    | st.dictionaries(st.text(), inner), max_leaves=8))
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.complex_numbers()
+        | st.text()
+        | st.binary(),
+        lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    )
+)
 def test_check_survives_any_plain_value(tiny, shown, value):
     shown.clear()
     for question in (*tiny.questions, value):
@@ -431,8 +575,26 @@ def test_check_survives_any_plain_value(tiny, shown, value):
     assert len(shown) == 5 and text(shown)
 
 
-UNKNOWN = [1, 3.0, None, 1.5, ["Q1"], {"Q1"}, "Q99", "q1", "", b"Q1", "<script>", "\ud800", "$x$",
-           "x" * 10**5, np.array(["Q1", "Q2"]), ..., Hostile(), Text("Q1")]
+UNKNOWN = [
+    1,
+    3.0,
+    None,
+    1.5,
+    ["Q1"],
+    {"Q1"},
+    "Q99",
+    "q1",
+    "",
+    b"Q1",
+    "<script>",
+    "\ud800",
+    "$x$",
+    "x" * 10**5,
+    np.array(["Q1", "Q2"]),
+    ...,
+    Hostile(),
+    Text("Q1"),
+]
 
 
 @pytest.mark.parametrize("number", range(len(UNKNOWN)))
@@ -461,6 +623,7 @@ def test_a_check_that_is_interrupted_says_so(tiny, shown, monkeypatch):
 
 def test_a_function_cannot_poison_later_checks(tiny, shown):
     """Examples are copied for every call; changing them in place harms nobody else."""
+
     def sorting(values):
         values.sort()
         return values.pop(0)
@@ -472,6 +635,7 @@ def test_a_function_cannot_poison_later_checks(tiny, shown):
 
     def right(values):
         return min(values)
+
     for _ in range(3):
         for function in (converting, lambda values: values.clear(), sorting, right):
             tiny.check("Q2", function)
@@ -482,14 +646,32 @@ def test_a_function_cannot_poison_later_checks(tiny, shown):
 
 def test_a_score_cannot_change_the_design(tiny, shown):
     design = {"x": 0.5, "list": [1]}
-    tiny.check("Q3", design,
-               own_score(SCORE.replace("return design", "design['list'].clear(); return design")))
+    tiny.check(
+        "Q3",
+        design,
+        own_score(SCORE.replace("return design", "design['list'].clear(); return design")),
+    )
     assert design == {"x": 0.5, "list": [1]}
 
 
-@pytest.mark.parametrize("result",
-                         [(0.5, 3), (math.nan, "x"), None, "text", (0.5,), (0.5, "a", "b"),
-                          (-1, "x"), (1.5, "x"), ("half", "x"), (1j, "x"), 0.5, [], ([0.5], None)])
+@pytest.mark.parametrize(
+    "result",
+    [
+        (0.5, 3),
+        (math.nan, "x"),
+        None,
+        "text",
+        (0.5,),
+        (0.5, "a", "b"),
+        (-1, "x"),
+        (1.5, "x"),
+        ("half", "x"),
+        (1j, "x"),
+        0.5,
+        [],
+        ([0.5], None),
+    ],
+)
 def test_a_score_that_returns_rubbish_gets_a_sentence(tiny, shown, result):
     tiny.check("Q3", {"x": 1}, lambda design: result)
     assert "it must return a share from 0 to 1 and a sentence" in text(shown)
@@ -509,12 +691,16 @@ def test_only_the_sheet_s_own_score_is_recorded(tiny, shown, tmp_path):
     assert tiny.results == {"Q3": (2.0, 4)} and (tmp_path / "progress/01_tiny/Q3 2").exists()
 
 
-@pytest.mark.parametrize("source", [
-    SCORE.replace('design["x"]', '1.0'), SCORE.replace("return helper(design)", "return 1.0"),
-    SCORE + "\n\nhelper = lambda design: 1.0\n",
-    SCORE + "\n\nscore = lambda design: (1.0, 'mine')\n",
-    SCORE.replace("def helper", "def other").replace("helper(", "other("),
-])
+@pytest.mark.parametrize(
+    "source",
+    [
+        SCORE.replace('design["x"]', "1.0"),
+        SCORE.replace("return helper(design)", "return 1.0"),
+        SCORE + "\n\nhelper = lambda design: 1.0\n",
+        SCORE + "\n\nscore = lambda design: (1.0, 'mine')\n",
+        SCORE.replace("def helper", "def other").replace("helper(", "other("),
+    ],
+)
 def test_another_score_is_noticed(tiny, source):
     stored = tiny.questions["Q3"]["score"]
     assert workbook._is_own(own_score(), stored) and not workbook._is_own(own_score(source), stored)
@@ -527,6 +713,7 @@ def test_what_is_no_function_of_the_notebook_is_not_the_sheet_s_score(tiny):
 
 def test_the_sheet_s_score_is_recognised_in_a_notebook(tiny):
     from IPython.core.interactiveshell import InteractiveShell
+
     shell = InteractiveShell.instance()
     try:
         shell.run_cell(SCORE)
@@ -557,11 +744,16 @@ class Words(html.parser.HTMLParser):
 
 
 @relaxed
-@given(st.text(st.sampled_from("ab$\\*_`[](){}<>&#|~!-+. 1\n\té\ud800\u202e\x00") | st.characters(),
-               max_size=80))
+@given(
+    st.text(
+        st.sampled_from("ab$\\*_`[](){}<>&#|~!-+. 1\n\té\ud800\u202e\x00") | st.characters(),
+        max_size=80,
+    )
+)
 def test_quoted_text_is_shown_letter_by_letter(written):
     """Through Jupyter's own Markdown nothing but the letters comes out."""
     from nbconvert.filters.markdown import markdown2html
+
     page = Words(markdown2html(f"**Q1** wrong: it said {_student.quoted(written)}."))
     plain = " ".join("".join(_student._printable(letter) for letter in written).split())
     assert page.text.strip() == f"Q1 wrong: it said {plain}."
@@ -606,10 +798,13 @@ def test_a_check_writes_progress(tiny, shown, tmp_path):
 def test_the_picture_is_a_ring_and_then_a_tick(tiny, shown, tmp_path):
     def picture():
         drawing = ElementTree.parse(tmp_path / "progress/01_tiny.svg").getroot()
-        ring = [circle.get("stroke-dasharray")
-                for circle in drawing.iter("{http://www.w3.org/2000/svg}circle")
-                if circle.get("stroke-dasharray")]
+        ring = [
+            circle.get("stroke-dasharray")
+            for circle in drawing.iter("{http://www.w3.org/2000/svg}circle")
+            if circle.get("stroke-dasharray")
+        ]
         return drawing.find("{http://www.w3.org/2000/svg}title").text, ring
+
     tiny.check("Q1", ...)
     assert not (tmp_path / "progress").exists()
     tiny.check("Q1", 1.0)
@@ -623,10 +818,14 @@ def test_the_picture_is_a_ring_and_then_a_tick(tiny, shown, tmp_path):
 
 def contrast(colour, page):
     """Contrast of two colours as WCAG 2 defines it."""
+
     def light(code):
-        parts = [int(code[i:i + 2], 16) / 255 for i in (1, 3, 5)]
-        return sum(w * (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055)**2.4) for w,
-                   c in zip((0.2126, 0.7152, 0.0722), parts))
+        parts = [int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        return sum(
+            w * (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4)
+            for w, c in zip((0.2126, 0.7152, 0.0722), parts)
+        )
+
     high, low = sorted((light(colour), light(page)), reverse=True)
     return (high + 0.05) / (low + 0.05)
 
@@ -637,9 +836,20 @@ def test_the_picture_can_be_told_from_the_page(page):
         assert colour in _progress.TICK + _progress.RING and contrast(colour, page) >= 3
 
 
-@pytest.mark.parametrize("odd",
-                         ["Q1", "Q1 9999", "Q1 -3", "Q1 nan", "Q77 3", "notes.txt", "Q1 2.25",
-                          "Q1 " + "9" * 200, ".DS_Store"])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "Q1",
+        "Q1 9999",
+        "Q1 -3",
+        "Q1 nan",
+        "Q77 3",
+        "notes.txt",
+        "Q1 2.25",
+        "Q1 " + "9" * 200,
+        ".DS_Store",
+    ],
+)
 def test_odd_files_among_the_marks_harm_nothing(shown, tmp_path, odd):
     _progress.record("01_frequency", "Q2", 2.0)
     (tmp_path / "progress/01_frequency" / odd).touch()
@@ -649,8 +859,10 @@ def test_odd_files_among_the_marks_harm_nothing(shown, tmp_path, odd):
 
 
 def test_an_old_progress_file_is_taken_over_once(tmp_path, shown):
-    old = {"01_frequency": {"marks": {"Q1": 3, "Q2": 1.5}, "of": 22},
-           "inventory": {"marks": {"before": 7}, "of": 20}}
+    old = {
+        "01_frequency": {"marks": {"Q1": 3, "Q2": 1.5}, "of": 22},
+        "inventory": {"marks": {"before": 7}, "of": 20},
+    }
     (tmp_path / "progress.json").write_text(json.dumps(old), encoding="utf-8")
     assert _progress.record("01_frequency", "Q2", 1.0) == ""
     assert _progress.best("01_frequency") == {"Q1": 3.0, "Q2": 1.5}
@@ -660,16 +872,23 @@ def test_an_old_progress_file_is_taken_over_once(tmp_path, shown):
     assert "Q1 3, Q2 1.5" in page and "| of 20 | before 7 |" in page
 
 
-DAMAGED = ["{", "[]", '{"01_frequency": 5}', '{"01_frequency": {"marks": []}}', "\x00",
-           '{"01_frequency": {"of": 22, "marks": {"Q1": "three"}}}', "[" * 100_000,
-           '{"a": ' * 5000 + "1" + "}" * 5000,
-           '{"01_frequency": {"of": 22, "marks": {"Q1": %s}}}' % ("9" * 400),
-           '{"01_frequency": {"of": 22, "marks": {"Q1": NaN}}}',
-           '{"01_frequency": {"of": 22, "marks": {"Q1": %s}}}' % ("9" * 5000),
-           '{"\\ud800": {"of": 22, "marks": {"Q1": 1}}}',
-           '{"01_frequency": {"of": 22, "marks": {"\\ud800": 1}}}',
-           '{"../../etc": {"of": 22, "marks": {"Q1": 1}}}',
-           '{"01_frequency": {"of": 22, "marks": {"Q1": true}}}']
+DAMAGED = [
+    "{",
+    "[]",
+    '{"01_frequency": 5}',
+    '{"01_frequency": {"marks": []}}',
+    "\x00",
+    '{"01_frequency": {"of": 22, "marks": {"Q1": "three"}}}',
+    "[" * 100_000,
+    '{"a": ' * 5000 + "1" + "}" * 5000,
+    '{"01_frequency": {"of": 22, "marks": {"Q1": %s}}}' % ("9" * 400),
+    '{"01_frequency": {"of": 22, "marks": {"Q1": NaN}}}',
+    '{"01_frequency": {"of": 22, "marks": {"Q1": %s}}}' % ("9" * 5000),
+    '{"\\ud800": {"of": 22, "marks": {"Q1": 1}}}',
+    '{"01_frequency": {"of": 22, "marks": {"\\ud800": 1}}}',
+    '{"../../etc": {"of": 22, "marks": {"Q1": 1}}}',
+    '{"01_frequency": {"of": 22, "marks": {"Q1": true}}}',
+]
 
 
 @pytest.mark.parametrize("rubbish", DAMAGED, ids=range(len(DAMAGED)))
@@ -701,13 +920,17 @@ def test_the_inventory_keeps_both_results(tmp_path, shown):
     assert "| of 20 | after 15, before 7 |" in read(tmp_path / "MY_PROGRESS.md")
 
 
-@pytest.mark.parametrize("error, words", [
-    (OSError(28, "No space left on device"), "No space left on device"),
-    (PermissionError(13, "Permission denied"), "Permission denied"),
-    (RuntimeError("odd"), "RuntimeError: odd"),
-])
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (PermissionError(13, "Permission denied"), "Permission denied"),
+        (RuntimeError("odd"), "RuntimeError: odd"),
+    ],
+)
 def test_a_full_disk_loses_no_old_mark_and_stops_no_check(
-        tiny, tmp_path, shown, monkeypatch, error, words):
+    tiny, tmp_path, shown, monkeypatch, error, words
+):
     tiny.check("Q1", 42.0)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     monkeypatch.setattr(Path, "touch", fail(error))
@@ -727,6 +950,7 @@ def test_a_file_that_is_being_read_is_replaced_a_moment_later(tmp_path, monkeypa
         if len(tries) < 4:
             raise PermissionError(13, "in use")
         really(source, target)
+
     monkeypatch.setattr(os, "replace", busy)
     _progress.replace(tmp_path / "page.md", "text")
     assert read(tmp_path / "page.md") == "text" and len(tries) == 4
@@ -762,10 +986,16 @@ def plan(turn):
 def test_200_checks_of_four_kernels_at_once_lose_nothing(shown, tmp_path):
     """Within one sheet and across sheets; the page and the pictures show it all at the end."""
     plans = [plan(turn) for turn in range(4)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
-             "text": True}
-    kernels = [subprocess.Popen([sys.executable, "-c", KERNEL, json.dumps(results)], **pipes)
-               for results in plans]
+    pipes = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+    kernels = [
+        subprocess.Popen([sys.executable, "-c", KERNEL, json.dumps(results)], **pipes)
+        for results in plans
+    ]
     assert [kernel.stdout.readline() for kernel in kernels] == ["ready\n"] * 4
     for kernel in kernels:
         kernel.stdin.write("go\n")
@@ -806,8 +1036,9 @@ def nowhere(tmp_path, monkeypatch, shown):
 def stored_notebook(folder, preset):
     """A notebook file that was stored with a preset."""
     path = folder / "01_frequency.ipynb"
-    path.write_text(json.dumps({"cells": [], "metadata": {"v2gbook": {"preset": preset}}}),
-                    encoding="utf-8")
+    path.write_text(
+        json.dumps({"cells": [], "metadata": {"v2gbook": {"preset": preset}}}), encoding="utf-8"
+    )
     return path
 
 
@@ -868,17 +1099,21 @@ def test_a_sheet_without_numbers_for_a_preset_says_so(tiny, monkeypatch):
         tiny._check_region()
 
 
-@pytest.mark.parametrize("content, words", [
-    (b'preset = "na', "course.toml cannot be read: .*; a line looks like"),
-    ('preset = "na-60hz"'.encode("utf-16"), "course.toml cannot be read: it is not UTF-8 text"),
-    (b'prset = "eu-50hz"',
-     "course.toml: the key 'prset' is unknown; did you mean 'preset'"),
-    (b'preset = "mars"',
-     "course.toml, preset: there is no preset 'mars'; known presets are eu-50hz"),
-     (b"preset = 60", "course.toml: preset = 60; it must be text in quotes"),
-    (b'course = ""', "course.toml: course = ''; it must be text"),
-    (b"x = " + b"[" * 5000, "course.toml cannot be read"),
-])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b'preset = "na', "course.toml cannot be read: .*; a line looks like"),
+        ('preset = "na-60hz"'.encode("utf-16"), "course.toml cannot be read: it is not UTF-8 text"),
+        (b'prset = "eu-50hz"', "course.toml: the key 'prset' is unknown; did you mean 'preset'"),
+        (
+            b'preset = "mars"',
+            "course.toml, preset: there is no preset 'mars'; known presets are eu-50hz",
+        ),
+        (b"preset = 60", "course.toml: preset = 60; it must be text in quotes"),
+        (b'course = ""', "course.toml: course = ''; it must be text"),
+        (b"x = " + b"[" * 5000, "course.toml cannot be read"),
+    ],
+)
 def test_a_wrong_course_file_is_named_with_its_key(nowhere, content, words):
     (nowhere / "course.toml").write_bytes(content)
     with pytest.raises(ValueError, match=words):
@@ -892,35 +1127,47 @@ def test_a_course_file_may_begin_with_a_byte_order_mark(nowhere):
 
 def test_a_wrong_preset_says_who_named_it(nowhere, monkeypatch):
     monkeypatch.setenv("JPY_SESSION_NAME", str(stored_notebook(nowhere, "venus")))
-    with pytest.raises(ValueError,
-                       match="preset in the metadata of this notebook: there is no preset 'venus'"):
+    with pytest.raises(
+        ValueError, match="preset in the metadata of this notebook: there is no preset 'venus'"
+    ):
         book()
     monkeypatch.setenv("V2GBOOK_PRESET", "mars")
-    with pytest.raises(ValueError,
-                       match="environment variable V2GBOOK_PRESET: there is no preset 'mars'"):
+    with pytest.raises(
+        ValueError, match="environment variable V2GBOOK_PRESET: there is no preset 'mars'"
+    ):
         book()
 
 
-GOOD = {"label": '"x"', "f0_hz": "50.0", "currency": '"EUR"', "energy_price_unit": '"EUR/kWh"',
-        "market_price_unit": '"EUR/MWh"', "settlement_min": "15", "names": '["X"]'}
+GOOD = {
+    "label": '"x"',
+    "f0_hz": "50.0",
+    "currency": '"EUR"',
+    "energy_price_unit": '"EUR/kWh"',
+    "market_price_unit": '"EUR/MWh"',
+    "settlement_min": "15",
+    "names": '["X"]',
+}
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"f0_hz": '"fifty"'}, "f0_hz = 'fifty'; it must be a number above 0"),
-    ({"f0_hz": "-50"}, "f0_hz = -50; it must be a number above 0"),
-    ({"f0_hz": "nan"}, "f0_hz = nan"),
-    ({"f0_hz": "true"}, "f0_hz = True"),
-    ({"f0_hz": None}, "the key 'f0_hz' is missing; it must be a number above 0"),
-    ({"label": None}, "the key 'label' is missing"),
-    ({"settlement_min": "0"}, "settlement_min = 0"),
-    ({"names": '"X"'}, "names = 'X'; it must be a list of texts"),
-    ({"names": "[1]"}, "it must be a list of texts"),
-    ({"f0hz": "50"}, "the key 'f0hz' is unknown; did you mean 'f0_hz'"),
-    ({"colour": "1"}, "the key 'colour' is unknown \\(allowed are label, f0_hz"),
-    ({"label": "nonsense"}, "cannot be read"),
-    ({"currency": "5"}, "currency = 5; it must be text in quotes"),
-    ({"currency": '"$"'}, "currency = '\\$'; it must be an ISO code of three capital letters"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"f0_hz": '"fifty"'}, "f0_hz = 'fifty'; it must be a number above 0"),
+        ({"f0_hz": "-50"}, "f0_hz = -50; it must be a number above 0"),
+        ({"f0_hz": "nan"}, "f0_hz = nan"),
+        ({"f0_hz": "true"}, "f0_hz = True"),
+        ({"f0_hz": None}, "the key 'f0_hz' is missing; it must be a number above 0"),
+        ({"label": None}, "the key 'label' is missing"),
+        ({"settlement_min": "0"}, "settlement_min = 0"),
+        ({"names": '"X"'}, "names = 'X'; it must be a list of texts"),
+        ({"names": "[1]"}, "it must be a list of texts"),
+        ({"f0hz": "50"}, "the key 'f0hz' is unknown; did you mean 'f0_hz'"),
+        ({"colour": "1"}, "the key 'colour' is unknown \\(allowed are label, f0_hz"),
+        ({"label": "nonsense"}, "cannot be read"),
+        ({"currency": "5"}, "currency = 5; it must be text in quotes"),
+        ({"currency": '"$"'}, "currency = '\\$'; it must be an ISO code of three capital letters"),
+    ],
+)
 def test_a_wrong_preset_file_is_named_with_its_key(tmp_path, monkeypatch, change, words):
     lines = [f"{name} = {value}" for name, value in (GOOD | change).items() if value is not None]
     (tmp_path / "mine.toml").write_text("\n".join(lines), encoding="utf-8")
@@ -931,11 +1178,13 @@ def test_a_wrong_preset_file_is_named_with_its_key(tmp_path, monkeypatch, change
 
 def test_a_missing_entry_of_a_table_names_file_table_and_key():
     region = presets.load("na-60hz")
-    with pytest.raises(KeyError,
-                       match=r"na-60hz.toml, \[frequency\]: the key 'loss' is missing; there are"):
+    with pytest.raises(
+        KeyError, match=r"na-60hz.toml, \[frequency\]: the key 'loss' is missing; there are"
+    ):
         region.frequency["loss"]
-    with pytest.raises(KeyError,
-                       match=r"na-60hz.toml, \[frequency\], \[governor\]: the key 'x' is missing"):
+    with pytest.raises(
+        KeyError, match=r"na-60hz.toml, \[frequency\], \[governor\]: the key 'x' is missing"
+    ):
         region.frequency["governor"]["x"]
     assert region.frequency.get("loss") is None
 
@@ -943,6 +1192,7 @@ def test_a_missing_entry_of_a_table_names_file_table_and_key():
 def test_a_preset_can_be_copied_and_sent_to_a_worker():
     import copy
     import pickle
+
     region = presets.load("eu-50hz")
     for twin in (copy.deepcopy(region), pickle.loads(pickle.dumps(region))):
         assert twin == region and twin.frequency["ufls"] == region.frequency["ufls"]

@@ -26,7 +26,8 @@ RESTS = ".jp-Notebook-ExecutionIndicator[data-status=idle]"  # in its toolbar
 DRAWN = "cell => [...cell.querySelectorAll('.v2g-plot .cartesianlayer path:not(.v2g-ghost)')].map(path => path.getAttribute('d')).join()"
 
 # Ready when the plot has looked the same for ten frames in a row (it takes its width from the page after its first drawing).
-SETTLED = """cell => new Promise(ready => {
+SETTLED = (
+    """cell => new Promise(ready => {
     const drawn = %s;
     let last = '', same = 0;
     const look = () => {
@@ -36,11 +37,14 @@ SETTLED = """cell => new Promise(ready => {
         same < 10 ? requestAnimationFrame(look) : ready();
     };
     look();
-})""" % DRAWN
+})"""
+    % DRAWN
+)
 
 # Time from key press to the first frame with a changed plot. The frame after the change is awaited, and a message posted in it is
 # handled after it was painted; where plotly draws inside a frame callback this counts one frame (16 ms) too much.
-STOPWATCH = """cell => {
+STOPWATCH = (
+    """cell => {
     const drawn = %s, wire = new MessageChannel();
     let pressed = null, before = '';
     if (cell.paints) return void (cell.paints.length = 0);  // it is running already
@@ -53,7 +57,9 @@ STOPWATCH = """cell => {
         pressed = null;
         requestAnimationFrame(() => wire.port2.postMessage(since));
     }).observe(cell.querySelector('.v2g-plot .cartesianlayer'), {subtree: true, childList: true, attributeFilter: ['d']});
-}""" % DRAWN
+}"""
+    % DRAWN
+)
 
 # The words of a plot that lie over each other or out of it: axis titles and legend.
 TANGLED = """cell => {
@@ -97,9 +103,19 @@ READY = """async path => (await (await fetch('/api/sessions')).json())
 
 def find():
     """Path of the machine's Chromium or Chrome; a sentence that says how to get one (FileNotFoundError) if there is none."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge"))), None)
+    found = next(
+        filter(
+            None,
+            map(
+                shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+            ),
+        ),
+        None,
+    )
     if not found:
-        raise FileNotFoundError("Chromium was not found; install it (Debian and Ubuntu: sudo apt-get install chromium) or Google Chrome")
+        raise FileNotFoundError(
+            "Chromium was not found; install it (Debian and Ubuntu: sudo apt-get install chromium) or Google Chrome"
+        )
     return found
 
 
@@ -107,10 +123,20 @@ def find():
 def chromium():
     """Headless Chromium, the machine's own, wherever it is; it ends with the block."""
     from playwright.sync_api import sync_playwright
-    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+    quiet = [
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
     root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        with contextlib.closing(playwright.chromium.launch(executable_path=find(), args=quiet + root)) as started:
+        with contextlib.closing(
+            playwright.chromium.launch(executable_path=find(), args=quiet + root)
+        ) as started:
             yield started
 
 
@@ -122,7 +148,9 @@ def desk(folder, width=1280, height=900):
     for name in ("START_HERE.md", "course.toml"):
         shutil.copy(ROOT / name, course)
     for name in ("chapters", "exercises", "docs"):
-        shutil.copytree(ROOT / name, course / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+        shutil.copytree(
+            ROOT / name, course / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints")
+        )
     with chromium() as started, _lab(course, Path(folder)) as (url, token):
         page = started.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(WAIT_MS)
@@ -134,7 +162,10 @@ def slow_laptop(page, times=4):
     """Make this machine a slow one for a while: the page's processor throttled, and every core busy with something else."""
     throttle = page.context.new_cdp_session(page)
     throttle.send("Emulation.setCPUThrottlingRate", {"rate": times})
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(os.cpu_count() or 1)
+    ]
     try:
         yield
     finally:
@@ -149,19 +180,49 @@ def slow_laptop(page, times=4):
 def _lab(course, folder):
     """A JupyterLab of its own (port, home, settings) on the folder `course`; gives its address and token."""
     token = secrets.token_hex(16)
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "V2GBOOK", "IPYTHON"))}
-    env |= {name: str(folder / name.lower()) for name in
-            ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_SETTINGS_DIR")}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JUPYTER", "V2GBOOK", "IPYTHON"))
+    }
+    env |= {
+        name: str(folder / name.lower())
+        for name in (
+            "HOME",
+            "IPYTHONDIR",
+            "JUPYTER_CONFIG_DIR",
+            "JUPYTER_DATA_DIR",
+            "JUPYTER_RUNTIME_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR",
+            "JUPYTERLAB_SETTINGS_DIR",
+        )
+    }
     env |= {"JUPYTER_CONFIG_PATH": str(SETTINGS), "PYTHONPATH": str(ROOT)}
     Path(env["HOME"]).mkdir()
-    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={course}"]
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        "--port=0",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={course}",
+    ]
     with open(folder / "lab.log", "wb") as log:
-        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], cwd=course, env=env, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options],
+            cwd=course,
+            env=env,
+            stdout=log,
+            stderr=log,
+        )
     try:
         deadline = time.monotonic() + WAIT_MS / 1000
         while not (told := _told(Path(env["JUPYTER_RUNTIME_DIR"]))):
             if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("JupyterLab did not start; it said:\n" + (folder / "lab.log").read_text(errors="replace")[-3000:])
+                raise RuntimeError(
+                    "JupyterLab did not start; it said:\n"
+                    + (folder / "lab.log").read_text(errors="replace")[-3000:]
+                )
             time.sleep(0.05)
         yield told["url"].rstrip("/"), token
     finally:
@@ -188,8 +249,12 @@ class Desk:
 
     def start(self, reset=False):
         """Open the page that run.py opens; with `reset`, without what was open before."""
-        self.page.goto(f"{self.url}/lab/tree/START_HERE.md?token={self.token}{'&reset' if reset else ''}")
-        self.page.locator(".jp-MarkdownViewer h1").or_(self.page.locator(".jp-FileEditor")).wait_for()
+        self.page.goto(
+            f"{self.url}/lab/tree/START_HERE.md?token={self.token}{'&reset' if reset else ''}"
+        )
+        self.page.locator(".jp-MarkdownViewer h1").or_(
+            self.page.locator(".jp-FileEditor")
+        ).wait_for()
 
     @contextlib.contextmanager
     def notebook(self, path, kernel=True):
@@ -218,10 +283,15 @@ class Desk:
 
     def _close(self, path):
         """Close a notebook unsaved."""
-        tab = self.page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab", has_text=Path(path).name).last
+        tab = self.page.locator(
+            ".lm-DockPanel-tabBar .lm-TabBar-tab", has_text=Path(path).name
+        ).last
         tab.click()
         tab.locator(".lm-TabBar-tabCloseIcon").click()
-        self.page.wait_for_function("open => !document.querySelector(open) || document.querySelector('.jp-Dialog')", arg=OPEN)
+        self.page.wait_for_function(
+            "open => !document.querySelector(open) || document.querySelector('.jp-Dialog')",
+            arg=OPEN,
+        )
         if (unsaved := self.page.locator(".jp-Dialog button", has_text="Discard")).is_visible():
             unsaved.click()
             self.page.locator(OPEN).wait_for(state="detached")
@@ -231,7 +301,10 @@ class Desk:
         self.page.keyboard.press("Escape")
         self.page.locator(OPEN).locator(".jp-Notebook").focus()
         self.page.keyboard.press("Control+s")
-        self.page.wait_for_function("() => !document.querySelector('.lm-DockPanel-tabBar .lm-mod-current.jp-mod-dirty')", polling=100)
+        self.page.wait_for_function(
+            "() => !document.querySelector('.lm-DockPanel-tabBar .lm-mod-current.jp-mod-dirty')",
+            polling=100,
+        )
 
     def save_and_reopen(self, path):
         """Save the notebook in front, end its kernel, load the whole page anew and open the notebook as on the next day."""
@@ -242,12 +315,24 @@ class Desk:
         return Notebook(self.page)
 
     def _end_kernels(self):
-        self._api("DELETE", *(f"sessions/{session['id']}" for session in self._api("GET", "sessions")[0]))
+        self._api(
+            "DELETE", *(f"sessions/{session['id']}" for session in self._api("GET", "sessions")[0])
+        )
 
     def _api(self, method, *paths):
         """What the server answers to each path."""
-        asked = [urllib.request.Request(f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"}) for path in paths]
-        return [json.loads(urllib.request.urlopen(request, timeout=30).read() or "null") for request in asked]
+        asked = [
+            urllib.request.Request(
+                f"{self.url}/api/{path}",
+                method=method,
+                headers={"Authorization": f"token {self.token}"},
+            )
+            for path in paths
+        ]
+        return [
+            json.loads(urllib.request.urlopen(request, timeout=30).read() or "null")
+            for request in asked
+        ]
 
 
 class Notebook:
@@ -276,29 +361,44 @@ class Notebook:
 
     def figures(self, count):
         """Wait until `count` figures are to be seen, drawn by plotly or as their stored pictures; width and height of each. [pixels]"""
-        return self.page.wait_for_function("""([open, count]) => {
+        return self.page.wait_for_function(
+            """([open, count]) => {
             const figures = '.jp-RenderedImage img, .jp-RenderedPlotly img, .jp-RenderedPlotly .main-svg:first-child';
             const boxes = [...document.querySelector(open).querySelectorAll(figures)].map(one => one.getBoundingClientRect());
             const seen = boxes.filter(box => box.width && box.height);
             return seen.length >= count && seen.map(box => [box.width, box.height]);
-        }""", arg=[OPEN, count]).json_value()
+        }""",
+            arg=[OPEN, count],
+        ).json_value()
 
     def wide_cells(self):
         """First lines of the open code cells that have to be scrolled sideways."""
         return self.find(".jp-CodeCell .jp-InputArea-editor .cm-scroller:visible").evaluate_all(
-            "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText.split('\\n')[0])")
+            "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText.split('\\n')[0])"
+        )
 
     def explorer(self):
         """The first explorer, ready to be moved."""
-        return Explorer(self.find(".jp-CodeCell", has=self.page.locator(".v2g-explorer[aria-label^=Explorer]")).first)
+        return Explorer(
+            self.find(
+                ".jp-CodeCell", has=self.page.locator(".v2g-explorer[aria-label^=Explorer]")
+            ).first
+        )
 
     def quizzes(self):
         """The quizzes of the notebook."""
-        return [Quiz(cell) for cell in self.find(".jp-CodeCell", has=self.page.locator(".v2g-answer, details")).all()]
+        return [
+            Quiz(cell)
+            for cell in self.find(
+                ".jp-CodeCell", has=self.page.locator(".v2g-answer, details")
+            ).all()
+        ]
 
     def run_all(self):
         """Run > Run All Cells, until every code cell has run (or one has failed)."""
-        for _ in range(3):  # Lab drops what it is asked while it still shakes hands with the kernel; a reader would click again
+        for _ in range(
+            3
+        ):  # Lab drops what it is asked while it still shakes hands with the kernel; a reader would click again
             self._forget(self.find(".jp-InputArea-prompt"))
             self.page.locator(".lm-MenuBar-item", has_text="Run").click()
             self.page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
@@ -327,7 +427,9 @@ class Notebook:
 
         False if it rests, or is not connected, for 5 s and has not run all.
         """
-        return self.page.wait_for_function("""([open, rests]) => {
+        return (
+            self.page.wait_for_function(
+                """([open, rests]) => {
             const told = [...document.querySelectorAll(open + ' .jp-CodeCell .jp-InputArea-prompt')].map(prompt => prompt.textContent);
             const resting = document.querySelector(open + ' ' + rests) && !told.some(one => one.includes('*'));
             const idle = resting || document.querySelector(open + ' .jp-Notebook-ExecutionIndicator[data-status=unknown]');
@@ -337,7 +439,12 @@ class Notebook:
             if (!window.quiet || performance.now() - window.quiet < 5000) return null;
             window.quiet = null;
             return 'dropped';
-        }""", arg=[OPEN, RESTS], polling=100).json_value() != "dropped"
+        }""",
+                arg=[OPEN, RESTS],
+                polling=100,
+            ).json_value()
+            != "dropped"
+        )
 
 
 class Quiz:
@@ -379,12 +486,17 @@ class Explorer:
 
     def changed(self, old):
         """Wait until the plot no longer looks like `old`; gives how it looks now."""
-        self.page.wait_for_function(f"([cell, old]) => ({DRAWN})(cell) !== old", arg=[self.cell.element_handle(), old])
+        self.page.wait_for_function(
+            f"([cell, old]) => ({DRAWN})(cell) !== old", arg=[self.cell.element_handle(), old]
+        )
         return self.drawn()
 
     def became(self, wanted):
         """Wait until the plot looks like `wanted`."""
-        self.page.wait_for_function(f"([cell, wanted]) => ({DRAWN})(cell) === wanted", arg=[self.cell.element_handle(), wanted])
+        self.page.wait_for_function(
+            f"([cell, wanted]) => ({DRAWN})(cell) === wanted",
+            arg=[self.cell.element_handle(), wanted],
+        )
 
     def follow(self):
         """Press an arrow key on the first slider and wait until the curves follow it; gives how the plot looks now."""
@@ -416,28 +528,46 @@ class Explorer:
 
         Raises TimeoutError, with what the explorer says, if a press is never painted.
         """
-        cell = self.cell.element_handle()  # looked up once: a look-up takes tens of milliseconds of the page's own time
+        cell = (
+            self.cell.element_handle()
+        )  # looked up once: a look-up takes tens of milliseconds of the page's own time
         cell.evaluate(STOPWATCH)
         handle = self.handle.element_handle()
         handle.focus()
         key, turn = "ArrowRight", {"ArrowRight": "ArrowLeft", "ArrowLeft": "ArrowRight"}
-        ends = {"ArrowRight": float(self.handle.get_attribute("max")), "ArrowLeft": float(self.handle.get_attribute("min"))}
+        ends = {
+            "ArrowRight": float(self.handle.get_attribute("max")),
+            "ArrowLeft": float(self.handle.get_attribute("min")),
+        }
         for press in range(presses):
             if float(handle.input_value()) == ends[key]:
                 key = turn[key]
             self.page.keyboard.press(key)
             try:
-                self.page.wait_for_function("([cell, press]) => cell.paints.length > press", arg=[cell, press], timeout=15_000, polling=50)
+                self.page.wait_for_function(
+                    "([cell, press]) => cell.paints.length > press",
+                    arg=[cell, press],
+                    timeout=15_000,
+                    polling=50,
+                )
             except Exception as late:
                 said = self.note.inner_text() if self.note.is_visible() else "nothing"
-                raise TimeoutError(f"press {press + 1} of {presses} was not painted within 15 s; the explorer says: {said}") from late
+                raise TimeoutError(
+                    f"press {press + 1} of {presses} was not painted within 15 s; the explorer says: {said}"
+                ) from late
         return cell.evaluate("cell => cell.paints")
 
     def parts_ms(self, presses):
         """What the last `presses` were made of, as the page and the kernel measured it: question to answer, model in it, plotly. [ms]"""
         asked, painted = self.page.evaluate(
-            "count => ['v2g-ask', 'v2g-paint'].map(name => performance.getEntriesByName(name).slice(-count).map(one => [one.duration, one.detail]))", presses)
-        return {"way": [took - draw for took, draw in asked], "draw": [draw for _, draw in asked], "plotly": [took for took, _ in painted]}
+            "count => ['v2g-ask', 'v2g-paint'].map(name => performance.getEntriesByName(name).slice(-count).map(one => [one.duration, one.detail]))",
+            presses,
+        )
+        return {
+            "way": [took - draw for took, draw in asked],
+            "draw": [draw for _, draw in asked],
+            "plotly": [took for took, _ in painted],
+        }
 
     def floor_ms(self, times=20):
         """What a bare Plotly.react of this plot takes until it is painted. [ms]"""

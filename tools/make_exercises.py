@@ -19,12 +19,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from tidy_notebooks import execute, read, tidy, write  # noqa: E402
-from v2gbook.classroom import _answers, _progress, _score, presets, workbook  # noqa: E402
+from tidy_notebooks import execute, read, tidy, write
+
+from v2gbook.classroom import _answers, _progress, _score, presets, workbook
 
 TITLE = re.compile(r"^# Solution (\d+ · \S.*)$", re.MULTILINE)
-BLOCK = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[ \t]*\n?",
-                   re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[ \t]*\n?", re.DOTALL | re.MULTILINE
+)
 DOTS = re.compile(r"(= \.\.\.\n)\.\.\.\n")  # `answer = ...`, and once more for its block
 
 
@@ -44,8 +46,10 @@ def keys_of(solution, preset):
             try:
                 exec(compile(cell.source, f"<{preset} {cell.id}>", "exec"), names)
             except Exception as error:
-                raise SystemExit(f"cell {cell.id} stopped with {type(error).__name__}: {error}; "
-                                 "nothing was written") from None
+                raise SystemExit(
+                    f"cell {cell.id} stopped with {type(error).__name__}: {error}; "
+                    "nothing was written"
+                ) from None
     return book.keys
 
 
@@ -67,8 +71,10 @@ def title_of(solution):
     text = "\n".join(cell.source for cell in solution.cells if cell.cell_type == "markdown")
     match = TITLE.search(text)
     if not match:
-        raise SystemExit("the solution has no title like '# Solution 1 · Frequency', with the "
-                         "chapter's own words; nothing was written")
+        raise SystemExit(
+            "the solution has no title like '# Solution 1 · Frequency', with the "
+            "chapter's own words; nothing was written"
+        )
     return match[1]
 
 
@@ -98,9 +104,16 @@ def checks_of(topic, solution):
 def _entry(topic, question, key, solution):
     """What is the same for every student and preset."""
     entry = {
-        "kind": key.kind, "marks": key.marks, "unit": key.unit, "tol": key.tol,
-        "numbers": key.shares or question, "hints": list(key.slips), "probes": key.probes,
-        "rises_with": list(key.rises_with), "given": {}, "answers": {},
+        "kind": key.kind,
+        "marks": key.marks,
+        "unit": key.unit,
+        "tol": key.tol,
+        "numbers": key.shares or question,
+        "hints": list(key.slips),
+        "probes": key.probes,
+        "rises_with": list(key.rises_with),
+        "given": {},
+        "answers": {},
         "score": scores_of(solution) if key.kind == "design" else {},
     }
     if key.kind != "function":
@@ -130,13 +143,18 @@ def fit(topic, owner, keys, variant, region, attempts=12):
     They come with the digests of the answers of these questions.
     """
     key = keys[owner]
-    sharing = {question: one for question, one in keys.items()
-               if (one.shares or question) == owner and one.kind == "value"}
+    sharing = {
+        question: one
+        for question, one in keys.items()
+        if (one.shares or question) == owner and one.kind == "value"
+    }
     for attempt in range(attempts if key.draw else 1):
         given = draw(topic, owner, key, variant, region, attempt)
         try:
-            return given, {question: _value_digests(topic, question, region.key, variant, given, one)
-                           for question, one in sharing.items()}
+            return given, {
+                question: _value_digests(topic, question, region.key, variant, given, one)
+                for question, one in sharing.items()
+            }
         except Unfit as trouble:
             last = trouble
     raise SystemExit(f"{last}; {attempts} draws were tried")
@@ -147,8 +165,9 @@ def _value_digests(topic, question, preset, variant, given, key):
     right = _answers.summary(key.reference(given))
     wrong = [_answers.summary(slip(given)) for slip in key.slips.values()]
     if not all(math.isfinite(value) and abs(value) > 1e-9 for value in right):
-        raise Unfit(f"{label}: the right answer {right} holds a zero or is not finite; "
-                    "draw other numbers")
+        raise Unfit(
+            f"{label}: the right answer {right} holds a zero or is not finite; draw other numbers"
+        )
     _distinct(label, right, wrong, key)
     return _digests(label, right, wrong, key.tol)
 
@@ -156,10 +175,14 @@ def _value_digests(topic, question, preset, variant, given, key):
 def _digests(label, right, wrong, tol):
     """The right answer and the typical wrong ones as they are stored."""
     if len(right) > _answers.MOST:
-        raise SystemExit(f"{label}: an answer of {len(right)} numbers is too long to check; "
-                         f"ask for at most {_answers.MOST}")
-    return {"right": _answers.digests(label, right, tol),
-            "wrong": [_answers.digests(label, values, tol) for values in wrong]}
+        raise SystemExit(
+            f"{label}: an answer of {len(right)} numbers is too long to check; "
+            f"ask for at most {_answers.MOST}"
+        )
+    return {
+        "right": _answers.digests(label, right, tol),
+        "wrong": [_answers.digests(label, values, tol) for values in wrong],
+    }
 
 
 def _probe_all(key):
@@ -177,10 +200,12 @@ def _distinct(label, right, wrong, key):
     answers = {"the right answer": right, **dict(zip(key.slips, wrong))}
     names = list(answers)
     for i, one in enumerate(names):
-        for other in names[i + 1:]:
+        for other in names[i + 1 :]:
             if _answers.alike(answers[other], answers[one], key.tol):
-                raise Unfit(f"{label}: {one!r} and {other!r} cannot be told apart "
-                            f"({answers[one]}); draw other numbers")
+                raise Unfit(
+                    f"{label}: {one!r} and {other!r} cannot be told apart "
+                    f"({answers[one]}); draw other numbers"
+                )
 
 
 def exercise_of(topic, solution):
@@ -202,8 +227,10 @@ def exercise_of(topic, solution):
 
 def _refuse_leaks(topic, solution, exercise):
     """Stop if a line that stands only inside solutions survives in the exercise."""
+
     def lines(text):
         return {re.sub(r"\s+", "", line) for line in text.splitlines()}
+
     secret, public = set(), set()
     for cell in solution.cells:
         tags = set(cell.metadata.get("tags", []))
@@ -226,8 +253,10 @@ def generate(path):
     sheet = {"title": title_of(solution), "questions": checks_of(path.stem, solution)}
     checks = json.dumps(sheet, separators=(",", ":"), ensure_ascii=False)
     checks = checks.replace('{"kind"', '\n{"kind"')  # a line for each question
-    return {ROOT / "v2gbook/data/checks" / f"{path.stem}.json": checks + "\n",
-            ROOT / "exercises" / path.name: exercise_of(path.stem, solution)}
+    return {
+        ROOT / "v2gbook/data/checks" / f"{path.stem}.json": checks + "\n",
+        ROOT / "exercises" / path.name: exercise_of(path.stem, solution),
+    }
 
 
 def main(names=()):

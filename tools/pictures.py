@@ -41,6 +41,7 @@ def draw(figures):
     """PNGs of figures (plain values of plotly) and drawings (SVG text), in their order, as bytes."""
     import plotly
     from browser import chromium
+
     library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     with chromium() as started:
         page, sheet = started.new_page(), started.new_page(device_scale_factor=2)
@@ -53,7 +54,9 @@ def picture(page, sheet, figure):
     """One PNG, drawn on a page that has plotly.js, or photographed on a sheet for SVG."""
     if isinstance(figure, str):
         sheet.set_content(figure)
-        address = f"data:image/png;base64,{base64.b64encode(sheet.locator('svg').screenshot()).decode()}"
+        address = (
+            f"data:image/png;base64,{base64.b64encode(sheet.locator('svg').screenshot()).decode()}"
+        )
     else:
         address = page.evaluate(FIGURE, {**figure, "layout": {"width": WIDTH, **figure["layout"]}})
     width, height, text = page.evaluate(PIXELS, address)
@@ -67,7 +70,9 @@ def few_colours(pixels):
     Channels are rounded to 32 levels; beyond the 256 most frequent colours the nearest of these is taken.
     """
     levels = np.round(pixels / 255 * 31).astype(np.int64)
-    codes, places, counts = np.unique(levels @ [1024, 32, 1], return_inverse=True, return_counts=True)
+    codes, places, counts = np.unique(
+        levels @ [1024, 32, 1], return_inverse=True, return_counts=True
+    )
     colours = np.stack([codes // 1024, codes // 32 % 32, codes % 32], axis=1)
     kept = np.sort(np.argsort(-counts, kind="stable")[:256])
     away = ((colours[:, None, :] - colours[None, kept, :]) ** 2).sum(axis=2)
@@ -78,14 +83,21 @@ def few_colours(pixels):
 
 def png(numbers, colours):
     """A PNG file with a palette (PNG specification, third edition, colour type 3)."""
+
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     height, width = numbers.shape
-    rows = np.hstack([np.zeros((height, 1), dtype=np.uint8), numbers])  # each row begins with its filter: none
-    return b"\x89PNG\r\n\x1a\n" + b"".join([
-        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        chunk(b"PLTE", colours.tobytes()),
-        chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)),
-        chunk(b"IEND", b""),
-    ])
+    rows = np.hstack(
+        [np.zeros((height, 1), dtype=np.uint8), numbers]
+    )  # each row begins with its filter: none
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [
+            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
+            chunk(b"PLTE", colours.tobytes()),
+            chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)),
+            chunk(b"IEND", b""),
+        ]
+    )

@@ -28,7 +28,9 @@ WORDS = {  # what a chapter says about itself, and how it is found in its Markdo
 }
 SIZE = {"width": 240, "height": 150}  # a thumbnail on the page; it is stored with twice the pixels
 QUIET = {  # what is left out of a thumbnail: nothing in it is meant to be read
-    "showlegend": False, "annotations": [], "title": None,
+    "showlegend": False,
+    "annotations": [],
+    "title": None,
     "margin": {"l": 6, "r": 6, "t": 6, "b": 6},
 }
 BARE_AXIS = {"title": None, "showticklabels": False, "ticks": "", "automargin": False}
@@ -66,7 +68,8 @@ def chapter_of(stem, notebook):
         missing = ", ".join(part for part, match in found.items() if not match)
         raise SystemExit(
             f"{stem}.ipynb does not say: {missing}. A chapter has a title (#), a bold question, "
-            "**Time**, **Helps to know**, and in its recap a line **In one sentence**")
+            "**Time**, **Helps to know**, and in its recap a line **In one sentence**"
+        )
     words = {part: match[1].strip() for part, match in found.items()}
     cover, alt = cover_of(stem, notebook)
     return Chapter(stem=stem, cover=cover, alt=alt, **words)
@@ -80,7 +83,8 @@ def cover_of(stem, notebook):
     if len(tagged) != 1 or not figures:
         raise SystemExit(
             f"{stem}.ipynb has {len(tagged)} cells tagged cover, with {len(figures)} figures; "
-            "exactly one cell with a stored figure is its picture on the start page")
+            "exactly one cell with a stored figure is its picture on the start page"
+        )
     return figures[0][FIGURE], figures[0].get("text/plain", "")
 
 
@@ -129,7 +133,9 @@ def renew_thumbnails(chapters, root=ROOT, draw=pictures.draw):
     wanted = {folder / f"{chapter.stem}.png": small(chapter.cover) for chapter in chapters}
     for path in set(folder.glob("*.png")) - set(wanted):
         path.unlink()
-    stale = [path for path, figure in wanted.items() if mark_of(path) != pictures.fingerprint(figure)]
+    stale = [
+        path for path, figure in wanted.items() if mark_of(path) != pictures.fingerprint(figure)
+    ]
     if stale:
         for path, png in zip(stale, draw([wanted[path] for path in stale])):
             path.write_bytes(marked(png, pictures.fingerprint(wanted[path])))
@@ -141,8 +147,11 @@ def renew_thumbnails(chapters, root=ROOT, draw=pictures.draw):
 def table(chapters):
     """The chapters as README lists them."""
     rows = ["| chapter | the question | time | exercise |", "|---|---|---|---|"]
-    rows += [f"| [{one.title}](chapters/{one.stem}.ipynb) | {one.question} | {one.time} "
-             f"| [exercise](exercises/{one.stem}.ipynb) |" for one in chapters]
+    rows += [
+        f"| [{one.title}](chapters/{one.stem}.ipynb) | {one.question} | {one.time} "
+        f"| [exercise](exercises/{one.stem}.ipynb) |"
+        for one in chapters
+    ]
     return "\n".join(rows)
 
 
@@ -154,8 +163,10 @@ def cards(chapters):
 def card(chapter):
     """One chapter on the start page."""
     path = f"chapters/{chapter.stem}.ipynb"
-    picture = (f'<img src="docs/thumbnails/{chapter.stem}.png" width="{SIZE["width"]}" '
-               f'alt="{escape(chapter.alt)}" style="border-radius: 4px">')
+    picture = (
+        f'<img src="docs/thumbnails/{chapter.stem}.png" width="{SIZE["width"]}" '
+        f'alt="{escape(chapter.alt)}" style="border-radius: 4px">'
+    )
     time = chapter.time[0].upper() + chapter.time[1:]
     return f"""<tr>
 <td width="28%" style="min-width: 150px; vertical-align: top"><a href="{path}">{picture}</a></td>
@@ -181,8 +192,9 @@ def tick(stem):
     at the top of the picture's box, so the box is made high, and the window around it lets only
     its middle through, where a square picture comes to lie.
     """
-    window = ("display: inline-block; width: 20px; height: 20px; overflow: hidden; "
-              "vertical-align: middle")
+    window = (
+        "display: inline-block; width: 20px; height: 20px; overflow: hidden; vertical-align: middle"
+    )
     box = "display: block; width: 20px; height: 100px; margin-top: -40px"
     return f'<span style="{window}"><img src="progress/{stem}.svg" alt="" style="{box}"></span>'
 
@@ -212,8 +224,10 @@ def links(chapters, at):
 def with_links(notebook, line):
     """Put the line of links at the top and at the end of a chapter, in place of an older one."""
     cells = [cell for cell in notebook.cells if "links" not in cell.metadata.get("tags", [])]
-    top, end = (nbformat.v4.new_markdown_cell(line, id=name, metadata={"tags": ["links"]})
-                for name in ("links-top", "links-end"))
+    top, end = (
+        nbformat.v4.new_markdown_cell(line, id=name, metadata={"tags": ["links"]})
+        for name in ("links-top", "links-end")
+    )
     notebook.cells = [top, *cells, end]
     return notebook
 

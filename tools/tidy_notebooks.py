@@ -22,7 +22,11 @@ from v2gbook.classroom import presets
 from v2gbook.classroom._progress import replace
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDED = {"figure", "score", "quiz"}  # cells whose source is one click away: they draw, score or ask
+FOLDED = {
+    "figure",
+    "score",
+    "quiz",
+}  # cells whose source is one click away: they draw, score or ask
 PLOTLY, SVG = "application/vnd.plotly.v1+json", "image/svg+xml"
 FIGURE = "application/vnd.v2gbook.figure+json"  # a figure at rest: the same values, shown as its PNG in the right size
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -39,7 +43,9 @@ def read(path):
     try:
         return nbformat.read(path, as_version=4)
     except (ValueError, nbformat.reader.NotJSONError) as error:
-        raise SystemExit(f"{path} is not a readable notebook ({str(error).splitlines()[0]}); restore it with git, nothing was changed") from None
+        raise SystemExit(
+            f"{path} is not a readable notebook ({str(error).splitlines()[0]}); restore it with git, nothing was changed"
+        ) from None
 
 
 def execute(notebook, path, preset=None):
@@ -47,13 +53,26 @@ def execute(notebook, path, preset=None):
     preset = preset or presets.course()["preset"]
     notebook.metadata["v2gbook"] = {"preset": preset}
     with tempfile.TemporaryDirectory() as scratch:
-        env = {**os.environ, "V2GBOOK_PRESET": preset, "V2GBOOK_PROGRESS": scratch, "JPY_SESSION_NAME": str(path)}
-        client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}})
+        env = {
+            **os.environ,
+            "V2GBOOK_PRESET": preset,
+            "V2GBOOK_PROGRESS": scratch,
+            "JPY_SESSION_NAME": str(path),
+        }
+        client = NotebookClient(
+            notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}
+        )
         try:
             client.execute(env=env)
         except CellExecutionError as error:
-            cell = next(c for c in notebook.cells if any(o.output_type == "error" for o in c.get("outputs", [])))
-            raise SystemExit(f"cell {cell.id} stopped with {error.ename}: {error.evalue}; nothing was written\n\n{cell.source}") from None
+            cell = next(
+                c
+                for c in notebook.cells
+                if any(o.output_type == "error" for o in c.get("outputs", []))
+            )
+            raise SystemExit(
+                f"cell {cell.id} stopped with {error.ename}: {error.evalue}; nothing was written\n\n{cell.source}"
+            ) from None
     return notebook
 
 
@@ -61,17 +80,24 @@ def tidy(notebook, known=None):
     """The notebook as it is stored. `known` maps fingerprints to PNGs (base64) that already exist."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"}, "v2gbook": notebook.metadata.get("v2gbook", {}),
+        "language_info": {"name": "python"},
+        "v2gbook": notebook.metadata.get("v2gbook", {}),
     }
     missing = {}
     for cell in notebook.cells:
-        cell.metadata = {name: value for name, value in cell.metadata.items() if name in ("tags", "jupyter", "editable", "deletable")}
+        cell.metadata = {
+            name: value
+            for name, value in cell.metadata.items()
+            if name in ("tags", "jupyter", "editable", "deletable")
+        }
         if cell.cell_type != "code":
             continue
         cell.metadata.pop("jupyter", None)
         if FOLDED & set(cell.metadata.get("tags", [])):
             cell.metadata["jupyter"] = {"source_hidden": True}
-        cell.outputs = [output for output in cell.outputs if set(output.get("data", {"text": ""})) != {WIDGET}]
+        cell.outputs = [
+            output for output in cell.outputs if set(output.get("data", {"text": ""})) != {WIDGET}
+        ]
         for output in cell.outputs:
             asleep(output)
             if known is not None and PLOTLY in output.get("data", {}):
@@ -101,8 +127,16 @@ def stored_pictures(path):
     """PNGs of a stored notebook by the fingerprint of their figure."""
     if not path.exists():
         return {}
-    outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
-    return {output.metadata["image/png"]["figure"]: output.data["image/png"] for output in outputs if "image/png" in output.get("metadata", {})}
+    outputs = [
+        output
+        for cell in nbformat.read(path, as_version=4).cells
+        for output in cell.get("outputs", [])
+    ]
+    return {
+        output.metadata["image/png"]["figure"]: output.data["image/png"]
+        for output in outputs
+        if "image/png" in output.get("metadata", {})
+    }
 
 
 def about_picture(data, mark):
@@ -117,12 +151,18 @@ def write(path, notebook):
 
 
 def main(names):
-    paths = [path for folder in ("chapters", "solutions") for path in sorted((ROOT / folder).glob("*.ipynb"))
-             if not names or any(name in str(path) for name in names)]
+    paths = [
+        path
+        for folder in ("chapters", "solutions")
+        for path in sorted((ROOT / folder).glob("*.ipynb"))
+        if not names or any(name in str(path) for name in names)
+    ]
     for path in paths:
         notebook = execute(read(path), path)
         write(path, tidy(notebook, stored_pictures(path)))
-        print(f"{path.relative_to(ROOT)}: {len(notebook.cells)} cells, {path.stat().st_size // 1000} kB")
+        print(
+            f"{path.relative_to(ROOT)}: {len(notebook.cells)} cells, {path.stat().st_size // 1000} kB"
+        )
     start_page.renew()
 
 

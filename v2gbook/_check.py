@@ -29,13 +29,17 @@ def checked(name, value, unit="", *, gt=None, ge=None, lt=None, le=None, finite=
     if finite and np.isinf(array).any():
         raise ValueError(f"{name} is infinite; give a finite number{f' in {unit}' if unit else ''}")
     for limit, broken, words in (
-        (gt, lambda a: a <= gt, "above"), (ge, lambda a: a < ge, "at least"),
-        (lt, lambda a: a >= lt, "below"), (le, lambda a: a > le, "at most"),
+        (gt, lambda a: a <= gt, "above"),
+        (ge, lambda a: a < ge, "at least"),
+        (lt, lambda a: a >= lt, "below"),
+        (le, lambda a: a > le, "at most"),
     ):
         if limit is not None and broken(array).any():
             culprit = array[broken(array)].flat[0]
             after = f" {unit}" if unit else ""
-            raise ValueError(f"{name} is {culprit:g}{'' if unit.startswith('(') else after}; it must be {words} {limit:g}{after}")
+            raise ValueError(
+                f"{name} is {culprit:g}{'' if unit.startswith('(') else after}; it must be {words} {limit:g}{after}"
+            )
     return plain(array)
 
 

@@ -64,7 +64,11 @@ class Area:
 
         .. math:: \beta = \frac{P_r}{f_0}\left(\frac1R + D\right)            (2.1)
         """
-        return self.rating_mw / checked("f0_hz", f0_hz, "Hz", gt=0) * (1 / self.droop_pu + self.damping_pu)  # eq. (2.1)
+        return (
+            self.rating_mw
+            / checked("f0_hz", f0_hz, "Hz", gt=0)
+            * (1 / self.droop_pu + self.damping_pu)
+        )  # eq. (2.1)
 
 
 def primary_response(areas, loss_mw, *, f0_hz):
@@ -93,8 +97,15 @@ def primary_response(areas, loss_mw, *, f0_hz):
     df = -loss.sum() / beta.sum()  # eq. (2.2)
     load = np.array([area.rating_mw * area.damping_pu for area in areas]) * df / f0_hz
     governor = -np.array([area.rating_mw / area.droop_pu for area in areas]) * df / f0_hz
-    return pd.DataFrame({"df_hz": df, "governor_mw": governor, "load_mw": load, "export_mw": -loss - beta * df},  # eq. (2.3)
-                        index=pd.Index([area.name for area in areas], name="area"))
+    return pd.DataFrame(
+        {
+            "df_hz": df,
+            "governor_mw": governor,
+            "load_mw": load,
+            "export_mw": -loss - beta * df,
+        },  # eq. (2.3)
+        index=pd.Index([area.name for area in areas], name="area"),
+    )
 
 
 def _listed(areas):
@@ -140,8 +151,12 @@ def ace(interchange_mw, scheduled_mw, deviation_hz, *, bias_mw_per_hz):
     B the K-factor and turn the sign of the whole.
     """
     checked("bias_mw_per_hz", bias_mw_per_hz, "MW/Hz", ge=0)
-    error = np.subtract(checked("interchange_mw", interchange_mw, "MW"), checked("scheduled_mw", scheduled_mw, "MW"))
-    return plain(error + np.multiply(bias_mw_per_hz, checked("deviation_hz", deviation_hz, "Hz")))  # eq. (2.4)
+    error = np.subtract(
+        checked("interchange_mw", interchange_mw, "MW"), checked("scheduled_mw", scheduled_mw, "MW")
+    )
+    return plain(
+        error + np.multiply(bias_mw_per_hz, checked("deviation_hz", deviation_hz, "Hz"))
+    )  # eq. (2.4)
 
 
 def bias_from_nerc(b_mw_per_0_1hz):
@@ -253,9 +268,13 @@ def dispatch(command_mw, shares, low_mw, high_mw):
     list of float
         Targets. They add up to the command wherever the units together can reach it. [MW]
     """
-    target = [min(max(share * command_mw, low), high) for share, low, high in zip(shares, low_mw, high_mw)]
+    target = [
+        min(max(share * command_mw, low), high) for share, low, high in zip(shares, low_mw, high_mw)
+    ]
     left = command_mw - sum(target)
-    room = [high - now if left > 0 else low - now for now, low, high in zip(target, low_mw, high_mw)]
+    room = [
+        high - now if left > 0 else low - now for now, low, high in zip(target, low_mw, high_mw)
+    ]
     total = sum(room)
     if total * left > 0:
         part = min(1.0, left / total)
@@ -285,17 +304,30 @@ def restored(areas, loss_mw, *, f0_hz):
     loss = _per_area("loss_mw", loss_mw, areas)
     beta = np.array([area.stiffness_mw_per_hz(f0_hz) for area in areas])
     bias = np.array([area.agc.bias_mw_per_hz if area.agc else 0.0 for area in areas])
-    low = np.array([sum(unit.low_mw for unit in area.agc.units) if area.agc else 0.0 for area in areas])
-    high = np.array([sum(unit.high_mw for unit in area.agc.units) if area.agc else 0.0 for area in areas])
+    low = np.array(
+        [sum(unit.low_mw for unit in area.agc.units) if area.agc else 0.0 for area in areas]
+    )
+    high = np.array(
+        [sum(unit.high_mw for unit in area.agc.units) if area.agc else 0.0 for area in areas]
+    )
     stuck, given = np.array([area.agc is None for area in areas]), np.zeros(len(areas))
     while True:
-        df = (given - loss)[stuck].sum() / max(bias[~stuck].sum() + beta[stuck].sum(), 1e-300)  # eq. (2.5)
+        df = (given - loss)[stuck].sum() / max(
+            bias[~stuck].sum() + beta[stuck].sum(), 1e-300
+        )  # eq. (2.5)
         export = np.where(stuck, given - loss - beta * df, -bias * df)
         secondary = np.where(stuck, given, export + loss + beta * df)
         over = ~stuck & ((secondary > high + 1e-9) | (secondary < low - 1e-9))
         if not over.any():
-            return pd.DataFrame({"df_hz": df, "secondary_mw": secondary, "export_mw": export, "ace_mw": export + bias * df},
-                                index=pd.Index([area.name for area in areas], name="area"))
+            return pd.DataFrame(
+                {
+                    "df_hz": df,
+                    "secondary_mw": secondary,
+                    "export_mw": export,
+                    "ace_mw": export + bias * df,
+                },
+                index=pd.Index([area.name for area in areas], name="area"),
+            )
         stuck, given = stuck | over, np.where(over, np.clip(secondary, low, high), given)
 
 
@@ -371,14 +403,21 @@ def simulate(areas, losses, ties=(), *, f0_hz, t_end_s=600.0, dt_s=0.1):
     checked("dt_s", dt_s, "s", gt=0)
     checked("t_end_s", t_end_s, "s", ge=dt_s)
     _check_names(names, losses, ties)
-    advance, drive, export_of = _machines(areas, ties, names, checked("f0_hz", f0_hz, "Hz", gt=0), dt_s)
+    advance, drive, export_of = _machines(
+        areas, ties, names, checked("f0_hz", f0_hz, "Hz", gt=0), dt_s
+    )
     steps = round(t_end_s / dt_s) + 1
     lost = np.zeros((steps, len(areas)))
     for loss in losses:
-        lost[max(0, math.ceil(loss.t_s / dt_s - 1e-9)):, names.index(loss.area)] += loss.p_mw
+        lost[max(0, math.ceil(loss.t_s / dt_s - 1e-9)) :, names.index(loss.area)] += loss.p_mw
     rooms = [_ControlRoom(area.agc, dt_s) if area.agc else None for area in areas]
     units = [f"{area.name}_{unit.name}_mw" for area in areas if area.agc for unit in area.agc.units]
-    x, states, given, errors = np.zeros(len(advance)), np.empty((steps, len(advance))), np.empty((steps, len(units))), np.zeros((steps, len(areas)))
+    x, states, given, errors = (
+        np.zeros(len(advance)),
+        np.empty((steps, len(advance))),
+        np.empty((steps, len(units))),
+        np.zeros((steps, len(areas))),
+    )
     n = len(areas)
     for k in range(steps):
         states[k] = x
@@ -397,27 +436,47 @@ def simulate(areas, losses, ties=(), *, f0_hz, t_end_s=600.0, dt_s=0.1):
         x = advance @ x + drive @ (np.array(secondary) - lost[k])
     columns = {}
     for i, area in enumerate(areas):
-        columns |= {f"{area.name}_f_hz": f0_hz * (1 + states[:, i]), f"{area.name}_export_mw": states @ export_of[i], f"{area.name}_ace_mw": errors[:, i],
-                    f"{area.name}_governor_mw": area.rating_mw * states[:, 2 * n + i]}
+        columns |= {
+            f"{area.name}_f_hz": f0_hz * (1 + states[:, i]),
+            f"{area.name}_export_mw": states @ export_of[i],
+            f"{area.name}_ace_mw": errors[:, i],
+            f"{area.name}_governor_mw": area.rating_mw * states[:, 2 * n + i],
+        }
     columns |= dict(zip(units, given.T))
     return pd.DataFrame(columns, index=pd.Index(np.arange(steps) * dt_s, name="t_s"))
 
 
 def _check_names(names, losses, ties):
-    for what, used in (("a loss", [loss.area for loss in losses]), ("a tie", [end for tie in ties for end in tie.between])):
+    for what, used in (
+        ("a loss", [loss.area for loss in losses]),
+        ("a tie", [end for tie in ties for end in tie.between]),
+    ):
         for name in used:
             if name not in names:
-                raise ValueError(f"{what} names the area {name!r}; the areas are {', '.join(names)}")
+                raise ValueError(
+                    f"{what} names the area {name!r}; the areas are {', '.join(names)}"
+                )
 
 
 def _machines(areas, ties, names, f0_hz, dt_s):
     """Exact step of the linear part: states are speeds, valves and turbines of all areas, then the angle of each tie."""
     n, m = len(areas), len(ties)
-    a, b, export = np.zeros((3 * n + m, 3 * n + m)), np.zeros((3 * n + m, n)), np.zeros((n, 3 * n + m))
+    a, b, export = (
+        np.zeros((3 * n + m, 3 * n + m)),
+        np.zeros((3 * n + m, n)),
+        np.zeros((n, 3 * n + m)),
+    )
     for k, tie in enumerate(ties):
         first, second = (names.index(end) for end in tie.between)
-        flow, a[3 * n + k, [first, second]] = np.zeros(len(a)), (2 * math.pi * f0_hz, -2 * math.pi * f0_hz)
-        flow[3 * n + k], flow[first], flow[second] = tie.stiffness_mw_per_rad, tie.damping_mw_per_hz * f0_hz, -tie.damping_mw_per_hz * f0_hz
+        flow, a[3 * n + k, [first, second]] = (
+            np.zeros(len(a)),
+            (2 * math.pi * f0_hz, -2 * math.pi * f0_hz),
+        )
+        flow[3 * n + k], flow[first], flow[second] = (
+            tie.stiffness_mw_per_rad,
+            tie.damping_mw_per_hz * f0_hz,
+            -tie.damping_mw_per_hz * f0_hz,
+        )
         export[first] += flow  # eq. (2.7)
         export[second] -= flow
     for i, area in enumerate(areas):
@@ -429,7 +488,7 @@ def _machines(areas, ties, names, f0_hz, dt_s):
         a[n + i, i], a[n + i, n + i] = -1 / (area.droop_pu * area.t_valve_s), -1 / area.t_valve_s
         a[2 * n + i, n + i], a[2 * n + i, 2 * n + i] = 1 / area.t_turbine_s, -1 / area.t_turbine_s
     whole = expm(np.block([[a, b], [np.zeros((n, 3 * n + m + n))]]) * dt_s)
-    return whole[:3 * n + m, :3 * n + m], whole[:3 * n + m, 3 * n + m:], export
+    return whole[: 3 * n + m, : 3 * n + m], whole[: 3 * n + m, 3 * n + m :], export
 
 
 class _ControlRoom:
@@ -495,7 +554,9 @@ def regulation_signal(hours, rng, *, period_s=4.0, slow_s=900.0, fast_s=30.0, rm
     Series, index t_s
         > 0 asks for power to the grid. Its mean over a day is near 0 and not 0.
     """
-    count = round(checked("hours", hours, "h", gt=0) * 3600 / checked("period_s", period_s, "s", gt=0))
+    count = round(
+        checked("hours", hours, "h", gt=0) * 3600 / checked("period_s", period_s, "s", gt=0)
+    )
     total = np.zeros(count)
     for memory_s in (checked("slow_s", slow_s, "s", gt=0), checked("fast_s", fast_s, "s", gt=0)):
         keep = math.exp(-period_s / memory_s)
@@ -508,7 +569,12 @@ def regulation_signal(hours, rng, *, period_s=4.0, slow_s=900.0, fast_s=30.0, rm
 
 def _first_order(x, keep):
     """y[n] = keep y[n-1] + x[n], from y[0] = x[0]."""
-    return pd.Series(np.concatenate([x[:1], x[1:] / (1 - keep)])).ewm(alpha=1 - keep, adjust=False).mean().to_numpy()
+    return (
+        pd.Series(np.concatenate([x[:1], x[1:] / (1 - keep)]))
+        .ewm(alpha=1 - keep, adjust=False)
+        .mean()
+        .to_numpy()
+    )
 
 
 def split(signal, *, period_s, cutoff_s):
@@ -528,7 +594,9 @@ def split(signal, *, period_s, cutoff_s):
         Slow and fast; they add up to the signal.
     """
     s = np.asarray(checked("signal", signal))
-    keep = math.exp(-checked("period_s", period_s, "s", gt=0) / checked("cutoff_s", cutoff_s, "s", gt=0))
+    keep = math.exp(
+        -checked("period_s", period_s, "s", gt=0) / checked("cutoff_s", cutoff_s, "s", gt=0)
+    )
     slow = _first_order(np.concatenate([s[:1], (1 - keep) * s[1:]]), keep)  # eq. (2.9)
     return slow, s - slow
 
@@ -570,7 +638,9 @@ class Fleet:
         for name in ("soc_min", "soc_max", "soc"):
             checked(name, getattr(self, name), "(a fraction)", ge=0, le=1)
         if np.any(np.less(self.soc, self.soc_min)) or np.any(np.greater(self.soc, self.soc_max)):
-            raise ValueError(f"soc is {self.soc}; it must lie between soc_min = {self.soc_min} and soc_max = {self.soc_max}")
+            raise ValueError(
+                f"soc is {self.soc}; it must lie between soc_min = {self.soc_min} and soc_max = {self.soc_max}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -616,7 +686,11 @@ def drift_per_h(fleet, signal):
         Negative. [1/h]
     """
     size = np.abs(np.asarray(checked("signal", signal))).mean()
-    return plain(-np.multiply(fleet.p_mw, size) / (2 * np.asarray(fleet.energy_mwh)) * (1 / np.asarray(fleet.eta_discharge) - fleet.eta_charge))  # eq. (2.10)
+    return plain(
+        -np.multiply(fleet.p_mw, size)
+        / (2 * np.asarray(fleet.energy_mwh))
+        * (1 / np.asarray(fleet.eta_discharge) - fleet.eta_charge)
+    )  # eq. (2.10)
 
 
 def follow(signal, fleet, *, period_s, offset=None):
@@ -644,32 +718,78 @@ def follow(signal, fleet, *, period_s, offset=None):
     """
     s = np.atleast_1d(checked("signal", signal, ge=-1, le=1))
     dt_h = checked("period_s", period_s, "s", gt=0) / 3600
-    fields = [getattr(fleet, name) for name in ("p_mw", "energy_mwh", "eta_charge", "eta_discharge", "soc_min", "soc_max", "soc")]
+    fields = [
+        getattr(fleet, name)
+        for name in (
+            "p_mw",
+            "energy_mwh",
+            "eta_charge",
+            "eta_discharge",
+            "soc_min",
+            "soc_max",
+            "soc",
+        )
+    ]
     shape = np.broadcast_shapes(*(np.shape(value) for value in fields))
-    power, energy, eta_c, eta_d, floor, top, soc = (np.broadcast_to(np.asarray(value, float), shape) for value in fields)
-    share, block, target = (offset.share, max(1, round(offset.period_s / period_s)), offset.target_soc) if offset else (0.0, 256, 0.5)
+    power, energy, eta_c, eta_d, floor, top, soc = (
+        np.broadcast_to(np.asarray(value, float), shape) for value in fields
+    )
+    share, block, target = (
+        (offset.share, max(1, round(offset.period_s / period_s)), offset.target_soc)
+        if offset
+        else (0.0, 256, 0.5)
+    )
     columns = np.empty((4, len(s), *shape))
     asked, scheduled, delivered, trace = columns
     np.multiply.outer(s, power * (1 - share), out=asked)
-    per_charge, per_give, band, hours = dt_h * eta_c / energy, dt_h / (eta_d * energy), power * share, block * dt_h
+    per_charge, per_give, band, hours = (
+        dt_h * eta_c / energy,
+        dt_h / (eta_d * energy),
+        power * share,
+        block * dt_h,
+    )
     now = following = power * 0.0
     for start in range(0, len(s), block):
         span = slice(start, start + block)
         if offset:
-            now, missing = following, (target - soc) * energy + following * hours  # as it will stand after this period
+            now, missing = (
+                following,
+                (target - soc) * energy + following * hours,
+            )  # as it will stand after this period
             following = np.clip(-missing / hours, -band, band)
         scheduled[span] = now
         wish = np.clip(asked[span] + now, -power, power)
-        path = soc + np.cumsum(per_charge * np.maximum(-wish, 0.0) - per_give * np.maximum(wish, 0.0), axis=0)
-        if not ((path >= floor) & (path <= top)).all():  # the battery's end is met on the way: step by step
+        path = soc + np.cumsum(
+            per_charge * np.maximum(-wish, 0.0) - per_give * np.maximum(wish, 0.0), axis=0
+        )
+        if not (
+            (path >= floor) & (path <= top)
+        ).all():  # the battery's end is met on the way: step by step
             low, high, rows = _one_or_many(shape, wish)
-            wish, path = _bounded(low, high, rows, *(value[()] if shape else float(value) for value in (soc, floor, top, per_charge, per_give)))
+            wish, path = _bounded(
+                low,
+                high,
+                rows,
+                *(
+                    value[()] if shape else float(value)
+                    for value in (soc, floor, top, per_charge, per_give)
+                ),
+            )
         delivered[span], trace[span] = wish, path
         soc = trace[span][-1]
-    names, t_s = ("asked_mw", "schedule_mw", "delivered_mw", "soc"), pd.Index(np.arange(len(s)) * period_s, name="t_s")
+    names, t_s = (
+        ("asked_mw", "schedule_mw", "delivered_mw", "soc"),
+        pd.Index(np.arange(len(s)) * period_s, name="t_s"),
+    )
     if not shape:
         return pd.DataFrame(dict(zip(names, columns)), index=t_s)
-    return pd.concat({name: pd.DataFrame(values.reshape(len(s), -1), index=t_s) for name, values in zip(names, columns)}, axis=1)
+    return pd.concat(
+        {
+            name: pd.DataFrame(values.reshape(len(s), -1), index=t_s)
+            for name, values in zip(names, columns)
+        },
+        axis=1,
+    )
 
 
 def _one_or_many(shape, wish):
@@ -682,7 +802,9 @@ def _bounded(low, high, wishes, soc, floor, top, per_charge, per_give):
     powers, path = [], []
     for wish in wishes:
         p = low(high(wish, (soc - top) / per_charge), (soc - floor) / per_give)
-        soc = low(high(soc + per_charge * high(-p, 0.0) - per_give * high(p, 0.0), floor), top)  # rounding stays inside
+        soc = low(
+            high(soc + per_charge * high(-p, 0.0) - per_give * high(p, 0.0), floor), top
+        )  # rounding stays inside
         powers.append(p)
         path.append(soc)
     return powers, path

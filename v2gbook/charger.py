@@ -65,9 +65,13 @@ class Charger:
         for name in ("loss_linear", "loss_quadratic"):
             checked(name, getattr(self, name), "(a fraction, not per cent)", ge=0, lt=1)
         if np.any(np.maximum(charge, discharge) > np.multiply(self.s_kva, 1 + 1e-9)):
-            raise ValueError(f"s_kva = {self.s_kva} kVA is less than the active power; active and reactive power share it")
+            raise ValueError(
+                f"s_kva = {self.s_kva} kVA is less than the active power; active and reactive power share it"
+            )
         if np.any(loss_kw(self, charge) >= charge):
-            raise ValueError("the losses are larger than the charging power; look at idle_kw, loss_linear and loss_quadratic")
+            raise ValueError(
+                "the losses are larger than the charging power; look at idle_kw, loss_linear and loss_quadratic"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,7 +126,9 @@ def checked_soc(name, soc):
     """Return a state of charge, or raise a ValueError that names the usual slip (per cent)."""
     soc = checked(name, soc)
     if np.any(np.asarray(soc) > 1 + 1e-9) and np.all(np.asarray(soc) <= 100):
-        raise ValueError(f"{name} is {np.max(soc):g}; a state of charge is a fraction 0..1. Was it given in per cent?")
+        raise ValueError(
+            f"{name} is {np.max(soc):g}; a state of charge is a fraction 0..1. Was it given in per cent?"
+        )
     return checked(name, soc, ge=-1e-9, le=1 + 1e-9)
 
 
@@ -150,7 +156,10 @@ def narrowed(charger, charge_kw, discharge_kw):
     """
     charge_kw = checked("charge_kw", charge_kw, "kW", gt=0)
     discharge_kw = checked("discharge_kw", discharge_kw, "kW", ge=0)
-    both = {"p_charge_kw": np.minimum(charger.p_charge_kw, charge_kw), "p_discharge_kw": np.minimum(charger.p_discharge_kw, discharge_kw)}
+    both = {
+        "p_charge_kw": np.minimum(charger.p_charge_kw, charge_kw),
+        "p_discharge_kw": np.minimum(charger.p_discharge_kw, discharge_kw),
+    }
     return replace(charger, **{name: plain(value) for name, value in both.items()})
 
 
@@ -181,7 +190,11 @@ def loss_kw(charger, p_kw, q_kvar=0.0):
     (0.5, 0.122)
     """
     p, q = np.abs(checked("p_kw", p_kw, "kW")), checked("q_kvar", q_kvar, "kvar")
-    loss = charger.idle_kw + np.multiply(charger.loss_linear, p) + charger.loss_quadratic * (p**2 + np.square(q)) / charger.s_kva  # eq. (4.1)
+    loss = (
+        charger.idle_kw
+        + np.multiply(charger.loss_linear, p)
+        + charger.loss_quadratic * (p**2 + np.square(q)) / charger.s_kva
+    )  # eq. (4.1)
     return plain(np.where((p > 0) | (np.asarray(q) != 0), loss, 0.0))
 
 
@@ -235,7 +248,9 @@ def grid_kw(charger, p_dc_kw):
     wanted = np.where(p_dc < 0, a - p_dc, 0.0)
     root = (1 - b) ** 2 - 4 * c * wanted
     if np.any(root < 0):
-        raise ValueError(f"p_dc_kw = {p_dc.min():g} kW can never reach the battery through this converter: its losses grow faster")
+        raise ValueError(
+            f"p_dc_kw = {p_dc.min():g} kW can never reach the battery through this converter: its losses grow faster"
+        )
     return plain(np.where(p_dc < 0, -2 * wanted / (1 - b + np.sqrt(np.maximum(root, 0))), giving))
 
 
@@ -317,7 +332,9 @@ def q_limit_kvar(charger, p_kw):
     """
     p = np.abs(checked("p_kw", p_kw, "kW"))
     if np.any(p > np.multiply(charger.s_kva, 1 + 1e-9)):
-        raise ValueError(f"p_kw = {np.max(p):g} kW is more than the rating of {np.max(charger.s_kva):g} kVA")
+        raise ValueError(
+            f"p_kw = {np.max(p):g} kW is more than the rating of {np.max(charger.s_kva):g} kVA"
+        )
     return plain(np.sqrt(np.maximum(np.square(charger.s_kva) - p**2, 0.0)))  # eq. (4.5)
 
 
@@ -335,7 +352,9 @@ def active_first(charger, p_kw, q_kvar):
     tuple of float or array
         p [kW] within the charger's active limits, and q [kvar] of the asked sign.
     """
-    p = np.clip(checked("p_kw", p_kw, "kW"), np.negative(charger.p_charge_kw), charger.p_discharge_kw)
+    p = np.clip(
+        checked("p_kw", p_kw, "kW"), np.negative(charger.p_charge_kw), charger.p_discharge_kw
+    )
     room = q_limit_kvar(charger, p)
     return plain(p), plain(np.clip(checked("q_kvar", q_kvar, "kvar"), np.negative(room), room))
 
@@ -347,7 +366,11 @@ def reactive_first(charger, p_kw, q_kvar):
     """
     q = np.clip(checked("q_kvar", q_kvar, "kvar"), np.negative(charger.s_kva), charger.s_kva)
     room = np.sqrt(np.maximum(np.square(charger.s_kva) - q**2, 0.0))
-    p = np.clip(checked("p_kw", p_kw, "kW"), -np.minimum(charger.p_charge_kw, room), np.minimum(charger.p_discharge_kw, room))
+    p = np.clip(
+        checked("p_kw", p_kw, "kW"),
+        -np.minimum(charger.p_charge_kw, room),
+        np.minimum(charger.p_discharge_kw, room),
+    )
     return plain(p), plain(q)
 
 
@@ -382,7 +405,9 @@ def _taper_slope(vehicle):
 def _pace(vehicle, charger):
     """Full-power charging as a straight line [1/h] up to a bend (soc), then an exponential of rate `decay` [1/h]."""
     converter = np.abs(battery_kw(charger, np.negative(charger.p_charge_kw)))
-    share = np.minimum(1.0, converter / np.asarray(vehicle.dc_charge_kw))      # of what the battery accepts before its taper
+    share = np.minimum(
+        1.0, converter / np.asarray(vehicle.dc_charge_kw)
+    )  # of what the battery accepts before its taper
     slope = _taper_slope(vehicle)
     full = vehicle.eta_charge * np.asarray(vehicle.dc_charge_kw) / vehicle.energy_kwh
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -437,7 +462,9 @@ def charge_time(vehicle, charger, soc_from, soc_to):
     2.0
     """
     start, end = checked_soc("soc_from", soc_from), checked_soc("soc_to", soc_to)
-    return plain(np.maximum(_clock(vehicle, charger, end) - _clock(vehicle, charger, start), 0.0))  # eq. (4.7)
+    return plain(
+        np.maximum(_clock(vehicle, charger, end) - _clock(vehicle, charger, start), 0.0)
+    )  # eq. (4.7)
 
 
 def soc_after(vehicle, charger, soc, hours):
@@ -486,9 +513,14 @@ def soc_floor(vehicle, charger, hours_left, soc_departure):
     ValueError
         If the promise lies above the window.
     """
-    promise, hours_left = checked_soc("soc_departure", soc_departure), checked("hours_left", hours_left, "h", ge=0)
+    promise, hours_left = (
+        checked_soc("soc_departure", soc_departure),
+        checked("hours_left", hours_left, "h", ge=0),
+    )
     if np.any(np.asarray(promise) > np.asarray(vehicle.soc_max) + 1e-9):
-        raise ValueError(f"soc_departure = {np.max(promise):g} lies above the window's soc_max = {np.min(vehicle.soc_max):g}; no charger can keep that promise")
+        raise ValueError(
+            f"soc_departure = {np.max(promise):g} lies above the window's soc_max = {np.min(vehicle.soc_max):g}; no charger can keep that promise"
+        )
     line = _soc_on_clock(vehicle, charger, _clock(vehicle, charger, promise) - hours_left)
     return plain(np.maximum(line, vehicle.soc_min))
 
@@ -534,17 +566,28 @@ def step(vehicle, charger, soc, p_kw, dt_h, floor=None):
     p_kw = np.asarray(checked("p_kw", p_kw, "kW"))
     energy = np.asarray(vehicle.energy_kwh)
     fullest = soc_after(vehicle, charger, soc, dt_h)
-    floor = np.minimum(vehicle.soc_min if floor is None else np.maximum(checked_soc("floor", floor), vehicle.soc_min), fullest)
+    floor = np.minimum(
+        vehicle.soc_min
+        if floor is None
+        else np.maximum(checked_soc("floor", floor), vehicle.soc_min),
+        fullest,
+    )
     into_kw = lambda rise: np.where(rise > 1e-12, rise, 0) * energy / (vehicle.eta_charge * dt_h)  # noqa: E731  at the battery's terminals
     most = np.minimum(-np.asarray(grid_kw(charger, -into_kw(fullest - soc))), charger.p_charge_kw)
     must = np.minimum(-np.asarray(grid_kw(charger, -into_kw(floor - soc))), most)
-    spare_kw = np.minimum(np.maximum(soc - floor, 0) * energy * vehicle.eta_discharge / dt_h, vehicle.dc_discharge_kw)
+    spare_kw = np.minimum(
+        np.maximum(soc - floor, 0) * energy * vehicle.eta_discharge / dt_h, vehicle.dc_discharge_kw
+    )
     give = np.minimum(grid_kw(charger, spare_kw), charger.p_discharge_kw)
     p = np.where(must > 0, np.clip(p_kw, -most, -must), np.clip(p_kw, -most, give))
     p_dc = np.asarray(battery_kw(charger, p))
-    rise_kwh = dt_h * (vehicle.eta_charge * np.maximum(-p_dc, 0) - np.maximum(p_dc, 0) / vehicle.eta_discharge)
+    rise_kwh = dt_h * (
+        vehicle.eta_charge * np.maximum(-p_dc, 0) - np.maximum(p_dc, 0) / vehicle.eta_discharge
+    )
     met = np.where(p == 0, np.negative(charger.standby_kw), p)
-    return Step(p_kw=plain(met), soc=plain(soc + rise_kwh / energy), loss_kwh=plain(-met * dt_h - rise_kwh))  # eq. (4.8)
+    return Step(
+        p_kw=plain(met), soc=plain(soc + rise_kwh / energy), loss_kwh=plain(-met * dt_h - rise_kwh)
+    )  # eq. (4.8)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -595,21 +638,33 @@ def simulate(vehicle, charger, stay, p_kw, *, dt_h):
     dt_h = checked("dt_h", dt_h, "h", gt=0)
     steps = round(stay.hours / dt_h)
     if abs(steps * dt_h - stay.hours) > 1e-6:
-        raise ValueError(f"a stay of {stay.hours:g} h is not a whole number of steps of dt_h = {dt_h:g} h")
+        raise ValueError(
+            f"a stay of {stay.hours:g} h is not a whole number of steps of dt_h = {dt_h:g} h"
+        )
     reach = soc_after(vehicle, charger, stay.soc_arrival, stay.hours)
     if reach < stay.soc_departure - 1e-9:
-        raise ValueError(f"soc_departure = {stay.soc_departure:g} cannot be kept: from {stay.soc_arrival:g} the car reaches "
-                         f"{reach:.3f} in {stay.hours:g} h at full power")
+        raise ValueError(
+            f"soc_departure = {stay.soc_departure:g} cannot be kept: from {stay.soc_arrival:g} the car reaches "
+            f"{reach:.3f} in {stay.hours:g} h at full power"
+        )
     wish = checked("p_kw", p_kw, "kW")
     if np.shape(wish) not in ((), (steps,)):
-        raise ValueError(f'p_kw has shape {np.shape(wish)}; give a number or one for each of the {steps} steps')
+        raise ValueError(
+            f"p_kw has shape {np.shape(wish)}; give a number or one for each of the {steps} steps"
+        )
     wish = np.broadcast_to(wish, (steps,))
-    floors = soc_floor(vehicle, charger, stay.hours - dt_h * np.arange(steps + 1), stay.soc_departure)
+    floors = soc_floor(
+        vehicle, charger, stay.hours - dt_h * np.arange(steps + 1), stay.soc_departure
+    )
     rows = [(0.0, stay.soc_arrival, 0.0)]
     for k in range(steps):
         now = step(vehicle, charger, rows[-1][1], wish[k], dt_h, min(1.0, floors[k + 1]))
         rows.append((now.p_kw, now.soc, now.loss_kwh / dt_h))
-    table = pd.DataFrame(rows, columns=["p_kw", "soc", "loss_kw"], index=pd.Index(dt_h * np.arange(steps + 1), name="t_h"))
+    table = pd.DataFrame(
+        rows,
+        columns=["p_kw", "soc", "loss_kw"],
+        index=pd.Index(dt_h * np.arange(steps + 1), name="t_h"),
+    )
     table.insert(2, "floor", floors)
     return table
 
@@ -617,7 +672,9 @@ def simulate(vehicle, charger, stay, p_kw, *, dt_h):
 # ------------------------------------------------------------------------------------------- what can be promised
 
 
-def kempton_tomic(energy_kwh, driven_km, buffer_km, *, km_per_kwh, eta_discharge, duration_h, line_kw):
+def kempton_tomic(
+    energy_kwh, driven_km, buffer_km, *, km_per_kwh, eta_discharge, duration_h, line_kw
+):
     r"""Power that one car can sell, after Kempton and Tomic.
 
     .. math:: P = \min\left(\frac{\left(E - \frac{d_d + d_b}{\eta_{veh}}\right)\eta_{discharge}}{t_{disp}},\ P_{line}\right)            (4.9)
@@ -648,7 +705,9 @@ def kempton_tomic(energy_kwh, driven_km, buffer_km, *, km_per_kwh, eta_discharge
        144, 268-279, 2005, eq. (2).
     """
     energy = checked("energy_kwh", energy_kwh, "kWh", ge=0)
-    km = checked("driven_km", driven_km, "km", ge=0) + np.asarray(checked("buffer_km", buffer_km, "km", ge=0))
+    km = checked("driven_km", driven_km, "km", ge=0) + np.asarray(
+        checked("buffer_km", buffer_km, "km", ge=0)
+    )
     left_kwh = np.maximum(energy - km / checked("km_per_kwh", km_per_kwh, "km/kWh", gt=0), 0.0)
     eta = checked("eta_discharge", eta_discharge, "(a fraction)", gt=0, le=1)
     power = left_kwh * eta / checked("duration_h", duration_h, "h", gt=0)
@@ -716,21 +775,40 @@ def offer(vehicle, charger, soc, duration_h, *, soc_keep, p_kw=0.0, q_kvar=0.0):
     apparent = np.sqrt(room_2)
     above = np.maximum(np.subtract(soc, np.maximum(keep, vehicle.soc_min)), 0.0)
     power = np.minimum(charger.p_discharge_kw, grid_kw(charger, vehicle.dc_discharge_kw))
-    energy = np.asarray(grid_kw(charger, above * vehicle.energy_kwh * vehicle.eta_discharge / duration_h))
-    if np.any(p_kw < -np.asarray(charger.p_charge_kw) - 1e-9) or np.any(p_kw > np.asarray(charger.p_discharge_kw) + 1e-9):
+    energy = np.asarray(
+        grid_kw(charger, above * vehicle.energy_kwh * vehicle.eta_discharge / duration_h)
+    )
+    if np.any(p_kw < -np.asarray(charger.p_charge_kw) - 1e-9) or np.any(
+        p_kw > np.asarray(charger.p_discharge_kw) + 1e-9
+    ):
         raise ValueError(f"p_kw = {p_kw} kW is a schedule that this charger cannot follow")
     ceilings = np.broadcast_arrays(power, apparent, energy)
     up = np.maximum(np.min(ceilings, axis=0) - p_kw, 0.0)  # eq. (4.10)
-    per_kw = vehicle.eta_charge * duration_h / np.asarray(vehicle.energy_kwh)              # rise of soc per kW at the battery
-    room = np.where(np.subtract(vehicle.soc_max, soc) > 1e-12, np.subtract(vehicle.soc_max, soc) / per_kw, 0.0)
+    per_kw = (
+        vehicle.eta_charge * duration_h / np.asarray(vehicle.energy_kwh)
+    )  # rise of soc per kW at the battery
+    room = np.where(
+        np.subtract(vehicle.soc_max, soc) > 1e-12, np.subtract(vehicle.soc_max, soc) / per_kw, 0.0
+    )
     slope = _taper_slope(vehicle)
-    still = vehicle.dc_charge_kw * (1 - slope * np.subtract(soc, vehicle.taper_soc)) / (1 + vehicle.dc_charge_kw * slope * per_kw)
-    into = np.minimum(np.minimum(room, vehicle.dc_charge_kw), still)                       # accepted until the very end
+    still = (
+        vehicle.dc_charge_kw
+        * (1 - slope * np.subtract(soc, vehicle.taper_soc))
+        / (1 + vehicle.dc_charge_kw * slope * per_kw)
+    )
+    into = np.minimum(np.minimum(room, vehicle.dc_charge_kw), still)  # accepted until the very end
     into = np.minimum(into, -np.asarray(battery_kw(charger, np.negative(charger.p_charge_kw))))
     down = np.maximum(np.minimum(-np.asarray(grid_kw(charger, -into)), apparent) + p_kw, 0.0)
     names = np.array(["charger power", "apparent power", "energy"])[np.argmin(ceilings, axis=0)]
-    return Offer(power_kw=plain(ceilings[0]), apparent_kw=plain(ceilings[1]), energy_kw=plain(ceilings[2]), up_kw=plain(up), down_kw=plain(down),
-                 both_kw=plain(np.minimum(up, down)), limit=str(names) if names.ndim == 0 else names)
+    return Offer(
+        power_kw=plain(ceilings[0]),
+        apparent_kw=plain(ceilings[1]),
+        energy_kw=plain(ceilings[2]),
+        up_kw=plain(up),
+        down_kw=plain(down),
+        both_kw=plain(np.minimum(up, down)),
+        limit=str(names) if names.ndim == 0 else names,
+    )
 
 
 def lendable(hours, need_kwh, *, charge_kw, discharge_kw, eta_charge, eta_discharge):
@@ -758,10 +836,18 @@ def lendable(hours, need_kwh, *, charge_kw, discharge_kw, eta_charge, eta_discha
         allow less. [kWh]
     """
     hours, need = checked("hours", hours, "h", ge=0), checked("need_kwh", need_kwh, "kWh", ge=0)
-    charge, give = checked("charge_kw", charge_kw, "kW", gt=0), checked("discharge_kw", discharge_kw, "kW", gt=0)
-    eta_c, eta_d = (checked(name, eta, "(a fraction)", gt=0, le=1) for name, eta in (("eta_charge", eta_charge), ("eta_discharge", eta_discharge)))
+    charge, give = (
+        checked("charge_kw", charge_kw, "kW", gt=0),
+        checked("discharge_kw", discharge_kw, "kW", gt=0),
+    )
+    eta_c, eta_d = (
+        checked(name, eta, "(a fraction)", gt=0, le=1)
+        for name, eta in (("eta_charge", eta_charge), ("eta_discharge", eta_discharge))
+    )
     spare_h = np.maximum(hours - need / (np.multiply(eta_c, charge)), 0.0)
-    return plain(spare_h / (1 / np.asarray(give) + 1 / (np.multiply(eta_c, eta_d) * charge)))  # eq. (4.11)
+    return plain(
+        spare_h / (1 / np.asarray(give) + 1 / (np.multiply(eta_c, eta_d) * charge))
+    )  # eq. (4.11)
 
 
 def backup_days(energy_kwh, load_kwh_per_day, *, usable, eta_discharge):
@@ -785,8 +871,14 @@ def backup_days(energy_kwh, load_kwh_per_day, *, usable, eta_discharge):
     float or array
         [days]
     """
-    parts = checked("usable", usable, "(a fraction)", ge=0, le=1) * np.asarray(checked("eta_discharge", eta_discharge, "(a fraction)", gt=0, le=1))
-    return plain(checked("energy_kwh", energy_kwh, "kWh", ge=0) * parts / checked("load_kwh_per_day", load_kwh_per_day, "kWh/day", gt=0))  # eq. (4.12)
+    parts = checked("usable", usable, "(a fraction)", ge=0, le=1) * np.asarray(
+        checked("eta_discharge", eta_discharge, "(a fraction)", gt=0, le=1)
+    )
+    return plain(
+        checked("energy_kwh", energy_kwh, "kWh", ge=0)
+        * parts
+        / checked("load_kwh_per_day", load_kwh_per_day, "kWh/day", gt=0)
+    )  # eq. (4.12)
 
 
 # --------------------------------------------------------------------------------------- as an optimiser sees them
@@ -847,10 +939,27 @@ def linear(vehicle, charger, *, charge_kw, discharge_kw):
     """
     there = efficiency(charger, np.negative(checked("charge_kw", charge_kw, "kW", gt=0)))
     back = efficiency(charger, checked("discharge_kw", discharge_kw, "kW", gt=0))
-    charge = np.minimum(charger.p_charge_kw, -np.asarray(grid_kw(charger, np.negative(np.minimum(
-        vehicle.dc_charge_kw, np.abs(battery_kw(charger, np.negative(charger.p_charge_kw))))))))
+    charge = np.minimum(
+        charger.p_charge_kw,
+        -np.asarray(
+            grid_kw(
+                charger,
+                np.negative(
+                    np.minimum(
+                        vehicle.dc_charge_kw,
+                        np.abs(battery_kw(charger, np.negative(charger.p_charge_kw))),
+                    )
+                ),
+            )
+        ),
+    )
     give = np.minimum(charger.p_discharge_kw, grid_kw(charger, vehicle.dc_discharge_kw))
-    return Storage(energy_kwh=vehicle.energy_kwh, soc_min=vehicle.soc_min, soc_max=vehicle.soc_max, p_charge_kw=plain(charge),
-                   p_discharge_kw=plain(give), eta_charge=plain(there * np.asarray(vehicle.eta_charge)),
-                   eta_discharge=plain(back * np.asarray(vehicle.eta_discharge)))
-
+    return Storage(
+        energy_kwh=vehicle.energy_kwh,
+        soc_min=vehicle.soc_min,
+        soc_max=vehicle.soc_max,
+        p_charge_kw=plain(charge),
+        p_discharge_kw=plain(give),
+        eta_charge=plain(there * np.asarray(vehicle.eta_charge)),
+        eta_discharge=plain(back * np.asarray(vehicle.eta_discharge)),
+    )

@@ -28,7 +28,9 @@ def kelvin(temp_c):
     """Absolute temperature [K] of one in degrees Celsius; ValueError where it looks like kelvin already."""
     temp_c = checked("temp_c", temp_c, "°C", gt=-KELVIN)
     if np.any(np.asarray(temp_c) > 150):
-        raise ValueError(f"temp_c is {np.max(temp_c):g} °C; batteries do not live there. Was it given in kelvin?")
+        raise ValueError(
+            f"temp_c is {np.max(temp_c):g} °C; batteries do not live there. Was it given in kelvin?"
+        )
     return plain(np.asarray(temp_c) + KELVIN)
 
 
@@ -63,8 +65,14 @@ def throughput_price(pack_per_kwh, cycles, depth, *, directions):
     3.43
     """
     if directions not in (1, 2):
-        raise ValueError(f"directions is {directions!r}; 1 counts energy taken out, 2 counts energy in and out")
-    lifetime = directions * np.asarray(checked("cycles", cycles, gt=0)) * checked("depth", depth, "(a fraction)", gt=0, le=1)
+        raise ValueError(
+            f"directions is {directions!r}; 1 counts energy taken out, 2 counts energy in and out"
+        )
+    lifetime = (
+        directions
+        * np.asarray(checked("cycles", cycles, gt=0))
+        * checked("depth", depth, "(a fraction)", gt=0, le=1)
+    )
     return plain(checked("pack_per_kwh", pack_per_kwh, "per kWh", ge=0) / lifetime)  # eq. (9.1)
 
 
@@ -104,8 +112,15 @@ def kempton_tomic_wear(energy_kwh, pack_per_kwh, *, labour, cycles, depth, shall
     .. [1] Kempton and Tomic, J. Power Sources 144, 268-279, 2005, eqs (9)-(11).
     """
     energy = checked("energy_kwh", energy_kwh, "kWh", gt=0)
-    cost = energy * checked("pack_per_kwh", pack_per_kwh, "per kWh", ge=0) + checked("labour", labour, ge=0)
-    lifetime = checked("cycles", cycles, gt=0) * energy * checked("depth", depth, "(a fraction)", gt=0, le=1) * checked("shallow", shallow, gt=0)
+    cost = energy * checked("pack_per_kwh", pack_per_kwh, "per kWh", ge=0) + checked(
+        "labour", labour, ge=0
+    )
+    lifetime = (
+        checked("cycles", cycles, gt=0)
+        * energy
+        * checked("depth", depth, "(a fraction)", gt=0, le=1)
+        * checked("shallow", shallow, gt=0)
+    )
     return PackWear(pack_cost=cost, lifetime_kwh=lifetime, per_kwh=cost / lifetime)  # eq. (9.2)
 
 
@@ -126,9 +141,15 @@ def rainflow(soc):
         One row a cycle: `depth` (its range), `mean`, `count` (1, or 0.5 for half a cycle), `start` and `end` (steps).
     """
     series = np.atleast_1d(checked("soc", soc))
-    found = counter.extract_cycles(np.append(series, series[-1]))  # the package wants three points; the last one twice adds nothing
+    found = counter.extract_cycles(
+        np.append(series, series[-1])
+    )  # the package wants three points; the last one twice adds nothing
     table = pd.DataFrame(found, columns=["depth", "mean", "count", "start", "end"])
-    return table[table.depth > 0].reset_index(drop=True).assign(end=lambda t: np.minimum(t.end, series.size - 1))
+    return (
+        table[table.depth > 0]
+        .reset_index(drop=True)
+        .assign(end=lambda t: np.minimum(t.end, series.size - 1))
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,7 +176,9 @@ class Profile:
     def __post_init__(self):
         soc = np.asarray(checked_soc("soc", self.soc))
         if soc.ndim != 1 or soc.size < 2:
-            raise ValueError(f"soc must be a series of at least two steps, of one car; its shape is {soc.shape}")
+            raise ValueError(
+                f"soc must be a series of at least two steps, of one car; its shape is {soc.shape}"
+            )
         temp = np.asarray(kelvin(self.temp_c))
         if temp.size not in (1, soc.size):
             raise ValueError(f"temp_c has {temp.size} steps and soc {soc.size}")
@@ -213,7 +236,9 @@ class Throughput:
 
     def loss(self, profile, years):
         """Loss after `years` of the profile."""
-        cycling = self.end_loss * profile.full_cycles / profile.years * _span(years) / self.full_cycles
+        cycling = (
+            self.end_loss * profile.full_cycles / profile.years * _span(years) / self.full_cycles
+        )
         return Loss(calendar=0.0, cycling=cycling, total=cycling)
 
 
@@ -255,7 +280,9 @@ class Woehler:
 
     def cycles(self, depth):
         """Cycles of this depth that a new battery survives."""
-        return plain(self.n0 * np.asarray(checked("depth", depth, "(a fraction)", gt=0, le=1)) ** -self.k)  # eq. (9.3)
+        return plain(
+            self.n0 * np.asarray(checked("depth", depth, "(a fraction)", gt=0, le=1)) ** -self.k
+        )  # eq. (9.3)
 
     def miner(self, depth, count):
         """Share of the life used up by `count` cycles of each `depth`; 1 is the end."""
@@ -264,7 +291,11 @@ class Woehler:
 
     def loss(self, profile, years):
         """Loss after `years` of the profile."""
-        used = self.miner(profile.cycles.depth, profile.cycles["count"]) if len(profile.cycles) else 0.0
+        used = (
+            self.miner(profile.cycles.depth, profile.cycles["count"])
+            if len(profile.cycles)
+            else 0.0
+        )
         cycling = self.end_loss * used / profile.years * _span(years)
         return Loss(calendar=0.0, cycling=cycling, total=cycling)
 
@@ -300,7 +331,13 @@ class Xu:
         """Damage of one cycle of this depth at 25 °C around half charge. [1/cycle]"""
         depth = _depth(depth)
         with np.errstate(divide="ignore"):
-            return plain(np.where(depth > 0, 1 / (self.k_d1 * np.where(depth > 0, depth, 1.0) ** self.k_d2 + self.k_d3), 0.0))  # eq. (9.6)
+            return plain(
+                np.where(
+                    depth > 0,
+                    1 / (self.k_d1 * np.where(depth > 0, depth, 1.0) ** self.k_d2 + self.k_d3),
+                    0.0,
+                )
+            )  # eq. (9.6)
 
     def soc_stress(self, soc):
         """Factor for the state of charge; 1 at one half."""
@@ -315,14 +352,33 @@ class Xu:
         """Damage by cycles and by time in one run of the profile: the two terms of eq. (9.5)."""
         cycles = profile.cycles
         heat = np.asarray(self.temp_stress(profile.temp_c))
-        cycling = float(np.sum(cycles["count"] * self.depth_stress(cycles.depth) * self.soc_stress(cycles["mean"])) * heat.mean()) if len(cycles) else 0.0
-        calendar = self.k_time_per_s * 3600 * profile.dt_h * len(profile.soc) * float(np.mean(self.soc_stress(profile.soc) * heat))
+        cycling = (
+            float(
+                np.sum(
+                    cycles["count"]
+                    * self.depth_stress(cycles.depth)
+                    * self.soc_stress(cycles["mean"])
+                )
+                * heat.mean()
+            )
+            if len(cycles)
+            else 0.0
+        )
+        calendar = (
+            self.k_time_per_s
+            * 3600
+            * profile.dt_h
+            * len(profile.soc)
+            * float(np.mean(self.soc_stress(profile.soc) * heat))
+        )
         return calendar, cycling  # eq. (9.5)
 
     def lost(self, damage):
         """Capacity lost at a damage."""
         f = np.asarray(checked("damage", damage, ge=0))
-        return plain(1 - self.alpha * np.exp(-self.beta * f) - (1 - self.alpha) * np.exp(-f))  # eq. (9.7)
+        return plain(
+            1 - self.alpha * np.exp(-self.beta * f) - (1 - self.alpha) * np.exp(-f)
+        )  # eq. (9.7)
 
     def damage_at(self, lost):
         """Damage at which so much capacity is lost: eq. (9.7) solved for f."""
@@ -413,12 +469,18 @@ class Schmalstieg:
 
     def calendar_rate(self, soc, temp_c):
         """alpha of eq. (9.9). [1/day^0.75]"""
-        return plain((7.543 * np.asarray(self.voltage(soc)) - 23.75) * 1e6 * np.exp(-6976 / np.asarray(kelvin(temp_c))))
+        return plain(
+            (7.543 * np.asarray(self.voltage(soc)) - 23.75)
+            * 1e6
+            * np.exp(-6976 / np.asarray(kelvin(temp_c)))
+        )
 
     def cycle_rate(self, voltage, depth):
         """beta of eq. (9.10). [1/sqrt(Ah)]"""
         volts = np.asarray(checked("voltage", voltage, "V", gt=0))
-        return plain(7.348e-3 * np.square(volts - 3.667) + 7.60e-4 + 4.081e-3 * _depth(depth))  # eq. (9.10)
+        return plain(
+            7.348e-3 * np.square(volts - 3.667) + 7.60e-4 + 4.081e-3 * _depth(depth)
+        )  # eq. (9.10)
 
     def loss(self, profile, years):
         """Loss after `years` of the profile."""
@@ -479,8 +541,14 @@ def wear_price(extra_loss, pack_cost, discharged_kwh, *, end_loss=0.2):
     float or array
         [per kWh]
     """
-    per_share = checked("pack_cost", pack_cost, ge=0) / np.asarray(checked("end_loss", end_loss, "(a fraction)", gt=0, lt=1))
-    return plain(per_share * checked("extra_loss", extra_loss) / checked("discharged_kwh", discharged_kwh, "kWh", gt=0))  # eq. (9.11)
+    per_share = checked("pack_cost", pack_cost, ge=0) / np.asarray(
+        checked("end_loss", end_loss, "(a fraction)", gt=0, lt=1)
+    )
+    return plain(
+        per_share
+        * checked("extra_loss", extra_loss)
+        / checked("discharged_kwh", discharged_kwh, "kWh", gt=0)
+    )  # eq. (9.11)
 
 
 def break_even_spread(price_buy, wear_per_kwh, *, eta_charge, eta_discharge):
@@ -502,5 +570,11 @@ def break_even_spread(price_buy, wear_per_kwh, *, eta_charge, eta_discharge):
     float or array
         The spread is this minus `price_buy`. [per kWh]
     """
-    eta_c, eta_d = (np.asarray(checked(name, eta, "(a fraction)", gt=0, le=1)) for name, eta in (("eta_charge", eta_charge), ("eta_discharge", eta_discharge)))
-    return plain(checked("price_buy", price_buy, "per kWh") / (eta_c * eta_d) + checked("wear_per_kwh", wear_per_kwh, "per kWh") / eta_d)  # eq. (9.12)
+    eta_c, eta_d = (
+        np.asarray(checked(name, eta, "(a fraction)", gt=0, le=1))
+        for name, eta in (("eta_charge", eta_charge), ("eta_discharge", eta_discharge))
+    )
+    return plain(
+        checked("price_buy", price_buy, "per kWh") / (eta_c * eta_d)
+        + checked("wear_per_kwh", wear_per_kwh, "per kWh") / eta_d
+    )  # eq. (9.12)

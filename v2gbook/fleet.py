@@ -54,20 +54,51 @@ def check_sessions(frame, p_kw=None, *, drop=False):
     """
     missing = {"arrival", "departure", "delivered_kwh"} - set(frame.columns)
     if missing:
-        raise ValueError(f"the session table has no column {', '.join(sorted(missing))}; it needs arrival, departure and delivered_kwh")
+        raise ValueError(
+            f"the session table has no column {', '.join(sorted(missing))}; it needs arrival, departure and delivered_kwh"
+        )
     if frame.empty:
         raise ValueError("the fleet is empty: the table has no session")
-    if any(frame[name].dtype.kind != "M" for name in ("arrival", "departure")) or frame.arrival.dt.tz != frame.departure.dt.tz:
-        raise ValueError("arrival and departure must both be time stamps, with the same time zone or both without")
-    stay_h, energy, before = _stay_h(frame).to_numpy(), frame.delivered_kwh.to_numpy(float), _busy_until(frame)
-    most = np.full(len(frame), np.inf) if p_kw is None else checked("p_kw", p_kw, "kW", gt=0) * stay_h
+    if (
+        any(frame[name].dtype.kind != "M" for name in ("arrival", "departure"))
+        or frame.arrival.dt.tz != frame.departure.dt.tz
+    ):
+        raise ValueError(
+            "arrival and departure must both be time stamps, with the same time zone or both without"
+        )
+    stay_h, energy, before = (
+        _stay_h(frame).to_numpy(),
+        frame.delivered_kwh.to_numpy(float),
+        _busy_until(frame),
+    )
+    most = (
+        np.full(len(frame), np.inf) if p_kw is None else checked("p_kw", p_kw, "kW", gt=0) * stay_h
+    )
     arrival, departure, words = frame.arrival.array, frame.departure.array, [""] * len(frame)
     for wrong, sentence in (
         (np.isnan(stay_h), lambda i: "has no arrival or no departure"),
-        (stay_h <= 0, lambda i: f"departs {departure[i]} and arrives {arrival[i]}; a departure must come after the arrival"),
-        (~(energy >= 0) | np.isinf(energy), lambda i: f"has delivered_kwh = {energy[i]:g}; it must be a number, 0 or more"),
-        (energy > most + EPS, lambda i: f"took {energy[i]:g} kWh, and its charger gives at most {most[i]:.2f} kWh in the {stay_h[i]:.2f} h it stayed"),
-        ((before > frame.arrival).to_numpy(), lambda i: f"arrives {arrival[i]} at station {frame.station.iloc[i]}, which is taken until {before.iloc[i]}"),
+        (
+            stay_h <= 0,
+            lambda i: (
+                f"departs {departure[i]} and arrives {arrival[i]}; a departure must come after the arrival"
+            ),
+        ),
+        (
+            ~(energy >= 0) | np.isinf(energy),
+            lambda i: f"has delivered_kwh = {energy[i]:g}; it must be a number, 0 or more",
+        ),
+        (
+            energy > most + EPS,
+            lambda i: (
+                f"took {energy[i]:g} kWh, and its charger gives at most {most[i]:.2f} kWh in the {stay_h[i]:.2f} h it stayed"
+            ),
+        ),
+        (
+            (before > frame.arrival).to_numpy(),
+            lambda i: (
+                f"arrives {arrival[i]} at station {frame.station.iloc[i]}, which is taken until {before.iloc[i]}"
+            ),
+        ),
     ):
         for i in np.flatnonzero(wrong):
             words[i] = words[i] or f"session {frame.index[i]} {sentence(i)}"
@@ -77,7 +108,10 @@ def check_sessions(frame, p_kw=None, *, drop=False):
         kept.attrs = {**frame.attrs, "refused": refused}
         return check_sessions(kept)
     if refused:
-        raise ValueError(refused[0] + (f" ({len(refused) - 1} more cannot be either)" if len(refused) > 1 else ""))
+        raise ValueError(
+            refused[0]
+            + (f" ({len(refused) - 1} more cannot be either)" if len(refused) > 1 else "")
+        )
     return frame
 
 
@@ -127,7 +161,9 @@ class Behaviour:
     @property
     def per_day(self):
         """Mean number of sessions on a Monday, Tuesday, ... Sunday; 0 for a weekday that was not recorded."""
-        days, come = (np.bincount(which, minlength=7) for which in (self.weekday, self.weekday[self.day]))
+        days, come = (
+            np.bincount(which, minlength=7) for which in (self.weekday, self.weekday[self.day])
+        )
         return come / np.maximum(days, 1)
 
 
@@ -145,10 +181,19 @@ def fit(frame):
     """
     frame = check_sessions(frame)
     days, clock = _recorded_days(frame), frame.arrival.dt.tz_localize(None)
-    told = frame.estimated_departure.fillna(frame.departure) if "estimated_departure" in frame else frame.departure
-    return Behaviour(weekday=days.day_of_week.to_numpy(), day=days.get_indexer(clock.dt.normalize()), arrival_h=_clock_h(clock),
-                     stay_h=_stay_h(frame).to_numpy(), announced_h=((told - frame.arrival).dt.total_seconds() / 3600).to_numpy(),
-                     energy_kwh=frame.delivered_kwh.to_numpy(float))
+    told = (
+        frame.estimated_departure.fillna(frame.departure)
+        if "estimated_departure" in frame
+        else frame.departure
+    )
+    return Behaviour(
+        weekday=days.day_of_week.to_numpy(),
+        day=days.get_indexer(clock.dt.normalize()),
+        arrival_h=_clock_h(clock),
+        stay_h=_stay_h(frame).to_numpy(),
+        announced_h=((told - frame.arrival).dt.total_seconds() / 3600).to_numpy(),
+        energy_kwh=frame.delivered_kwh.to_numpy(float),
+    )
 
 
 def _clock_h(clock):
@@ -182,7 +227,9 @@ def sample(behaviour, dates, rng, *, together=True):
     for weekday in dates.day_of_week:
         days = np.flatnonzero(behaviour.weekday == weekday)
         if not len(days):
-            raise ValueError(f"no {pd.Timestamp('2024-01-01') + pd.Timedelta(days=weekday):%A} was recorded; the behaviour cannot be drawn for it")
+            raise ValueError(
+                f"no {pd.Timestamp('2024-01-01') + pd.Timedelta(days=weekday):%A} was recorded; the behaviour cannot be drawn for it"
+            )
         if together:
             picks.append(np.flatnonzero(behaviour.day == rng.choice(days)))
         else:
@@ -190,10 +237,16 @@ def sample(behaviour, dates, rng, *, together=True):
             picks.append(rng.choice(bag, rng.poisson(len(bag) / len(days))) if len(bag) else bag)
         count.append(len(picks[-1]))
     pick = np.concatenate(picks)
-    arrival = np.repeat(dates.normalize(), count) + pd.to_timedelta(behaviour.arrival_h[pick], "h").round("s")
-    columns = {"arrival": arrival, "departure": arrival + pd.to_timedelta(behaviour.stay_h[pick], "h").round("s"),
-               "estimated_departure": arrival + pd.to_timedelta(behaviour.announced_h[pick], "h").round("s"),
-               "delivered_kwh": behaviour.energy_kwh[pick]}
+    arrival = np.repeat(dates.normalize(), count) + pd.to_timedelta(
+        behaviour.arrival_h[pick], "h"
+    ).round("s")
+    columns = {
+        "arrival": arrival,
+        "departure": arrival + pd.to_timedelta(behaviour.stay_h[pick], "h").round("s"),
+        "estimated_departure": arrival
+        + pd.to_timedelta(behaviour.announced_h[pick], "h").round("s"),
+        "delivered_kwh": behaviour.energy_kwh[pick],
+    }
     return pd.DataFrame(columns).sort_values("arrival", kind="stable", ignore_index=True)
 
 
@@ -215,9 +268,15 @@ def goodness(behaviour, later):
     """
     new, rows = fit(later), {}
     for name in ("arrival_h", "stay_h", "energy_kwh", "per_workday"):
-        a, b = (_per_workday(one) if name == "per_workday" else getattr(one, name) for one in (behaviour, new))
+        a, b = (
+            _per_workday(one) if name == "per_workday" else getattr(one, name)
+            for one in (behaviour, new)
+        )
         at = np.concatenate([a, b])
-        ks = np.abs(np.searchsorted(np.sort(a), at, "right") / len(a) - np.searchsorted(np.sort(b), at, "right") / len(b)).max()
+        ks = np.abs(
+            np.searchsorted(np.sort(a), at, "right") / len(a)
+            - np.searchsorted(np.sort(b), at, "right") / len(b)
+        ).max()
         rows[name] = (a.mean(), b.mean(), ks, 1.358 * np.sqrt(1 / len(a) + 1 / len(b)))
     return pd.DataFrame.from_dict(rows, orient="index", columns=["fitted", "later", "ks", "chance"])
 
@@ -258,7 +317,12 @@ def announcement(behaviour):
     if not told.any():
         raise ValueError("no session has an announced departure other than the real one")
     late = late[told]
-    return Announcement(share=float(told.mean()), early=float((late < -0.25).mean()), bias_h=float(late.mean()), error_h=float(np.abs(late).mean()))
+    return Announcement(
+        share=float(told.mean()),
+        early=float((late < -0.25).mean()),
+        bias_h=float(late.mean()),
+        error_h=float(np.abs(late).mean()),
+    )
 
 
 # -------------------------------------------------------------------------------------------------- availability
@@ -284,13 +348,26 @@ def availability(frame, step_min=15):
     if (24 * 60) % checked("step_min", step_min, "min", gt=0):
         raise ValueError(f"step_min is {step_min}; it must divide a day, such as 15")
     days = _recorded_days(frame)
-    start, end = (stamp.tz_localize(frame.arrival.dt.tz) for stamp in (days[0], days[-1] + pd.Timedelta(days=1)))
+    start, end = (
+        stamp.tz_localize(frame.arrival.dt.tz)
+        for stamp in (days[0], days[-1] + pd.Timedelta(days=1))
+    )
     time = pd.date_range(start, end, freq=pd.Timedelta(minutes=step_min), inclusive="left")
-    first, last = (((stamp - start).dt.total_seconds() / (60 * step_min)).to_numpy() for stamp in (frame.arrival, frame.departure))
-    first, last = np.ceil(first - EPS).astype(int), np.minimum(np.floor(last + EPS).astype(int), len(time))
+    first, last = (
+        ((stamp - start).dt.total_seconds() / (60 * step_min)).to_numpy()
+        for stamp in (frame.arrival, frame.departure)
+    )
+    first, last = (
+        np.ceil(first - EPS).astype(int),
+        np.minimum(np.floor(last + EPS).astype(int), len(time)),
+    )
     whole = last > first
-    change = np.bincount(first[whole], minlength=len(time) + 1) - np.bincount(last[whole], minlength=len(time) + 1)
-    return pd.Series(np.cumsum(change)[:-1], index=time, name="plugged")[time.tz_localize(None).normalize().isin(days)]
+    change = np.bincount(first[whole], minlength=len(time) + 1) - np.bincount(
+        last[whole], minlength=len(time) + 1
+    )
+    return pd.Series(np.cumsum(change)[:-1], index=time, name="plugged")[
+        time.tz_localize(None).normalize().isin(days)
+    ]
 
 
 def still_there(frame, hours, at_h=None):
@@ -325,7 +402,9 @@ def still_there(frame, hours, at_h=None):
         return plain(np.maximum(stay - hours[..., None], 0.0).sum(-1) / stay.sum())  # eq. (10.1)
     checked("at_h", at_h, "h", ge=0, lt=24)
     wait_h = (at_h - _clock_h(frame.arrival.dt.tz_localize(None))) % 24
-    left = np.concatenate([stay - wait_h - 24 * night for night in range(int(stay.max() // 24) + 1)])
+    left = np.concatenate(
+        [stay - wait_h - 24 * night for night in range(int(stay.max() // 24) + 1)]
+    )
     left = left[left > 0]
     if not len(left):
         raise ValueError(f"no car is plugged in at {at_h:g} h")
@@ -349,8 +428,13 @@ def autocorrelation(plugged, hours):
     DataFrame, index `hours`
         `raw`, mostly the rhythm of the day, and `surprise`: what is left when the usual number at that weekday and clock time is taken away.
     """
-    usual = plugged.groupby([plugged.index.day_of_week, plugged.index.hour, plugged.index.minute]).transform("mean")
-    rows = [[x.corr(x.shift(freq=pd.Timedelta(hours=-h))) for x in (plugged, plugged - usual)] for h in hours]  # eq. (10.2)
+    usual = plugged.groupby(
+        [plugged.index.day_of_week, plugged.index.hour, plugged.index.minute]
+    ).transform("mean")
+    rows = [
+        [x.corr(x.shift(freq=pd.Timedelta(hours=-h))) for x in (plugged, plugged - usual)]
+        for h in hours
+    ]  # eq. (10.2)
     return pd.DataFrame(rows, columns=["raw", "surprise"], index=pd.Index(hours, name="hours"))
 
 
@@ -399,15 +483,23 @@ class Stays:
             checked(name, getattr(self, name), "(a fraction)", gt=0, le=1)
         for name in self.__dataclass_fields__:
             try:
-                object.__setattr__(self, name, np.broadcast_to(np.asarray(getattr(self, name), float), shape))
+                object.__setattr__(
+                    self, name, np.broadcast_to(np.asarray(getattr(self, name), float), shape)
+                )
             except ValueError:
-                raise ValueError(f"{name} has shape {np.shape(getattr(self, name))}; there are {shape[0]} stays") from None
+                raise ValueError(
+                    f"{name} has shape {np.shape(getattr(self, name))}; there are {shape[0]} stays"
+                ) from None
         if (bad := np.flatnonzero(self.leave_h <= self.arrive_h)).size:
-            raise ValueError(f"stay {bad[0]} leaves at {self.leave_h[bad[0]]:g} h and arrives at {self.arrive_h[bad[0]]:g} h; it must leave later")
+            raise ValueError(
+                f"stay {bad[0]} leaves at {self.leave_h[bad[0]]:g} h and arrives at {self.arrive_h[bad[0]]:g} h; it must leave later"
+            )
         can = np.minimum(self.up_kw * (self.leave_h - self.arrive_h), self.room_kwh)
         if (bad := np.flatnonzero(self.need_kwh > can + 1e-6)).size:
-            raise ValueError(f"stay {bad[0]} needs {self.need_kwh[bad[0]]:.2f} kWh, but charger, stay and battery allow {can[bad[0]]:.2f} kWh"
-                             + (f"; so it is with {bad.size - 1} more" if bad.size > 1 else ""))
+            raise ValueError(
+                f"stay {bad[0]} needs {self.need_kwh[bad[0]]:.2f} kWh, but charger, stay and battery allow {can[bad[0]]:.2f} kWh"
+                + (f"; so it is with {bad.size - 1} more" if bad.size > 1 else "")
+            )
 
     def __len__(self):
         return len(self.arrive_h)
@@ -446,17 +538,31 @@ def stays(frame, storage, *, soc_leave):
     ValueError
         If `soc_leave` lies outside the window, or a session took more than this charger gives in its stay.
     """
-    if not storage.soc_min < checked("soc_leave", soc_leave, "(a fraction)", ge=0, le=1) <= storage.soc_max:
-        raise ValueError(f"soc_leave = {soc_leave:g} must lie above soc_min = {storage.soc_min:g} and not above soc_max = {storage.soc_max:g}")
+    if (
+        not storage.soc_min
+        < checked("soc_leave", soc_leave, "(a fraction)", ge=0, le=1)
+        <= storage.soc_max
+    ):
+        raise ValueError(
+            f"soc_leave = {soc_leave:g} must lie above soc_min = {storage.soc_min:g} and not above soc_max = {storage.soc_max:g}"
+        )
     frame = check_sessions(frame, storage.p_charge_kw)
     clock = frame.arrival.dt.tz_localize(None)
     arrive = ((clock - clock.min().normalize()).dt.total_seconds() / 3600).to_numpy()
     need = frame.delivered_kwh.to_numpy(float) * storage.eta_charge
     energy = np.maximum(storage.energy_kwh, need / (soc_leave - storage.soc_min))
     arrived = soc_leave * energy - need
-    return Stays(arrive_h=arrive, leave_h=arrive + _stay_h(frame).to_numpy(), need_kwh=need, below_kwh=np.maximum(arrived - storage.soc_min * energy, 0.0),
-                 room_kwh=storage.soc_max * energy - arrived,
-                 **{name: getattr(storage, name) for name in ("p_charge_kw", "p_discharge_kw", "eta_charge", "eta_discharge")})
+    return Stays(
+        arrive_h=arrive,
+        leave_h=arrive + _stay_h(frame).to_numpy(),
+        need_kwh=need,
+        below_kwh=np.maximum(arrived - storage.soc_min * energy, 0.0),
+        room_kwh=storage.soc_max * energy - arrived,
+        **{
+            name: getattr(storage, name)
+            for name in ("p_charge_kw", "p_discharge_kw", "eta_charge", "eta_discharge")
+        },
+    )
 
 
 def bounds_kwh(cars, t_h):
@@ -479,8 +585,12 @@ def bounds_kwh(cars, t_h):
     """
     t = np.clip(np.asarray(checked("t_h", t_h, "h"))[..., None], cars.arrive_h, cars.leave_h)
     since, left = t - cars.arrive_h, cars.leave_h - t
-    most = np.minimum(np.minimum(cars.up_kw * since, cars.room_kwh), cars.need_kwh + cars.down_kw * left)  # eq. (10.3)
-    least = np.maximum(np.maximum(-cars.down_kw * since, -cars.below_kwh), cars.need_kwh - cars.up_kw * left)
+    most = np.minimum(
+        np.minimum(cars.up_kw * since, cars.room_kwh), cars.need_kwh + cars.down_kw * left
+    )  # eq. (10.3)
+    least = np.maximum(
+        np.maximum(-cars.down_kw * since, -cars.below_kwh), cars.need_kwh - cars.up_kw * left
+    )
     return least, np.maximum(most, least)
 
 
@@ -506,8 +616,12 @@ def envelope(cars, t_h):
     t = np.atleast_1d(np.asarray(checked("t_h", t_h, "h")))
     least, most = bounds_kwh(cars, t)
     here = (t[:, None] >= cars.arrive_h) & (t[:, None] < cars.leave_h)
-    columns = {"least_kwh": least.sum(1), "most_kwh": most.sum(1), "least_kw": 0.0 - (here * cars.p_charge_kw).sum(1),
-               "most_kw": (here * cars.p_discharge_kw).sum(1)}
+    columns = {
+        "least_kwh": least.sum(1),
+        "most_kwh": most.sum(1),
+        "least_kw": 0.0 - (here * cars.p_charge_kw).sum(1),
+        "most_kw": (here * cars.p_discharge_kw).sum(1),
+    }
     return pd.DataFrame(columns, index=pd.Index(3600 * t, name="t_s"))
 
 
@@ -532,11 +646,16 @@ def hold(cars, t_h, duration_h, level=0.5):
         [kW]
     """
     level = checked("level", level, "(a fraction)", ge=0, le=1)
-    t, duration = np.broadcast_arrays(np.asarray(checked("t_h", t_h, "h"), float), np.asarray(checked("duration_h", duration_h, "h", gt=0), float))
+    t, duration = np.broadcast_arrays(
+        np.asarray(checked("t_h", t_h, "h"), float),
+        np.asarray(checked("duration_h", duration_h, "h", gt=0), float),
+    )
     low, high = bounds_kwh(cars, t)
     energy = low + level * (high - low) - bounds_kwh(cars, t + duration)[0]
     here = (cars.arrive_h <= t[..., None]) & (cars.leave_h >= (t + duration)[..., None])
-    power = np.minimum(cars.p_discharge_kw, cars.eta_discharge * np.maximum(energy, 0.0) / duration[..., None])  # eq. (10.4)
+    power = np.minimum(
+        cars.p_discharge_kw, cars.eta_discharge * np.maximum(energy, 0.0) / duration[..., None]
+    )  # eq. (10.4)
     return plain((here * power).sum(-1))
 
 
@@ -573,7 +692,10 @@ def firm_cars(cars, p, reliability, rho=0.0):
     (64, 5, 60)
     """
     values = _checked_firm(cars, p, reliability, rho)
-    firm = np.vectorize(lambda n, p, r, rho: np.flatnonzero(reliability_of(int(n), p, rho) >= r - 1e-12)[-1], otypes=[int])(*values)  # eq. (10.5)
+    firm = np.vectorize(
+        lambda n, p, r, rho: np.flatnonzero(reliability_of(int(n), p, rho) >= r - 1e-12)[-1],
+        otypes=[int],
+    )(*values)  # eq. (10.5)
     return int(firm) if firm.ndim == 0 else firm
 
 
@@ -581,7 +703,12 @@ def _checked_firm(cars, p, reliability, rho):
     n = checked("cars", cars, ge=1)
     if np.any(np.mod(n, 1)):
         raise ValueError(f"cars is {cars}; it must be a whole number")
-    return n, checked("p", p, "(a fraction)", ge=0, le=1), checked("reliability", reliability, "(a fraction)", gt=0, lt=1), checked("rho", rho, ge=0, lt=1)
+    return (
+        n,
+        checked("p", p, "(a fraction)", ge=0, le=1),
+        checked("reliability", reliability, "(a fraction)", gt=0, lt=1),
+        checked("rho", rho, ge=0, lt=1),
+    )
 
 
 def reliability_of(cars, p, rho=0.0):
@@ -590,7 +717,13 @@ def reliability_of(cars, p, rho=0.0):
     if rho == 0 or p in (0, 1):
         return np.where(k == 0, 1.0, bdtrc(k - 1.0, cars, p))
     a, b = p * (1 - rho) / rho, (1 - p) * (1 - rho) / rho
-    log = gammaln(cars + 1) - gammaln(k + 1) - gammaln(cars - k + 1) + betaln(k + a, cars - k + b) - betaln(a, b)
+    log = (
+        gammaln(cars + 1)
+        - gammaln(k + 1)
+        - gammaln(cars - k + 1)
+        + betaln(k + a, cars - k + b)
+        - betaln(a, b)
+    )
     return np.minimum(np.cumsum(np.exp(log)[::-1])[::-1], 1.0)  # its variance is eq. (10.6)
 
 
@@ -610,7 +743,9 @@ def firm_normal(cars, p, reliability, rho=0.0):
         Never below 0.
     """
     n, p, r, rho = (np.asarray(value) for value in _checked_firm(cars, p, reliability, rho))
-    return plain(np.maximum(n * p - ndtri(r) * np.sqrt(n * p * (1 - p) * (1 + (n - 1) * rho)), 0.0))  # eq. (10.7)
+    return plain(
+        np.maximum(n * p - ndtri(r) * np.sqrt(n * p * (1 - p) * (1 + (n - 1) * rho)), 0.0)
+    )  # eq. (10.7)
 
 
 def cars_needed(present, p, reliability, rho=0.0):
@@ -637,10 +772,14 @@ def cars_needed(present, p, reliability, rho=0.0):
     while firm_cars(enough, p, reliability, rho) < present:
         few, enough = enough, 2 * enough
         if enough > 4_000_000:
-            raise ValueError(f"no fleet below four million cars has {present} of them there with a probability of {reliability:g}")
+            raise ValueError(
+                f"no fleet below four million cars has {present} of them there with a probability of {reliability:g}"
+            )
     while enough - few > 1:
         middle = (few + enough) // 2
-        few, enough = (few, middle) if firm_cars(middle, p, reliability, rho) >= present else (middle, enough)
+        few, enough = (
+            (few, middle) if firm_cars(middle, p, reliability, rho) >= present else (middle, enough)
+        )
     return enough
 
 
@@ -664,7 +803,9 @@ def estimate_rho(present, cars):
     x, n = np.asarray(checked("present", present, ge=0, le=cars)), checked("cars", cars, ge=2)
     p = x.mean() / n
     if x.size < 2 or not 0 < p < 1:
-        raise ValueError("present must hold at least two counts, not all of them 0 and not all of them the whole fleet")
+        raise ValueError(
+            "present must hold at least two counts, not all of them 0 and not all of them the whole fleet"
+        )
     return float((x.var(ddof=1) / (n * p * (1 - p)) - 1) / (n - 1))  # eq. (10.8)
 
 
@@ -692,10 +833,17 @@ def chain_persistence(still, p, steps):
     ValueError
         If `still` is below p: cars that leave for good are no such chain.
     """
-    still, p = np.asarray(checked("still", still, "(a fraction)", ge=0, le=1)), np.asarray(checked("p", p, "(a fraction)", ge=0, lt=1))
+    still, p = (
+        np.asarray(checked("still", still, "(a fraction)", ge=0, le=1)),
+        np.asarray(checked("p", p, "(a fraction)", ge=0, lt=1)),
+    )
     if np.any(still < p):
-        raise ValueError(f"still = {still} is below p = {p}: cars leave and others do not come; a chain with a steady share cannot show that")
-    return plain(((still - p) / (1 - p)) ** (1 / np.asarray(checked("steps", steps, ge=1))))  # eq. (10.9)
+        raise ValueError(
+            f"still = {still} is below p = {p}: cars leave and others do not come; a chain with a steady share cannot show that"
+        )
+    return plain(
+        ((still - p) / (1 - p)) ** (1 / np.asarray(checked("steps", steps, ge=1)))
+    )  # eq. (10.9)
 
 
 def joint_reliability(cars, p, steps, persistence):
@@ -734,13 +882,16 @@ def joint_reliability(cars, p, steps, persistence):
     start = -np.diff(reliability_of(n, p), append=0.0)[x]
     turn = np.exp(2j * np.pi * np.arange(len(x)) / len(x)) - 1
     to_1, from_0 = 1 + (p + (1 - p) * stay) * turn, 1 + p * (1 - stay) * turn
-    move = np.fft.fft(to_1 ** x[:, None] * from_0 ** (n - x[:, None]), axis=1).real[:, x % len(x)] / len(x)  # eq. (10.9), by its transform
+    move = np.fft.fft(to_1 ** x[:, None] * from_0 ** (n - x[:, None]), axis=1).real[
+        :, x % len(x)
+    ] / len(x)  # eq. (10.9), by its transform
 
     def reliability(k):
         there, now = x >= k, start * (x >= k)
         for _ in range(steps - 1):
             now = (now @ move) * there  # eq. (10.10)
         return float(np.clip(now.sum(), 0.0, 1.0))
+
     return reliability
 
 
@@ -764,13 +915,19 @@ def firm_joint(cars, p, reliability, *, steps, persistence, rho=0.0, rng=None, t
     int
     """
     n, p, r, rho = _checked_firm(cars, p, reliability, rho)
-    n, steps, persistence = int(n), int(checked("steps", steps, ge=1)), checked("persistence", persistence, "(a fraction)", ge=0, le=1)
+    n, steps, persistence = (
+        int(n),
+        int(checked("steps", steps, ge=1)),
+        checked("persistence", persistence, "(a fraction)", ge=0, le=1),
+    )
     if steps == 1 or persistence == 1:
         return firm_cars(n, p, r, rho)
     if rng is not None:
         return int(_ranked(_least_present(n, p, rho, steps, persistence, rng, trials), r))
     if rho > 0:
-        raise ValueError(f"rho is {rho:g}; correlated cars over several steps are drawn at random: give rng, such as numpy.random.default_rng(10)")
+        raise ValueError(
+            f"rho is {rho:g}; correlated cars over several steps are drawn at random: give rng, such as numpy.random.default_rng(10)"
+        )
     joint, low, high = joint_reliability(n, p, steps, persistence), 0, n + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -780,10 +937,16 @@ def firm_joint(cars, p, reliability, *, steps, persistence, rho=0.0, rng=None, t
 
 def _least_present(n, p, rho, steps, persistence, rng, trials):
     """Smallest number of cars in each of many blocks."""
-    share = rng.beta(p * (1 - rho) / rho, (1 - p) * (1 - rho) / rho, trials) if rho > 0 and 0 < p < 1 else np.full(trials, p)
+    share = (
+        rng.beta(p * (1 - rho) / rho, (1 - p) * (1 - rho) / rho, trials)
+        if rho > 0 and 0 < p < 1
+        else np.full(trials, p)
+    )
     least = now = rng.binomial(n, share)
     for _ in range(steps - 1):
-        now = rng.binomial(now, share + (1 - share) * persistence) + rng.binomial(n - now, share * (1 - persistence))
+        now = rng.binomial(now, share + (1 - share) * persistence) + rng.binomial(
+            n - now, share * (1 - persistence)
+        )
         least = np.minimum(least, now)
     return least
 
@@ -817,16 +980,31 @@ def firm_observed(plugged, reliability, hours):
     ValueError
         If there are too few days to show such a reliability.
     """
-    r, step = checked("reliability", reliability, "(a fraction)", gt=0, lt=1), plugged.index[1] - plugged.index[0]
-    daily = [day.to_numpy() for _, day in plugged.groupby(plugged.index.tz_localize(None).normalize()) if len(day) * step == pd.Timedelta(days=1)]
+    r, step = (
+        checked("reliability", reliability, "(a fraction)", gt=0, lt=1),
+        plugged.index[1] - plugged.index[0],
+    )
+    daily = [
+        day.to_numpy()
+        for _, day in plugged.groupby(plugged.index.tz_localize(None).normalize())
+        if len(day) * step == pd.Timedelta(days=1)
+    ]
     if len(daily) * (1 - r) < 1 - EPS:
-        raise ValueError(f"{len(daily)} whole days cannot show a reliability of {r:g}; it takes at least {int(np.ceil(1 / (1 - r) - EPS))}")
+        raise ValueError(
+            f"{len(daily)} whole days cannot show a reliability of {r:g}; it takes at least {int(np.ceil(1 / (1 - r) - EPS))}"
+        )
     width = round(checked("hours", hours, "h", gt=0, le=24) / (step.total_seconds() / 3600))
     daily = np.array(daily)
     blocks = np.lib.stride_tricks.sliding_window_view(daily, max(width, 1), axis=1).min(-1)
     start = np.arange(blocks.shape[1])
-    return pd.DataFrame({"mean": daily.mean(0)[start], "each": _ranked(daily, r)[start], "joint": _ranked(blocks, r)},
-                        index=pd.Index(start * int(step.total_seconds()), name="t_s"))
+    return pd.DataFrame(
+        {
+            "mean": daily.mean(0)[start],
+            "each": _ranked(daily, r)[start],
+            "joint": _ranked(blocks, r),
+        },
+        index=pd.Index(start * int(step.total_seconds()), name="t_s"),
+    )
 
 
 # ------------------------------------------------------------------------------------------------ the capacity stack
@@ -856,7 +1034,13 @@ class Pool:
     step_h: float = 0.25
 
     def __post_init__(self):
-        for name, unit in (("p_charger_kw", "kW"), ("p_car_kw", "kW"), ("p_charge_kw", "kW"), ("energy_kwh", "kWh"), ("step_h", "h")):
+        for name, unit in (
+            ("p_charger_kw", "kW"),
+            ("p_car_kw", "kW"),
+            ("p_charge_kw", "kW"),
+            ("energy_kwh", "kWh"),
+            ("step_h", "h"),
+        ):
             checked(name, getattr(self, name), unit, gt=0)
         for name in ("soc", "soc_keep", "persistence", "plugged"):
             checked(name, getattr(self, name), "(a fraction)", ge=0, le=1)
@@ -916,23 +1100,65 @@ def capacity_stack(pool, product, rng=None):
     stored = max(pool.soc - pool.soc_keep, 0.0) * pool.energy_kwh / product.duration_h
     firm = firm_cars(pool.cars, pool.plugged, product.reliability, pool.rho)
     steps = max(1, int(np.ceil(product.duration_h / pool.step_h - EPS)))
-    held = firm_joint(pool.cars, pool.plugged, product.reliability, steps=steps, persistence=pool.persistence, rho=pool.rho, rng=rng)
+    held = firm_joint(
+        pool.cars,
+        pool.plugged,
+        product.reliability,
+        steps=steps,
+        persistence=pool.persistence,
+        rho=pool.rho,
+        rng=rng,
+    )
     mean, out = pool.cars * pool.plugged, min(each, stored * pool.eta_discharge)
     site = lambda kw: min(kw, pool.site_limit_kw)  # noqa: E731
     block = site(held * out)
-    sold = min(block / product.margin, held * pool.p_charge_kw / product.reverse if product.reverse else np.inf)  # eq. (10.11)
+    sold = min(
+        block / product.margin,
+        held * pool.p_charge_kw / product.reverse if product.reverse else np.inf,
+    )  # eq. (10.11)
     whole = np.floor(sold / product.lot_kw + EPS) * product.lot_kw if product.lot_kw else sold
     rows = {
-        "nameplate": (pool.cars * pool.p_charger_kw, f"{pool.cars} chargers of {pool.p_charger_kw:g} kW"),
-        "plugged in": (mean * pool.p_charger_kw, f"on average a share of {pool.plugged:g} of the cars is there"),
-        "power limit": (site(mean * each), f"a car lets {each:g} kW through" + (f", the connection {pool.site_limit_kw:g} kW in all" if pool.site_limit_kw < np.inf else "")),
-        "energy": (site(mean * min(each, stored)),
-                   f"soc {pool.soc:g} down to {pool.soc_keep:g} in {product.duration_h:g} h is {stored:.2f} kW a car"),
-        "efficiency": (site(mean * out), f"of what leaves the battery, a share of {pool.eta_discharge:g} arrives"),
-        "reliability": (site(firm * out), f"{firm} cars are there with probability {product.reliability:g}"),
-        "duration": (block, f"{held} cars are there in each of {steps} steps with that probability"),
-        "other direction": (sold, f"each kW sold needs {product.margin:g} kW firm and {product.reverse:g} kW to recharge"),
-        "sellable": (whole, f"sold in lots of {product.lot_kw:g} kW" if product.lot_kw else "sold to the last watt"),
+        "nameplate": (
+            pool.cars * pool.p_charger_kw,
+            f"{pool.cars} chargers of {pool.p_charger_kw:g} kW",
+        ),
+        "plugged in": (
+            mean * pool.p_charger_kw,
+            f"on average a share of {pool.plugged:g} of the cars is there",
+        ),
+        "power limit": (
+            site(mean * each),
+            f"a car lets {each:g} kW through"
+            + (
+                f", the connection {pool.site_limit_kw:g} kW in all"
+                if pool.site_limit_kw < np.inf
+                else ""
+            ),
+        ),
+        "energy": (
+            site(mean * min(each, stored)),
+            f"soc {pool.soc:g} down to {pool.soc_keep:g} in {product.duration_h:g} h is {stored:.2f} kW a car",
+        ),
+        "efficiency": (
+            site(mean * out),
+            f"of what leaves the battery, a share of {pool.eta_discharge:g} arrives",
+        ),
+        "reliability": (
+            site(firm * out),
+            f"{firm} cars are there with probability {product.reliability:g}",
+        ),
+        "duration": (
+            block,
+            f"{held} cars are there in each of {steps} steps with that probability",
+        ),
+        "other direction": (
+            sold,
+            f"each kW sold needs {product.margin:g} kW firm and {product.reverse:g} kW to recharge",
+        ),
+        "sellable": (
+            whole,
+            f"sold in lots of {product.lot_kw:g} kW" if product.lot_kw else "sold to the last watt",
+        ),
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["mw", "why"]).rename_axis("layer")
     table["mw"] /= 1000
@@ -986,7 +1212,10 @@ class Dispatch:
         """Energy that was asked for and not given, or given and not asked for, over the energy asked for. ValueError if nothing was asked for."""
         if not self.table.asked_kw.any():
             raise ValueError("signal_kw is 0 throughout; there is nothing to miss")
-        return float((self.table.asked_kw - self.table.given_kw).abs().sum() / self.table.asked_kw.abs().sum())
+        return float(
+            (self.table.asked_kw - self.table.given_kw).abs().sum()
+            / self.table.asked_kw.abs().sum()
+        )
 
 
 def disaggregate(cars, signal_kw, rule="proportional", *, dt_h=0.25):
@@ -1028,18 +1257,35 @@ def disaggregate(cars, signal_kw, rule="proportional", *, dt_h=0.25):
     ValueError
         If the rule is unknown, or a car stays longer than the signal lasts.
     """
-    signal, dt = np.atleast_1d(checked("signal_kw", signal_kw, "kW")), checked("dt_h", dt_h, "h", gt=0)
+    signal, dt = (
+        np.atleast_1d(checked("signal_kw", signal_kw, "kW")),
+        checked("dt_h", dt_h, "h", gt=0),
+    )
     if rule not in ("proportional", "urgency", "optimal"):
         raise ValueError(f'rule is {rule!r}; it must be "proportional", "urgency" or "optimal"')
     if cars.arrive_h.min() < 0 or cars.leave_h.max() > len(signal) * dt + EPS:
-        raise ValueError(f"stays lie between {cars.arrive_h.min():g} h and {cars.leave_h.max():g} h, the signal between 0 and {len(signal) * dt:g} h")
+        raise ValueError(
+            f"stays lie between {cars.arrive_h.min():g} h and {cars.leave_h.max():g} h, the signal between 0 and {len(signal) * dt:g} h"
+        )
     edges = dt * np.arange(len(signal) + 1)
     lines = bounds_kwh(cars, edges)
-    energy = _best_path(cars, signal, dt, lines) if rule == "optimal" else _shared_path(cars, signal, dt, lines, rule)
+    energy = (
+        _best_path(cars, signal, dt, lines)
+        if rule == "optimal"
+        else _shared_path(cars, signal, dt, lines, rule)
+    )
     p = _power(cars, np.diff(energy, axis=0), dt)
-    table = pd.DataFrame({"asked_kw": signal, "given_kw": p.sum(1)}, index=pd.Index(3600 * edges[:-1], name="t_s"))
+    table = pd.DataFrame(
+        {"asked_kw": signal, "given_kw": p.sum(1)}, index=pd.Index(3600 * edges[:-1], name="t_s")
+    )
     could = cars.p_charge_kw * (cars.leave_h - cars.arrive_h)
-    return Dispatch(p_kw=p.T, energy_kwh=energy.T, table=table, given_kwh=dt * np.maximum(p, 0).sum(0), use=dt * np.abs(p).sum(0) / could)
+    return Dispatch(
+        p_kw=p.T,
+        energy_kwh=energy.T,
+        table=table,
+        given_kwh=dt * np.maximum(p, 0).sum(0),
+        use=dt * np.abs(p).sum(0) / could,
+    )
 
 
 def _power(cars, rise_kwh, dt):
@@ -1054,7 +1300,10 @@ def _shared_path(cars, signal, dt, lines, rule):
         now = energy[k]
         lowest = np.maximum(lines[0][k + 1], now - cars.down_kw * dt)
         highest = np.minimum(lines[1][k + 1], now + cars.up_kw * dt)
-        high, low = _power(cars, lowest - now, dt), _power(cars, np.maximum(highest, lowest) - now, dt)
+        high, low = (
+            _power(cars, lowest - now, dt),
+            _power(cars, np.maximum(highest, lowest) - now, dt),
+        )
         base = np.clip(0.0, low, high)
         left = wanted - base.sum()
         room = high - base if left > 0 else base - low
@@ -1064,7 +1313,9 @@ def _shared_path(cars, signal, dt, lines, rule):
             laxity = (cars.leave_h - k * dt) - (cars.need_kwh - now) / cars.up_kw  # eq. (10.14)
             order = np.argsort(-laxity if left > 0 else laxity, kind="stable")
             part = np.empty(len(cars))
-            part[order] = np.clip(abs(left) - (np.cumsum(room[order]) - room[order]), 0.0, room[order])
+            part[order] = np.clip(
+                abs(left) - (np.cumsum(room[order]) - room[order]), 0.0, room[order]
+            )
         p = base + np.sign(left) * part
         rise = np.where(p < 0, -p * cars.eta_charge, -p / cars.eta_discharge) * dt
         energy[k + 1] = np.clip(now + rise, lowest, np.maximum(highest, lowest))
@@ -1073,30 +1324,62 @@ def _shared_path(cars, signal, dt, lines, rule):
 
 def _best_path(cars, signal, dt, lines):
     """The same by linear programme. Columns: charge and discharge [kWh at the grid] and energy in the cells where a car is plugged in, two misses a step."""
-    here_h = np.diff(np.clip(dt * np.arange(len(signal) + 1)[:, None], cars.arrive_h, cars.leave_h), axis=0)
+    here_h = np.diff(
+        np.clip(dt * np.arange(len(signal) + 1)[:, None], cars.arrive_h, cars.leave_h), axis=0
+    )
     step, car = np.nonzero(here_h > 0)
     m, cell = len(step), np.full(here_h.shape, -1)
     cell[step, car] = np.arange(m)
     before = np.where(step > 0, cell[step - 1, car], -1)
     chained, ones, row = before >= 0, np.ones(m), np.arange(m)
-    battery = sparse.coo_array((np.concatenate([-cars.eta_charge[car], 1 / cars.eta_discharge[car], ones, -ones[chained]]),
-                                (np.concatenate([row, row, row, row[chained]]), np.concatenate([row, m + row, 2 * m + row, 2 * m + before[chained]]))),
-                               shape=(m, 3 * m + 2 * len(signal)))
+    battery = sparse.coo_array(
+        (
+            np.concatenate(
+                [-cars.eta_charge[car], 1 / cars.eta_discharge[car], ones, -ones[chained]]
+            ),
+            (
+                np.concatenate([row, row, row, row[chained]]),
+                np.concatenate([row, m + row, 2 * m + row, 2 * m + before[chained]]),
+            ),
+        ),
+        shape=(m, 3 * m + 2 * len(signal)),
+    )
     steps, unit = np.arange(len(signal)), np.ones(len(signal))
-    balance = sparse.coo_array((np.concatenate([-ones, ones, unit, -unit]), (np.concatenate([step, step, steps, steps]),
-                               np.concatenate([row, m + row, 3 * m + steps, 3 * m + len(signal) + steps]))), shape=(len(signal), 3 * m + 2 * len(signal)))
+    balance = sparse.coo_array(
+        (
+            np.concatenate([-ones, ones, unit, -unit]),
+            (
+                np.concatenate([step, step, steps, steps]),
+                np.concatenate([row, m + row, 3 * m + steps, 3 * m + len(signal) + steps]),
+            ),
+        ),
+        shape=(len(signal), 3 * m + 2 * len(signal)),
+    )
     trip = cars.eta_charge * cars.eta_discharge
     weight = np.max((1 - trip) / (1 + trip)) + 1e-4
-    cost = np.concatenate([np.full(2 * m, weight), np.zeros(m), np.ones(2 * len(signal))])  # eq. (10.15)
+    cost = np.concatenate(
+        [np.full(2 * m, weight), np.zeros(m), np.ones(2 * len(signal))]
+    )  # eq. (10.15)
     lower = np.concatenate([np.zeros(2 * m), lines[0][step + 1, car], np.zeros(2 * len(signal))])
-    upper = np.concatenate([(cars.p_charge_kw * here_h)[step, car], (cars.p_discharge_kw * here_h)[step, car], lines[1][step + 1, car],
-                            np.full(2 * len(signal), np.inf)])
-    result = linprog(cost, A_eq=sparse.vstack([battery, balance]).tocsr(), b_eq=np.concatenate([np.zeros(m), signal * dt]),
-                     bounds=np.column_stack([lower, upper]), method="highs")
+    upper = np.concatenate(
+        [
+            (cars.p_charge_kw * here_h)[step, car],
+            (cars.p_discharge_kw * here_h)[step, car],
+            lines[1][step + 1, car],
+            np.full(2 * len(signal), np.inf),
+        ]
+    )
+    result = linprog(
+        cost,
+        A_eq=sparse.vstack([battery, balance]).tocsr(),
+        b_eq=np.concatenate([np.zeros(m), signal * dt]),
+        bounds=np.column_stack([lower, upper]),
+        method="highs",
+    )
     if result.x is None:
         raise ValueError(f"the solver gave up: {result.message}")
     energy = lines[0].copy()  # 0 before arrival, the need after departure
-    energy[step + 1, car] = result.x[2 * m:3 * m]
+    energy[step + 1, car] = result.x[2 * m : 3 * m]
     return energy
 
 
@@ -1127,20 +1410,29 @@ class Scenario:
     come: float = 1.0
 
     def __post_init__(self):
-        object.__setattr__(self, "command", np.atleast_1d(checked("command", self.command, "(a share of the power)", ge=-1, le=1)))
+        object.__setattr__(
+            self,
+            "command",
+            np.atleast_1d(checked("command", self.command, "(a share of the power)", ge=-1, le=1)),
+        )
         if len(self.command) > 32_000:
             raise ValueError(f"command has {len(self.command)} steps; at most 32000")
         checked("dt_h", self.dt_h, "h", gt=0)
         checked("come", self.come, "(a fraction)", ge=0, le=1)
         for name in ("eta_charge", "eta_discharge"):
             if np.ptp(getattr(self.cars, name)) > 0:
-                raise ValueError(f"{name} differs between stays; a scenario has one efficiency each way")
+                raise ValueError(
+                    f"{name} differs between stays; a scenario has one efficiency each way"
+                )
 
     @property
     def key(self):
         """A fingerprint: equal scenarios have the same, others another."""
         digest = hashlib.blake2b(repr((self.seed, self.dt_h, self.come)).encode(), digest_size=12)
-        for value in (*(getattr(self.cars, name) for name in self.cars.__dataclass_fields__), self.command):
+        for value in (
+            *(getattr(self.cars, name) for name in self.cars.__dataclass_fields__),
+            self.command,
+        ):
             digest.update(repr(value.shape).encode() + np.ascontiguousarray(value, float).tobytes())
         return digest.hexdigest()
 
@@ -1202,7 +1494,13 @@ def simulate(n_cars, scenario, *, executor=None, progress=None, checkpoint=None,
     if isinstance(n_cars, bool) or checked("n_cars", n_cars, ge=1) % 1:
         raise ValueError(f"n_cars is {n_cars}; it must be a whole number above 0")
     n_cars = int(n_cars)
-    store = _Folder(Path(checkpoint)) if isinstance(checkpoint, (str, os.PathLike)) else {} if checkpoint is None else checkpoint
+    store = (
+        _Folder(Path(checkpoint))
+        if isinstance(checkpoint, (str, os.PathLike))
+        else {}
+        if checkpoint is None
+        else checkpoint
+    )
     counts = [min(BLOCK, n_cars - first) for first in range(0, n_cars, BLOCK)]
     key = scenario.key
     names = [f"{key}-{block:06d}-{count}" for block, count in enumerate(counts)]
@@ -1220,15 +1518,18 @@ def simulate(n_cars, scenario, *, executor=None, progress=None, checkpoint=None,
     while len(finished) < len(counts):
         open_blocks = [block for block in range(len(counts)) if block not in finished]
         size = int(checked("blocks_per_task", blocks_per_task, ge=1))
-        tasks = [open_blocks[k:k + size] for k in range(0, len(open_blocks), size)]
+        tasks = [open_blocks[k : k + size] for k in range(0, len(open_blocks), size)]
         before = len(finished)
         try:
             _work_off(scenario, tasks, counts, executor, keep)
         except BrokenExecutor as broken:
             fresh = 0 if len(finished) > before else fresh + 1
             if fresh == 3 or not callable(executor):
-                raise Unfinished(f"a worker died with {len(finished)} of {len(counts)} blocks done; call again with a new executor, and with "
-                                 "checkpoint (the same, or `finished` of this error) to go on", {names[b]: r for b, r in finished.items()}) from broken
+                raise Unfinished(
+                    f"a worker died with {len(finished)} of {len(counts)} blocks done; call again with a new executor, and with "
+                    "checkpoint (the same, or `finished` of this error) to go on",
+                    {names[b]: r for b, r in finished.items()},
+                ) from broken
     return _summed(scenario, n_cars, [finished[block] for block in range(len(counts))])
 
 
@@ -1244,7 +1545,9 @@ def _work_off(scenario, tasks, counts, executor, keep):
             while waiting or running:
                 while waiting and len(running) < 32:
                     blocks = waiting.pop()
-                    running[pool.submit(_do, scenario, blocks, [counts[block] for block in blocks])] = blocks
+                    running[
+                        pool.submit(_do, scenario, blocks, [counts[block] for block in blocks])
+                    ] = blocks
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     keep(running[future], future.result())
                     del running[future]
@@ -1270,7 +1573,14 @@ def _drawn(scenario, block, count):
     up, down = dt * cars.up_kw, dt * cars.down_kw
     need = np.minimum(cars.need_kwh, up * (last - first))
     first, last = (np.minimum(side, 32_000).astype(np.int16)[pick] for side in (first, last))
-    return first, np.where(come, last, first), *(value.astype(np.float32)[pick] for value in (up, down, need, cars.below_kwh, cars.room_kwh))
+    return (
+        first,
+        np.where(come, last, first),
+        *(
+            value.astype(np.float32)[pick]
+            for value in (up, down, need, cars.below_kwh, cars.room_kwh)
+        ),
+    )
 
 
 def _simulate_block(scenario, block, count):
@@ -1279,10 +1589,16 @@ def _simulate_block(scenario, block, count):
     steps = len(scenario.command)
     sums = np.zeros((6, steps))
     for row, weight in ((3, None), (4, up), (5, down)):
-        come, go = (np.bincount(np.minimum(side, steps), weights=weight, minlength=steps + 1)[:steps] for side in (first, last))
+        come, go = (
+            np.bincount(np.minimum(side, steps), weights=weight, minlength=steps + 1)[:steps]
+            for side in (first, last)
+        )
         sums[row] = np.cumsum(come - go)
     np.negative(below, out=below)
-    late, soon = need - up * last, need + down * last  # L and U of eq. (10.3) at step 0; they rise and fall step by step
+    late, soon = (
+        need - up * last,
+        need + down * last,
+    )  # L and U of eq. (10.3) at step 0; they rise and fall step by step
     energy, move = np.zeros(count, np.float32), np.empty(count, np.float32)
     here, gone = np.empty(count, bool), np.empty(count, bool)
     for k, command in enumerate(scenario.command.astype(np.float32)):
@@ -1290,7 +1606,12 @@ def _simulate_block(scenario, block, count):
         soon -= down
         np.multiply(down if command > 0 else up, -command, out=move)
         move += energy
-        for limit, line in ((np.maximum, late), (np.maximum, below), (np.minimum, room), (np.minimum, soon)):
+        for limit, line in (
+            (np.maximum, late),
+            (np.maximum, below),
+            (np.minimum, room),
+            (np.minimum, soon),
+        ):
             limit(move, line, out=move)  # eq. (10.16)
         move -= energy
         np.less_equal(first, k, out=here)
@@ -1304,7 +1625,9 @@ def _simulate_block(scenario, block, count):
         sums[1, k] = sums[0, k] - total
     sums[2] = np.cumsum(sums[0] - sums[1])
     done = (last > first) & (last <= steps)
-    return np.concatenate([sums.ravel(), [done.sum(), np.max(np.where(done, need - energy, 0.0), initial=0.0)]])
+    return np.concatenate(
+        [sums.ravel(), [done.sum(), np.max(np.where(done, need - energy, 0.0), initial=0.0)]]
+    )
 
 
 def _summed(scenario, n_cars, blocks):
@@ -1315,10 +1638,25 @@ def _summed(scenario, n_cars, blocks):
         total += block[:-2]
     into, out, stored, plugged, up, down = total.reshape(6, steps)
     eta_c, eta_d = scenario.cars.eta_charge[0], scenario.cars.eta_discharge[0]
-    asked = np.where(scenario.command > 0, scenario.command * down * eta_d, scenario.command * up / eta_c) / dt
-    columns = {"asked_mw": asked / 1000, "p_mw": (out * eta_d - into / eta_c) / dt / 1000, "stored_mwh": stored / 1000, "plugged": plugged.astype(int)}
+    asked = (
+        np.where(
+            scenario.command > 0, scenario.command * down * eta_d, scenario.command * up / eta_c
+        )
+        / dt
+    )
+    columns = {
+        "asked_mw": asked / 1000,
+        "p_mw": (out * eta_d - into / eta_c) / dt / 1000,
+        "stored_mwh": stored / 1000,
+        "plugged": plugged.astype(int),
+    }
     table = pd.DataFrame(columns, index=pd.Index(3600 * dt * np.arange(steps), name="t_s"))
-    return Run(cars=n_cars, table=table, left=int(sum(block[-2] for block in blocks)), short_kwh=float(max(block[-1] for block in blocks)))
+    return Run(
+        cars=n_cars,
+        table=table,
+        left=int(sum(block[-2] for block in blocks)),
+        short_kwh=float(max(block[-1] for block in blocks)),
+    )
 
 
 class _Folder:

@@ -131,8 +131,10 @@ def implied_kinetic_energy(loss_mw, rocof_hz_per_s, *, f0_hz):
     rocof_hz_per_s = checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s")
     f0_hz = checked("f0_hz", f0_hz, "Hz", gt=0)
     if np.any(np.multiply(loss_mw, rocof_hz_per_s) >= 0):
-        raise ValueError(f"loss_mw = {loss_mw} and rocof_hz_per_s = {rocof_hz_per_s} must have opposite signs: "
-                         "a loss of generation (> 0) makes frequency fall (< 0)")
+        raise ValueError(
+            f"loss_mw = {loss_mw} and rocof_hz_per_s = {rocof_hz_per_s} must have opposite signs: "
+            "a loss of generation (> 0) makes frequency fall (< 0)"
+        )
     return -f0_hz * loss_mw / (2 * rocof_hz_per_s)
 
 
@@ -166,7 +168,9 @@ def free_fall_time(f_hz, loss_mw, kinetic_energy_mws, *, f0_hz):
     f_hz = checked("f_hz", f_hz, "Hz", gt=0)
     slope = rocof(loss_mw, kinetic_energy_mws, f0_hz=f0_hz)
     if np.any(np.multiply(f_hz - f0_hz, slope) < 0) or np.any(np.asarray(slope) == 0):
-        raise ValueError(f"f_hz = {f_hz} Hz is never reached: frequency moves from {f0_hz} Hz at {slope} Hz/s")
+        raise ValueError(
+            f"f_hz = {f_hz} Hz is never reached: frequency moves from {f0_hz} Hz at {slope} Hz/s"
+        )
     return (f_hz - f0_hz) / slope  # eq. (1.4)
 
 
@@ -253,7 +257,9 @@ def steady_state(loss_mw, rating_mw, droop_pu, *, load_mw, damping_pu, f0_hz):
     """
     loss_mw = checked("loss_mw", loss_mw, "MW")
     f0_hz = checked("f0_hz", f0_hz, "Hz", gt=0)
-    gains = np.atleast_1d(checked("rating_mw", rating_mw, "MW", gt=0) / (checked("droop_pu", droop_pu, gt=0) * f0_hz))
+    gains = np.atleast_1d(
+        checked("rating_mw", rating_mw, "MW", gt=0) / (checked("droop_pu", droop_pu, gt=0) * f0_hz)
+    )
     load = checked("load_mw", load_mw, "MW", gt=0) * checked("damping_pu", damping_pu, ge=0) / f0_hz
     df_hz = -loss_mw / (gains.sum() + load)  # eq. (1.7)
     return SteadyState(f_hz=f0_hz + df_hz, p_units_mw=-gains * df_hz, load_relief_mw=-load * df_hz)
@@ -291,10 +297,19 @@ def droop_limit(kinetic_energy_mws, rating_mw, damping_pu, t_valve_s, t_turbine_
     ----------
     .. [1] Saadat, Power System Analysis, 2nd ed., example 12.1.
     """
-    m = 2 * checked("kinetic_energy_mws", kinetic_energy_mws, "MW s", gt=0) / checked("rating_mw", rating_mw, "MW", gt=0)
+    m = (
+        2
+        * checked("kinetic_energy_mws", kinetic_energy_mws, "MW s", gt=0)
+        / checked("rating_mw", rating_mw, "MW", gt=0)
+    )
     d = checked("damping_pu", damping_pu, ge=0)
-    tg, tt = checked("t_valve_s", t_valve_s, "s", gt=0), checked("t_turbine_s", t_turbine_s, "s", gt=0)
-    return 1 / ((m * (tg + tt) + d * tg * tt) * (m + d * (tg + tt)) / (m * tg * tt) - d)  # eq. (1.8)
+    tg, tt = (
+        checked("t_valve_s", t_valve_s, "s", gt=0),
+        checked("t_turbine_s", t_turbine_s, "s", gt=0),
+    )
+    return 1 / (
+        (m * (tg + tt) + d * tg * tt) * (m + d * (tg + tt)) / (m * tg * tt) - d
+    )  # eq. (1.8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,13 +336,18 @@ class Sfr:
     @property
     def wn_rad_per_s(self):
         """Natural frequency. [rad/s]"""
-        return ((self.d_pu * self.droop_pu + self.km) / (2 * self.h_s * self.droop_pu * self.t_r_s)) ** 0.5
+        return (
+            (self.d_pu * self.droop_pu + self.km) / (2 * self.h_s * self.droop_pu * self.t_r_s)
+        ) ** 0.5
 
     @property
     def zeta(self):
         """Damping ratio; at 1 and above frequency returns without swinging. [-]"""
         stiffness = self.d_pu * self.droop_pu + self.km
-        lags = 2 * self.h_s * self.droop_pu + (self.d_pu * self.droop_pu + self.km * self.f_h) * self.t_r_s
+        lags = (
+            2 * self.h_s * self.droop_pu
+            + (self.d_pu * self.droop_pu + self.km * self.f_h) * self.t_r_s
+        )
         return self.wn_rad_per_s * lags / (2 * stiffness)
 
 
@@ -372,10 +392,17 @@ def sfr_step(t_s, model, step_pu, *, f0_hz):
     """
     t_s = checked("t_s", t_s, "s", ge=0)
     step_pu = checked("step_pu", step_pu, "pu")
-    final = checked("f0_hz", f0_hz, "Hz", gt=0) * step_pu * model.droop_pu / (model.d_pu * model.droop_pu + model.km)
+    final = (
+        checked("f0_hz", f0_hz, "Hz", gt=0)
+        * step_pu
+        * model.droop_pu
+        / (model.d_pu * model.droop_pu + model.km)
+    )
     s1, s2 = _sfr_roots(model)
     tr = model.t_r_s
-    transient = ((1 + tr * s1) * s2 * np.exp(s1 * t_s) - (1 + tr * s2) * s1 * np.exp(s2 * t_s)) / (s1 - s2)
+    transient = ((1 + tr * s1) * s2 * np.exp(s1 * t_s) - (1 + tr * s2) * s1 * np.exp(s2 * t_s)) / (
+        s1 - s2
+    )
     shape = 1 + np.real(transient)  # eq. (1.9)
     return final * (float(shape) if np.ndim(t_s) == 0 else shape)
 
@@ -428,7 +455,9 @@ def sfr_nadir(model, step_pu, *, f0_hz):
     else:
         t_s = float(np.arctanh(spread / lead)) / spread if lead > spread * (1 + 1e-9) else np.inf
     if np.isinf(t_s):
-        final = checked("step_pu", step_pu) * model.droop_pu / (model.d_pu * model.droop_pu + model.km)
+        final = (
+            checked("step_pu", step_pu) * model.droop_pu / (model.d_pu * model.droop_pu + model.km)
+        )
         return Nadir(df_hz=checked("f0_hz", f0_hz, "Hz", gt=0) * final, t_s=t_s)
     return Nadir(df_hz=sfr_step(t_s, model, step_pu, f0_hz=f0_hz), t_s=t_s)
 
@@ -473,10 +502,14 @@ def ramp_nadir(loss_mw, kinetic_energy_mws, response_mw, ramp_s, dead_s, *, f0_h
     response_mw = checked("response_mw", response_mw, "MW", gt=0)
     ramp_s, dead_s = checked("ramp_s", ramp_s, "s", ge=0), checked("dead_s", dead_s, "s", ge=0)
     if response_mw <= loss_mw:
-        raise ValueError(f"response_mw is {response_mw:g} MW; it must exceed loss_mw = {loss_mw:g} MW, or frequency never turns")
+        raise ValueError(
+            f"response_mw is {response_mw:g} MW; it must exceed loss_mw = {loss_mw:g} MW, or frequency never turns"
+        )
     slope = rocof(loss_mw, kinetic_energy_mws, f0_hz=f0_hz)
-    return Nadir(df_hz=slope * (dead_s + loss_mw * ramp_s / (2 * response_mw)),  # eq. (1.11)
-                 t_s=dead_s + loss_mw / response_mw * ramp_s)
+    return Nadir(
+        df_hz=slope * (dead_s + loss_mw * ramp_s / (2 * response_mw)),  # eq. (1.11)
+        t_s=dead_s + loss_mw / response_mw * ramp_s,
+    )
 
 
 # --------------------------------------------------------------------------- curves: what must be delivered when
@@ -525,15 +558,19 @@ def droop_power(f_hz, rating_mw, droop_pu, deadband_hz, *, f0_hz):
     _check_deadband(deadband_hz, droop_pu, f0_hz)
     df = f_hz - f0_hz
     beyond = df - np.clip(df, -np.asarray(deadband_hz), deadband_hz)
-    p_mw = np.clip(-rating_mw / (droop_pu * f0_hz) * beyond, -np.asarray(rating_mw), rating_mw)  # eq. (1.6)
+    p_mw = np.clip(
+        -rating_mw / (droop_pu * f0_hz) * beyond, -np.asarray(rating_mw), rating_mw
+    )  # eq. (1.6)
     return float(p_mw) if np.ndim(p_mw) == 0 else p_mw
 
 
 def _check_deadband(deadband_hz, droop_pu, f0_hz):
     span = checked("droop_pu", droop_pu, "pu", gt=0) * f0_hz
     if np.any(checked("deadband_hz", deadband_hz, "Hz", ge=0) >= span):
-        raise ValueError(f"deadband_hz is {deadband_hz} Hz; it must be narrower than the droop range "
-                         f"droop_pu * f0_hz = {span} Hz, or the unit never responds")
+        raise ValueError(
+            f"deadband_hz is {deadband_hz} Hz; it must be narrower than the droop range "
+            f"droop_pu * f0_hz = {span} Hz, or the unit never responds"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -573,11 +610,17 @@ class Service:
         dev = np.atleast_1d(checked("deviation_hz", self.deviation_hz, "Hz", ge=0))
         share = np.atleast_1d(checked("fraction", self.fraction, ge=0, le=1))
         if dev.shape != share.shape or len(dev) < 2:
-            raise ValueError(f"deviation_hz has {len(dev)} points and fraction {len(share)}; they must have the same number, at least 2")
+            raise ValueError(
+                f"deviation_hz has {len(dev)} points and fraction {len(share)}; they must have the same number, at least 2"
+            )
         if (np.diff(dev) < 0).any() or (np.diff(share) < 0).any():
-            raise ValueError(f"deviation_hz = {self.deviation_hz} and fraction = {self.fraction} must rise from point to point")
-        if share[0] > 0 or self.symmetric and share[dev == 0].any():
-            raise ValueError(f"fraction = {self.fraction} at deviation_hz = {self.deviation_hz}; it must begin at 0, and nothing can be due at 0 Hz on both sides")
+            raise ValueError(
+                f"deviation_hz = {self.deviation_hz} and fraction = {self.fraction} must rise from point to point"
+            )
+        if share[0] > 0 or (self.symmetric and share[dev == 0].any()):
+            raise ValueError(
+                f"fraction = {self.fraction} at deviation_hz = {self.deviation_hz}; it must begin at 0, and nothing can be due at 0 Hz on both sides"
+            )
         for name in ("start_s", "full_s", "duration_s"):
             checked(name, getattr(self, name), "s", ge=0)
 
@@ -643,11 +686,15 @@ class Ufls:
         shed = np.atleast_1d(checked("shed", self.shed, gt=0, le=1))
         checked("delay_s", self.delay_s, "s", ge=0)
         if f_hz.shape != shed.shape:
-            raise ValueError(f"f_hz has {len(f_hz)} stages and shed {len(shed)}; give one share for each threshold")
+            raise ValueError(
+                f"f_hz has {len(f_hz)} stages and shed {len(shed)}; give one share for each threshold"
+            )
         if (np.diff(f_hz) >= 0).any():
             raise ValueError(f"f_hz = {self.f_hz} must fall from stage to stage")
         if shed.sum() > 1 + 1e-9:
-            raise ValueError(f"shed adds up to {shed.sum():g}; all stages together cannot cut more than 1 (the whole load)")
+            raise ValueError(
+                f"shed adds up to {shed.sum():g}; all stages together cannot cut more than 1 (the whole load)"
+            )
 
 
 def shed_at(f_min_hz, ufls):
@@ -678,7 +725,9 @@ def shed_relief(shed, load_mw, export_mw):
         Negative when shedding makes things worse. [MW]
     """
     shed = checked("shed", shed, ge=0, le=1)
-    return shed * (checked("load_mw", load_mw, "MW", ge=0) - checked("export_mw", export_mw, "MW"))  # eq. (1.14)
+    return shed * (
+        checked("load_mw", load_mw, "MW", ge=0) - checked("export_mw", export_mw, "MW")
+    )  # eq. (1.14)
 
 
 def measured_rocof(f_hz, *, dt_s, window_s):
@@ -704,7 +753,9 @@ def measured_rocof(f_hz, *, dt_s, window_s):
     f_hz = np.asarray(checked("f_hz", f_hz, "Hz", gt=0))
     n = round(checked("window_s", window_s, "s", gt=0) / checked("dt_s", dt_s, "s", gt=0))
     if f_hz.ndim == 0 or not 1 <= n < len(f_hz):
-        raise ValueError(f"window_s is {window_s:g} s; it must lie between one step ({dt_s:g} s) and the length of the trace")
+        raise ValueError(
+            f"window_s is {window_s:g} s; it must lie between one step ({dt_s:g} s) and the length of the trace"
+        )
     return (f_hz[n:] - f_hz[:-n]) / (n * dt_s)
 
 
@@ -810,12 +861,16 @@ class _Floats:
 
     @staticmethod
     def curve(xs, ys):
-        slopes = [(y1 - y0) / (x1 - x0) if x1 > x0 else 0.0 for x0, x1, y0, y1 in zip(xs, xs[1:], ys, ys[1:])] + [0.0]
+        slopes = [
+            (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
+            for x0, x1, y0, y1 in zip(xs, xs[1:], ys, ys[1:])
+        ] + [0.0]
         first = ys[0]
 
         def at(x):
             i = bisect_right(xs, x) - 1
             return ys[i] + slopes[i] * (x - xs[i]) if i >= 0 else first
+
         return at
 
 
@@ -856,10 +911,13 @@ def _governor_power(gov, grid, dt_s, ops, past):
     def power(n, df, shed):
         nonlocal demand, valve, x
         wanted = gain * (df - clip(df, -band, band))
-        v = clip(keep_v * valve + old_v * demand + new_v * wanted, low, high)  # the valve stops at its limits: no windup
+        v = clip(
+            keep_v * valve + old_v * demand + new_v * wanted, low, high
+        )  # the valve stops at its limits: no windup
         x = keep_x * x + old_x * valve + new_x * v
         demand, valve = wanted, v
         return x + lead * (v - x)  # eq. (1.12)
+
     return power
 
 
@@ -873,7 +931,11 @@ def _ev_power(fleet, grid, dt_s, ops, past):
     up, down = fleet.p_up_mw, fleet.p_down_mw
     seen = past(fleet.delay_s)
     with np.errstate(divide="ignore", invalid="ignore"):
-        step = np.where(np.asarray(fleet.ramp_s) > 0, np.maximum(up, down) * dt_s / np.asarray(fleet.ramp_s), np.inf)
+        step = np.where(
+            np.asarray(fleet.ramp_s) > 0,
+            np.maximum(up, down) * dt_s / np.asarray(fleet.ramp_s),
+            np.inf,
+        )
     step = float(step) if step.ndim == 0 else step
     most, least = fleet.energy_mwh * 3600.0 / dt_s, -fleet.headroom_mwh * 3600.0 / dt_s
     p = given = 0.0
@@ -885,6 +947,7 @@ def _ev_power(fleet, grid, dt_s, ops, past):
         p = clip(clip(wanted, p - step, p + step), least - given, most - given)  # eq. (1.13)
         given = given + p
         return p * (1.0 - shed) if fleet.on_feeder else p
+
     return power
 
 
@@ -904,28 +967,42 @@ def _shedder(ufls, grid, dt_s, count):
 
     def update(old, new):
         low, fallen = new < thresholds, np.maximum(old - new, 1e-12)
-        waited[:] = np.where(low, np.where(waited > 0, waited + dt_s, dt_s * np.minimum((thresholds - new) / fallen, 1.0)), 0.0)
-        part = np.where(low, np.maximum((waited - ufls.delay_s) / dt_s + 1.0, 0.0), 0.0)  # of the next step, in which it is open
+        waited[:] = np.where(
+            low,
+            np.where(
+                waited > 0, waited + dt_s, dt_s * np.minimum((thresholds - new) / fallen, 1.0)
+            ),
+            0.0,
+        )
+        part = np.where(
+            low, np.maximum((waited - ufls.delay_s) / dt_s + 1.0, 0.0), 0.0
+        )  # of the next step, in which it is open
         trips = ~tripped & (part > 1e-9)
         now = (shares * (tripped | trips & (part >= 1.0))).sum(0)
         mean = (shares * np.where(trips, part, tripped)).sum(0)
         tripped[:] |= trips
         waiting = np.where(tripped, -np.inf, thresholds).max(0)
         return (now, mean, waiting) if count else (float(now[0]), float(mean[0]), float(waiting[0]))
+
     return update
 
 
 def _disturbance(grid, losses, t, dt_s, count):
     """Power lost on average over each step [MW], and the frequency that 1 MW moves in a step with the energy that is left [Hz/MW]."""
     shape = (len(t) - 1, count) if count else (len(t) - 1,)
-    lost, energy = np.zeros(shape), np.broadcast_to(np.asarray(grid.kinetic_energy_mws, float), shape).copy()
+    lost, energy = (
+        np.zeros(shape),
+        np.broadcast_to(np.asarray(grid.kinetic_energy_mws, float), shape).copy(),
+    )
     for loss in losses:
         during = np.clip((t[1:, None] - np.atleast_1d(loss.t_s)) / dt_s, 0.0, 1.0)
         during = during if count else during[:, 0]
         lost += during * loss.p_mw
         energy -= during * loss.kinetic_energy_mws
     if (energy <= 0).any():
-        raise ValueError(f"kinetic_energy_mws of the losses adds up to more than the grid's {grid.kinetic_energy_mws} MW s; something must keep turning")
+        raise ValueError(
+            f"kinetic_energy_mws of the losses adds up to more than the grid's {grid.kinetic_energy_mws} MW s; something must keep turning"
+        )
     swing = grid.f0_hz * dt_s / (2.0 * energy)
     return (lost, swing) if count else (lost.tolist(), swing.tolist())
 
@@ -938,7 +1015,10 @@ def _looking_back(history, pad, delay_s, dt_s, count):
         back, late = pad - int(back), float(late)
         return lambda n: (1.0 - late) * history[n + back] + late * history[n + back - 1]
     columns = np.arange(count)
-    return lambda n: (1.0 - late) * history[n + pad - back, columns] + late * history[n + pad - back - 1, columns]
+    return lambda n: (
+        (1.0 - late) * history[n + pad - back, columns]
+        + late * history[n + pad - back - 1, columns]
+    )
 
 
 def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
@@ -950,9 +1030,17 @@ def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
     steps = round(t_end_s / dt_s)
     t = np.arange(steps + 1) * dt_s
     lost, swing = _disturbance(grid, losses, t, dt_s, count)
-    pad = 2 + int(np.ceil(max((np.max(r.delay_s) for r in resources if isinstance(r, EvFleet)), default=0.0) / dt_s))
+    pad = 2 + int(
+        np.ceil(
+            max((np.max(r.delay_s) for r in resources if isinstance(r, EvFleet)), default=0.0)
+            / dt_s
+        )
+    )
     history = np.zeros((pad + steps + 1, count)) if count else [0.0] * (pad + steps + 1)
-    ops, past = _Arrays if count else _Floats, lambda delay_s: _looking_back(history, pad, delay_s, dt_s, count)
+    ops, past = (
+        _Arrays if count else _Floats,
+        lambda delay_s: _looking_back(history, pad, delay_s, dt_s, count),
+    )
     powers = [_STEP_FUNCTIONS[type(r)](r, grid, dt_s, ops, past) for r in resources]
     delivered = [[] for _ in resources]
     relays = _shedder(ufls, grid, dt_s, count) if ufls else None
@@ -966,7 +1054,10 @@ def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
             p = power(n, df, shed)
             record.append(p)
             answer = answer + p
-        old, df = df, df + swing[n] * (1.5 * answer - 0.5 * before + cut * load - lost[n])  # eq. (1.1)
+        old, df = (
+            df,
+            df + swing[n] * (1.5 * answer - 0.5 * before + cut * load - lost[n]),
+        )  # eq. (1.1)
         history[pad + n + 1], before = df, answer
         low = relays and ((df < first).any() if count else df < first)
         if low or was_low:  # also on the first step back above: that resets the timers
@@ -982,27 +1073,53 @@ def _checked_run(grid, losses, resources, ufls, t_end_s, dt_s):
     """Refuse what cannot be simulated; return the number of scenarios (None: all parameters are single numbers)."""
     checked("dt_s", dt_s, "s", gt=0)
     checked("t_end_s", t_end_s, "s", ge=dt_s)
-    if not isinstance(losses, (list, tuple)) or not all(isinstance(loss, Loss) for loss in losses) or not losses:
-        raise ValueError(f"losses is {losses!r}; it must be a list with at least one Loss: [Loss(p_mw=...)]")
-    if not isinstance(resources, (list, tuple)) or any(type(r) not in _STEP_FUNCTIONS for r in resources):
-        raise ValueError(f"resources is {resources!r}; it must be a list of Governor and EvFleet: [Governor(...)]")
+    if (
+        not isinstance(losses, (list, tuple))
+        or not all(isinstance(loss, Loss) for loss in losses)
+        or not losses
+    ):
+        raise ValueError(
+            f"losses is {losses!r}; it must be a list with at least one Loss: [Loss(p_mw=...)]"
+        )
+    if not isinstance(resources, (list, tuple)) or any(
+        type(r) not in _STEP_FUNCTIONS for r in resources
+    ):
+        raise ValueError(
+            f"resources is {resources!r}; it must be a list of Governor and EvFleet: [Governor(...)]"
+        )
     names = [r.name for r in resources]
     if len(set(names)) < len(names):
         raise ValueError(f"resources are called {names}; each needs a name of its own")
     if np.any(sum(np.asarray(loss.p_mw, float) for loss in losses) > np.asarray(grid.load_mw)):
-        raise ValueError(f"losses add up to more than load_mw = {grid.load_mw} MW; a system cannot lose more generation than it uses")
-    fields = [v for part in (grid, *losses, *resources) for v in vars(part).values() if not isinstance(v, (str, Service))]
+        raise ValueError(
+            f"losses add up to more than load_mw = {grid.load_mw} MW; a system cannot lose more generation than it uses"
+        )
+    fields = [
+        v
+        for part in (grid, *losses, *resources)
+        for v in vars(part).values()
+        if not isinstance(v, (str, Service))
+    ]
     shapes = [np.shape(v) for v in fields]
     if any(len(s) > 1 for s in shapes):
-        raise ValueError("scenario parameters must be single numbers or one-dimensional arrays, one entry a scenario")
+        raise ValueError(
+            "scenario parameters must be single numbers or one-dimensional arrays, one entry a scenario"
+        )
     counts = {s[0] for s in shapes if s}
     if len(counts) > 1:
-        raise ValueError(f"arrays of different lengths {sorted(counts)}: every array needs one entry for each scenario")
-    stiffness = sum(np.asarray(r.rating_mw) / (np.asarray(r.droop_pu) * grid.f0_hz) * r.t_lead_s / r.t_lag_s
-                    for r in resources if isinstance(r, Governor) and np.all(np.asarray(r.t_valve_s) < dt_s))
+        raise ValueError(
+            f"arrays of different lengths {sorted(counts)}: every array needs one entry for each scenario"
+        )
+    stiffness = sum(
+        np.asarray(r.rating_mw) / (np.asarray(r.droop_pu) * grid.f0_hz) * r.t_lead_s / r.t_lag_s
+        for r in resources
+        if isinstance(r, Governor) and np.all(np.asarray(r.t_valve_s) < dt_s)
+    )
     left = grid.kinetic_energy_mws - sum(np.asarray(loss.kinetic_energy_mws) for loss in losses)
     if np.any(np.asarray(stiffness) * grid.f0_hz * dt_s / (2 * np.maximum(left, 1e-9)) > 0.5):
-        raise ValueError(f"dt_s is {dt_s:g} s, too long for such a stiff response on so little inertia; halve it")
+        raise ValueError(
+            f"dt_s is {dt_s:g} s, too long for such a stiff response on so little inertia; halve it"
+        )
     return counts.pop() if counts else None
 
 
@@ -1040,7 +1157,9 @@ def simulate(grid, losses, resources=(), ufls=None, *, t_end_s=20.0, dt_s=0.02):
     Second order in `dt_s`: halving the step quarters the error (tested). Relay trips fall on whole steps.
     """
     if _checked_run(grid, losses, resources, ufls, t_end_s, dt_s):
-        raise ValueError("simulate takes single numbers; for arrays of scenarios call sweep with the same arguments")
+        raise ValueError(
+            "simulate takes single numbers; for arrays of scenarios call sweep with the same arguments"
+        )
     t, df, delivered, shed = _integrate(grid, losses, resources, ufls, t_end_s, dt_s, None)
     columns = {"f_hz": grid.f0_hz + df}
     columns |= {f"p_{resource.name}_mw": p for resource, p in zip(resources, delivered)}
@@ -1074,14 +1193,16 @@ def sweep(grid, losses, resources=(), ufls=None, *, t_end_s=20.0, dt_s=0.02):
     window = max(1, min(round(0.5 / dt_s), len(t) - 1))
     slope = (df[window:] - df[:-window]) / (window * dt_s)
     steepest = np.abs(slope).argmax(0)
-    table = pd.DataFrame({
-        "f_min_hz": grid.f0_hz + df.min(0),
-        "t_min_s": t[df.argmin(0)],
-        "f_max_hz": grid.f0_hz + df.max(0),
-        "f_end_hz": grid.f0_hz + df[-1],
-        "rocof_hz_per_s": slope[steepest, np.arange(count)],
-        "shed_mw": shed[-1] * grid.load_mw,
-    })
+    table = pd.DataFrame(
+        {
+            "f_min_hz": grid.f0_hz + df.min(0),
+            "t_min_s": t[df.argmin(0)],
+            "f_max_hz": grid.f0_hz + df.max(0),
+            "f_end_hz": grid.f0_hz + df[-1],
+            "rocof_hz_per_s": slope[steepest, np.arange(count)],
+            "shed_mw": shed[-1] * grid.load_mw,
+        }
+    )
     for resource, p in zip(resources, delivered):
         table[f"peak_{resource.name}_mw"] = p.max(0)
     return table
@@ -1118,8 +1239,11 @@ def event(name):
         raise ValueError(f"there is no event {name!r}; known events are {', '.join(known)}")
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
     return Event(
-        name=raw["name"], grid=Grid(**raw["grid"]), losses=tuple(Loss(**loss) for loss in raw["losses"]),
+        name=raw["name"],
+        grid=Grid(**raw["grid"]),
+        losses=tuple(Loss(**loss) for loss in raw["losses"]),
         resources=tuple(Governor(**g) for g in raw.get("governors", [])),
         ufls=Ufls(**raw["ufls"]) if "ufls" in raw else None,
-        observed=pd.DataFrame(raw["observed"]).set_index("t_s"), sources=raw["sources"],
+        observed=pd.DataFrame(raw["observed"]).set_index("t_s"),
+        sources=raw["sources"],
     )

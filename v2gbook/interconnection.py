@@ -16,13 +16,20 @@ import numpy as np
 import pandas as pd
 
 from ._check import checked, plain
+import itertools
 
 # ------------------------------------------------------------------------------------------------------ rules as data
 
 _CODES = Path(__file__).parent / "data" / "gridcodes"
 _COLUMN = {"v": "v_pu", "f": "f_hz"}
 _UNIT = {"v": "pu", "f": "Hz"}
-_STRICTER = ("continuous", "mandatory", "permissive", "momentary cessation", "outside")  # from full power to none
+_STRICTER = (
+    "continuous",
+    "mandatory",
+    "permissive",
+    "momentary cessation",
+    "outside",
+)  # from full power to none
 _TINY_S = 1e-9  # two times closer than this are the same
 
 
@@ -58,7 +65,9 @@ class Stage:
 
     def __post_init__(self):
         if self.quantity not in _COLUMN or self.side not in ("over", "under"):
-            raise ValueError(f"stage {self.name}: quantity is {self.quantity!r} and side {self.side!r}; they must be v or f, and over or under")
+            raise ValueError(
+                f"stage {self.name}: quantity is {self.quantity!r} and side {self.side!r}; they must be v or f, and over or under"
+            )
         checked("limit", self.limit, gt=0)
         checked("clear_s", self.clear_s, "s", gt=0)
 
@@ -95,7 +104,9 @@ class Region:
         checked("low", self.low, _UNIT[self.quantity], ge=0)
         checked("high", self.high, _UNIT[self.quantity], gt=self.low)
         if self.mode not in _STRICTER[:-1]:
-            raise ValueError(f"mode is {self.mode!r}; it must be one of {', '.join(_STRICTER[:-1])}")
+            raise ValueError(
+                f"mode is {self.mode!r}; it must be one of {', '.join(_STRICTER[:-1])}"
+            )
         checked("ride_s", self.ride_s, "s", ge=0, finite=self.mode != "continuous")
         checked("slope_s_per_pu", self.slope_s_per_pu, "s/pu", ge=0)
 
@@ -116,22 +127,34 @@ class EnterService:
     ramp_s: float
 
     def __post_init__(self):
-        checked("v_high_pu", self.v_high_pu, "pu", gt=checked("v_low_pu", self.v_low_pu, "pu", gt=0))
-        checked("f_high_hz", self.f_high_hz, "Hz", gt=checked("f_low_hz", self.f_low_hz, "Hz", gt=0))
+        checked(
+            "v_high_pu", self.v_high_pu, "pu", gt=checked("v_low_pu", self.v_low_pu, "pu", gt=0)
+        )
+        checked(
+            "f_high_hz", self.f_high_hz, "Hz", gt=checked("f_low_hz", self.f_low_hz, "Hz", gt=0)
+        )
         checked("delay_s", self.delay_s, "s", ge=0)
         checked("ramp_s", self.ramp_s, "s", ge=0)
 
     def may_enter(self, v_pu, f_hz):
         """Whether voltage and frequency lie inside the window, its edges included."""
         v, f = checked("v_pu", v_pu, "pu", ge=0), checked("f_hz", f_hz, "Hz", gt=0)
-        inside = (np.greater_equal(v, self.v_low_pu) & np.less_equal(v, self.v_high_pu)
-                  & np.greater_equal(f, self.f_low_hz) & np.less_equal(f, self.f_high_hz))
+        inside = (
+            np.greater_equal(v, self.v_low_pu)
+            & np.less_equal(v, self.v_high_pu)
+            & np.greater_equal(f, self.f_low_hz)
+            & np.less_equal(f, self.f_high_hz)
+        )
         return bool(inside) if np.ndim(inside) == 0 else inside
 
     def limit_pu(self, t_s):
         """Largest power a time after entering, per rating, 0..1."""
         t = checked("t_s", t_s, "s", ge=0)
-        return plain(np.minimum(1.0, np.divide(t, self.ramp_s))) if self.ramp_s > 0 else plain(np.ones_like(t))
+        return (
+            plain(np.minimum(1.0, np.divide(t, self.ramp_s)))
+            if self.ramp_s > 0
+            else plain(np.ones_like(t))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,31 +213,46 @@ class Settings:
         for quantity in _COLUMN:
             _check_regions(self, quantity)
             for side, sign in (("over", 1), ("under", -1)):
-                _check_order(sorted((s for s in self.stages if (s.quantity, s.side) == (quantity, side)), key=lambda s: sign * s.limit))
+                _check_order(
+                    sorted(
+                        (s for s in self.stages if (s.quantity, s.side) == (quantity, side)),
+                        key=lambda s: sign * s.limit,
+                    )
+                )
 
 
 def _check_regions(rules, quantity):
     """Refuse a table without one continuous band, or with a gap or an overlap."""
-    regions, here = sorted((r for r in rules.regions if r.quantity == quantity), key=lambda r: r.low), f"{rules.code} {rules.category}"
+    regions, here = (
+        sorted((r for r in rules.regions if r.quantity == quantity), key=lambda r: r.low),
+        f"{rules.code} {rules.category}",
+    )
     bands = sum(region.mode == "continuous" for region in regions)
     if bands != 1:
         raise ValueError(f"{here} has {bands} continuous regions for {quantity}; it must have one")
-    for below, above in zip(regions, regions[1:]):
+    for below, above in itertools.pairwise(regions):
         if below.high != above.low:
-            raise ValueError(f"{here}: a region for {quantity} ends at {below.high:g} and the next begins at {above.low:g}; they must meet")
+            raise ValueError(
+                f"{here}: a region for {quantity} ends at {below.high:g} and the next begins at {above.low:g}; they must meet"
+            )
 
 
 def _check_order(stages):
     """Refuse a stage that could never act: one further out has to be faster."""
-    for inner, outer in zip(stages, stages[1:]):
+    for inner, outer in itertools.pairwise(stages):
         if outer.limit == inner.limit or outer.clear_s >= inner.clear_s:
-            raise ValueError(f"stages {inner.name} ({inner.limit:g}, {inner.clear_s:g} s) and {outer.name} ({outer.limit:g}, {outer.clear_s:g} s) do not go "
-                             "together; the one further out must be the faster one")
+            raise ValueError(
+                f"stages {inner.name} ({inner.limit:g}, {inner.clear_s:g} s) and {outer.name} ({outer.limit:g}, {outer.clear_s:g} s) do not go "
+                "together; the one further out must be the faster one"
+            )
 
 
 def codes():
     """Known grid codes, as {code: categories}."""
-    return {path.stem: tuple(tomllib.loads(path.read_text(encoding="utf-8"))["categories"]) for path in sorted(_CODES.glob("*.toml"))}
+    return {
+        path.stem: tuple(tomllib.loads(path.read_text(encoding="utf-8"))["categories"])
+        for path in sorted(_CODES.glob("*.toml"))
+    }
 
 
 def settings(code, category):
@@ -235,13 +273,30 @@ def settings(code, category):
     if category not in known[code]:
         raise ValueError(f"{code} has no category {category!r}; it has {', '.join(known[code])}")
     raw = tomllib.loads((_CODES / f"{code}.toml").read_text(encoding="utf-8"))
-    stages = tuple(Stage(**{k: v for k, v in row.items() if k != "categories"}) for row in raw["stages"] if category in row["categories"])
-    regions = tuple(Region(quantity=q, low=low, high=high, mode=mode, ride_s=ride, slope_s_per_pu=slope)
-                    for q, low, high, mode, ride, slope in raw["regions"][category])
-    return Settings(code=code, name=raw["name"], category=category, f0_hz=raw["f0_hz"], stages=stages, regions=regions,
-                    rocof_hz_per_s=raw["rocof_hz_per_s"].get(category), phase_jump_deg=raw["phase_jump_deg"].get(category),
-                    enter=EnterService(**raw["enter"]), droop=Droop(**raw["droop"]), island_s=raw["island_s"],
-                    relays=tuple(RocofRelay(**row) for row in raw.get("relays", [])), sources=raw["sources"])
+    stages = tuple(
+        Stage(**{k: v for k, v in row.items() if k != "categories"})
+        for row in raw["stages"]
+        if category in row["categories"]
+    )
+    regions = tuple(
+        Region(quantity=q, low=low, high=high, mode=mode, ride_s=ride, slope_s_per_pu=slope)
+        for q, low, high, mode, ride, slope in raw["regions"][category]
+    )
+    return Settings(
+        code=code,
+        name=raw["name"],
+        category=category,
+        f0_hz=raw["f0_hz"],
+        stages=stages,
+        regions=regions,
+        rocof_hz_per_s=raw["rocof_hz_per_s"].get(category),
+        phase_jump_deg=raw["phase_jump_deg"].get(category),
+        enter=EnterService(**raw["enter"]),
+        droop=Droop(**raw["droop"]),
+        island_s=raw["island_s"],
+        relays=tuple(RocofRelay(**row) for row in raw.get("relays", [])),
+        sources=raw["sources"],
+    )
 
 
 def clearing_time(rules, quantity, value):
@@ -261,14 +316,22 @@ def clearing_time(rules, quantity, value):
         Infinite where no stage picks up. [s]
     """
     value = np.asarray(checked(_COLUMN[_known(quantity)], value, _UNIT[quantity], ge=0))
-    times = [np.where(stage.beyond(value), stage.clear_s, np.inf) for stage in rules.stages if stage.quantity == quantity]
+    times = [
+        np.where(stage.beyond(value), stage.clear_s, np.inf)
+        for stage in rules.stages
+        if stage.quantity == quantity
+    ]
     return plain(np.min([np.full(value.shape, np.inf), *times], axis=0))
 
 
 def duty(rules, quantity, value):
     """What ride-through asks for at a value: the region's mode and its time [s]; ("none", 0) outside all regions. On an edge the longer duty holds."""
     value = float(checked(_COLUMN[_known(quantity)], value, _UNIT[quantity], ge=0))
-    inside = [(region.required_s(value), region.mode) for region in rules.regions if region.quantity == quantity and region.low <= value <= region.high]
+    inside = [
+        (region.required_s(value), region.mode)
+        for region in rules.regions
+        if region.quantity == quantity and region.low <= value <= region.high
+    ]
     longest, mode = max(inside, default=(0.0, "none"))
     return mode, longest
 
@@ -284,9 +347,19 @@ def conflicts(rules):
     found = []
     for stage in rules.stages:
         for region in rules.regions:
-            low, high = (max(region.low, stage.limit), region.high) if stage.side == "over" else (region.low, min(region.high, stage.limit))
-            if region.quantity == stage.quantity and low < high and stage.clear_s < region.required_s(high) - _TINY_S:  # the duty is longest at the top
-                found.append((stage.name, stage.quantity, high, stage.clear_s, region.required_s(high)))
+            low, high = (
+                (max(region.low, stage.limit), region.high)
+                if stage.side == "over"
+                else (region.low, min(region.high, stage.limit))
+            )
+            if (
+                region.quantity == stage.quantity
+                and low < high
+                and stage.clear_s < region.required_s(high) - _TINY_S
+            ):  # the duty is longest at the top
+                found.append(
+                    (stage.name, stage.quantity, high, stage.clear_s, region.required_s(high))
+                )
     return pd.DataFrame(found, columns=["stage", "quantity", "value", "clear_s", "required_s"])
 
 
@@ -349,7 +422,9 @@ def excursions(trace, quantity, side, limit):
     """
     if side not in ("over", "under"):
         raise ValueError(f"side is {side!r}; it must be over or under")
-    return _outside(_checked_trace(trace), _known(quantity), side, checked("limit", limit, _UNIT[quantity]))
+    return _outside(
+        _checked_trace(trace), _known(quantity), side, checked("limit", limit, _UNIT[quantity])
+    )
 
 
 def _outside(trace, quantity, side, limit):
@@ -361,7 +436,9 @@ def _outside(trace, quantity, side, limit):
 def _checked_trace(trace):
     """The trace as floats, or one clear sentence."""
     if not isinstance(trace, pd.DataFrame):
-        raise ValueError(f"trace is a {type(trace).__name__}; it must be a DataFrame with the index t_s and the columns v_pu and f_hz")
+        raise ValueError(
+            f"trace is a {type(trace).__name__}; it must be a DataFrame with the index t_s and the columns v_pu and f_hz"
+        )
     missing = [column for column in _COLUMN.values() if column not in trace]
     if missing:
         raise ValueError(f"trace has no column {', '.join(missing)}; it needs v_pu and f_hz")
@@ -370,7 +447,9 @@ def _checked_trace(trace):
         raise ValueError("trace has one sample; a trace needs two or more")
     back = np.flatnonzero(np.diff(t) <= 0)
     if back.size:
-        raise ValueError(f"time in trace goes from {t[back[0]]:g} s to {t[back[0] + 1]:g} s; it must rise (steps may differ in length)")
+        raise ValueError(
+            f"time in trace goes from {t[back[0]]:g} s to {t[back[0] + 1]:g} s; it must rise (steps may differ in length)"
+        )
     for quantity, column in _COLUMN.items():
         checked(f"column {column} of trace", trace[column].to_numpy(), _UNIT[quantity], ge=0)
     return trace[list(_COLUMN.values())].astype(float)
@@ -378,9 +457,16 @@ def _checked_trace(trace):
 
 def _pickups(trace, rules, relays=()):
     """What times out on a trace, as (trip, pick-up, return, name), in the order of the trips."""
-    found = [(start + stage.clear_s, start, end, stage.name) for stage in rules.stages
-             for start, end in _outside(trace, stage.quantity, stage.side, stage.limit)]
-    found += [(start + relay.delay_s, start, end, relay.name) for relay in relays for start, end in relay.pickups_s(trace)]
+    found = [
+        (start + stage.clear_s, start, end, stage.name)
+        for stage in rules.stages
+        for start, end in _outside(trace, stage.quantity, stage.side, stage.limit)
+    ]
+    found += [
+        (start + relay.delay_s, start, end, relay.name)
+        for relay in relays
+        for start, end in relay.pickups_s(trace)
+    ]
     return sorted(pickup for pickup in found if pickup[2] >= pickup[0] - _TINY_S)
 
 
@@ -416,25 +502,49 @@ def respond(trace, rules, relays=()):
         mode[off] = "tripped"
         limit[on] = rules.enter.limit_pu(np.maximum(t[on] - on_since, 0.0)) if on.any() else 0.0
         if np.isfinite(on_since):
-            events.append(Event(t_s=on_since, what="enter", by="enter service", since_s=on_since - rules.enter.delay_s))
+            events.append(
+                Event(
+                    t_s=on_since,
+                    what="enter",
+                    by="enter service",
+                    since_s=on_since - rules.enter.delay_s,
+                )
+            )
     mode[(mode == "continuous") & (limit < 1)] = "ramping"
     limit[mode == "momentary cessation"] = 0.0
-    return Response(modes=pd.DataFrame({"mode": mode, "limit_pu": limit}, index=trace.index), events=tuple(events))
+    return Response(
+        modes=pd.DataFrame({"mode": mode, "limit_pu": limit}, index=trace.index),
+        events=tuple(events),
+    )
 
 
 def _entry(windows, trip_s, delay_s):
     """When a unit that tripped enters service again; infinite if never."""
     starts = ((max(start, trip_s), end) for start, end in windows)
-    return next((start + delay_s for start, end in starts if end - start >= delay_s - _TINY_S), np.inf)
+    return next(
+        (start + delay_s for start, end in starts if end - start >= delay_s - _TINY_S), np.inf
+    )
 
 
 def _entry_windows(trace, enter, pickups):
     """Spans in which voltage and frequency allow to enter service and nothing trips."""
-    limits = (("v", "under", enter.v_low_pu), ("v", "over", enter.v_high_pu), ("f", "under", enter.f_low_hz), ("f", "over", enter.f_high_hz))
-    closed = [span for limit in limits for span in _outside(trace, *limit)] + [(trip_s, end_s) for trip_s, _, end_s, _ in pickups]
+    limits = (
+        ("v", "under", enter.v_low_pu),
+        ("v", "over", enter.v_high_pu),
+        ("f", "under", enter.f_low_hz),
+        ("f", "over", enter.f_high_hz),
+    )
+    closed = [span for limit in limits for span in _outside(trace, *limit)] + [
+        (trip_s, end_s) for trip_s, _, end_s, _ in pickups
+    ]
     spans = [(float(trace.index[0]), float(trace.index[-1]))]
     for start, end in closed:
-        spans = [part for a, b in spans for part in ((a, min(b, start)), (max(a, end), b)) if part[1] > part[0]]
+        spans = [
+            part
+            for a, b in spans
+            for part in ((a, min(b, start)), (max(a, end), b))
+            if part[1] > part[0]
+        ]
     return sorted(spans)
 
 
@@ -479,7 +589,11 @@ def verdict(trace, rules):
     trace = _checked_trace(trace)
     may = [t_s for quantity in _COLUMN for t_s in _may_trip(trace, rules, quantity)]
     must = [pickup[0] for pickup in _pickups(trace, rules)]
-    return Verdict(duty="must trip" if must else "may trip" if may else "must stay", may_s=min(may, default=None), must_s=min(must, default=None))
+    return Verdict(
+        duty="must trip" if must else "may trip" if may else "must stay",
+        may_s=min(may, default=None),
+        must_s=min(must, default=None),
+    )
 
 
 def _may_trip(trace, rules, quantity):
@@ -487,18 +601,36 @@ def _may_trip(trace, rules, quantity):
     t, x = trace.index.to_numpy(float), trace[_COLUMN[quantity]].to_numpy()
     regions = [region for region in rules.regions if region.quantity == quantity]
     band = next(region for region in regions if region.mode == "continuous")
-    cuts = np.unique([*t, *(cut for edge in {r.low for r in regions} | {r.high for r in regions} for span in _spans(t, x - edge) for cut in span)])
+    cuts = np.unique(
+        [
+            *t,
+            *(
+                cut
+                for edge in {r.low for r in regions} | {r.high for r in regions}
+                for span in _spans(t, x - edge)
+                for cut in span
+            ),
+        ]
+    )
     for start, end in _spans(t, band.low - x) + _spans(t, x - band.high):
         times = cuts[(cuts >= start) & (cuts <= end)]
         values = np.interp(times, t, x)
-        ends = np.array([values[:-1], values[1:]])  # of pieces on which the value lies in one region, and the time that is left is a straight line
+        ends = np.array(
+            [values[:-1], values[1:]]
+        )  # of pieces on which the value lies in one region, and the time that is left is a straight line
         required, middle = np.zeros_like(ends), ends.mean(axis=0)
         for region in regions:
             inside = (region.low <= middle) & (middle <= region.high)
-            required[:, inside] = np.maximum(required[:, inside], region.required_s(ends[:, inside]))
+            required[:, inside] = np.maximum(
+                required[:, inside], region.required_s(ends[:, inside])
+            )
         late = np.array([times[:-1], times[1:]]) - start - required
         for k in np.flatnonzero(late.max(axis=0) > _TINY_S)[:1]:
-            yield float(np.interp(0.0, late[:, k], times[k:k + 2])) if late[0, k] < 0 else float(times[k])
+            yield (
+                float(np.interp(0.0, late[:, k], times[k : k + 2]))
+                if late[0, k] < 0
+                else float(times[k])
+            )
 
 
 # ---------------------------------------------------------------------------------------------- frequency and relays
@@ -528,15 +660,23 @@ def droop_power(f_hz, rules, p_before_pu=0.0, *, low_pu=-1.0, high_pu=1.0):
     f, p = checked("f_hz", f_hz, "Hz", gt=0), checked("p_before_pu", p_before_pu, ge=-1, le=1)
     checked("low_pu", low_pu, le=checked("high_pu", high_pu))
     droop, missing_hz = rules.droop, np.subtract(rules.f0_hz, f)
-    beyond_hz = missing_hz - np.clip(missing_hz, -droop.deadband_hz, droop.deadband_hz if droop.under else np.inf)
-    return plain(np.clip(p + beyond_hz / (rules.f0_hz * droop.droop_pu), low_pu, high_pu))  # eq. (5.1)
+    beyond_hz = missing_hz - np.clip(
+        missing_hz, -droop.deadband_hz, droop.deadband_hz if droop.under else np.inf
+    )
+    return plain(
+        np.clip(p + beyond_hz / (rules.f0_hz * droop.droop_pu), low_pu, high_pu)
+    )  # eq. (5.1)
 
 
 def must_ride_rocof(rules, rocof_hz_per_s):
     """Whether a rate of change has to be ridden through (in 1547 averaged over at least 0.1 s)."""
     if rules.rocof_hz_per_s is None:
-        raise ValueError(f"{rules.code} {rules.category} names no rate of change that has to be ridden through")
-    ride = np.less_equal(np.abs(checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s")), rules.rocof_hz_per_s)
+        raise ValueError(
+            f"{rules.code} {rules.category} names no rate of change that has to be ridden through"
+        )
+    ride = np.less_equal(
+        np.abs(checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s")), rules.rocof_hz_per_s
+    )
     return bool(ride) if np.ndim(ride) == 0 else ride
 
 
@@ -561,8 +701,14 @@ def rocof(trace, window_s):
     t, f = trace.index.to_numpy(float), trace.f_hz.to_numpy()
     whole = t >= t[0] + window_s - 1e-9
     if not whole.any():
-        raise ValueError(f"window_s is {window_s:g} s, longer than the whole trace of {t[-1] - t[0]:g} s")
-    return pd.Series((f[whole] - np.interp(t[whole] - window_s, t, f)) / window_s, index=trace.index[whole], name="rocof_hz_per_s")  # eq. (5.2)
+        raise ValueError(
+            f"window_s is {window_s:g} s, longer than the whole trace of {t[-1] - t[0]:g} s"
+        )
+    return pd.Series(
+        (f[whole] - np.interp(t[whole] - window_s, t, f)) / window_s,
+        index=trace.index[whole],
+        name="rocof_hz_per_s",
+    )  # eq. (5.2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -585,13 +731,26 @@ class RocofRelay:
         t = trace.index.to_numpy(float)
         bends = np.unique([*t, *(t + self.window_s)])  # between these the rate is a straight line
         bends = bends[bends <= t[-1]]
-        rate = rocof(pd.DataFrame({column: np.interp(bends, t, trace[column]) for column in trace}, index=bends), self.window_s)
+        rate = rocof(
+            pd.DataFrame(
+                {column: np.interp(bends, t, trace[column]) for column in trace}, index=bends
+            ),
+            self.window_s,
+        )
         limit = self.limit_hz_per_s + 1e-9  # a ramp at just the limit does not count
-        return sorted(span for sign in (1, -1) for span in _spans(rate.index.to_numpy(float), sign * rate.to_numpy() - limit))
+        return sorted(
+            span
+            for sign in (1, -1)
+            for span in _spans(rate.index.to_numpy(float), sign * rate.to_numpy() - limit)
+        )
 
     def trips_s(self, trace):
         """All times at which it would trip; empty if it stays. [s]"""
-        return [start + self.delay_s for start, end in self.pickups_s(trace) if end - start >= self.delay_s - _TINY_S]
+        return [
+            start + self.delay_s
+            for start, end in self.pickups_s(trace)
+            if end - start >= self.delay_s - _TINY_S
+        ]
 
 
 def phase_jump_hz(jump_deg, window_s):
@@ -599,7 +758,12 @@ def phase_jump_hz(jump_deg, window_s):
 
     .. math:: \Delta f = \frac{\Delta\varphi}{360^\circ\,T_w}            (5.3)
     """
-    return plain(np.divide(checked("jump_deg", jump_deg, "degrees"), 360 * np.asarray(checked("window_s", window_s, "s", gt=0))))  # eq. (5.3)
+    return plain(
+        np.divide(
+            checked("jump_deg", jump_deg, "degrees"),
+            360 * np.asarray(checked("window_s", window_s, "s", gt=0)),
+        )
+    )  # eq. (5.3)
 
 
 # ------------------------------------------------------------------------------------------------------- the island
@@ -628,7 +792,12 @@ class RlcLoad:
         .. math:: Q = V^2 P Q_f\left(\frac{f_r}{f} - \frac{f}{f_r}\right)            (5.4)
         """
         ratio = np.divide(self.resonance_hz, checked("f_hz", f_hz, "Hz", gt=0))
-        return plain(np.square(checked("v_pu", v_pu, "pu", ge=0)) * self.p_kw * self.quality * (ratio - 1 / ratio))  # eq. (5.4)
+        return plain(
+            np.square(checked("v_pu", v_pu, "pu", ge=0))
+            * self.p_kw
+            * self.quality
+            * (ratio - 1 / ratio)
+        )  # eq. (5.4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -658,7 +827,10 @@ def island(load, p_kw, q_kvar=0.0):
     """
     p, q = checked("p_kw", p_kw, "kW", gt=0), checked("q_kvar", q_kvar, "kvar")
     a = np.divide(q, p) / load.quality
-    return Island(v_pu=plain(np.sqrt(np.divide(p, load.p_kw))), f_hz=plain(load.resonance_hz / 2 * (np.sqrt(a**2 + 4) - a)))  # eq. (5.5)
+    return Island(
+        v_pu=plain(np.sqrt(np.divide(p, load.p_kw))),
+        f_hz=plain(load.resonance_hz / 2 * (np.sqrt(a**2 + 4) - a)),
+    )  # eq. (5.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -687,8 +859,12 @@ def non_detection(v_low_pu, v_high_pu, f_low_hz, f_high_hz, *, quality, f0_hz):
     checked("f_low_hz", f_low_hz, "Hz", gt=0)
     checked("f_high_hz", f_high_hz, "Hz", gt=f_low_hz)
     q, f0 = checked("quality", quality, gt=0), checked("f0_hz", f0_hz, "Hz", gt=0)
-    return Blind(dp_low=1 / v_high_pu**2 - 1, dp_high=1 / v_low_pu**2 - 1,
-                 dq_low=q * (1 - (f0 / f_low_hz)**2), dq_high=q * (1 - (f0 / f_high_hz)**2))  # eq. (5.6)
+    return Blind(
+        dp_low=1 / v_high_pu**2 - 1,
+        dp_high=1 / v_low_pu**2 - 1,
+        dq_low=q * (1 - (f0 / f_low_hz) ** 2),
+        dq_high=q * (1 - (f0 / f_high_hz) ** 2),
+    )  # eq. (5.6)
 
 
 def drift_frequency(load, angle_rad):
@@ -707,7 +883,10 @@ def drift_frequency(load, angle_rad):
     float or array
         [Hz]
     """
-    a = np.tan(checked("angle_rad", angle_rad, "rad", gt=-math.pi / 2, lt=math.pi / 2)) / load.quality
+    a = (
+        np.tan(checked("angle_rad", angle_rad, "rad", gt=-math.pi / 2, lt=math.pi / 2))
+        / load.quality
+    )
     return plain(load.resonance_hz / 2 * (a + np.sqrt(a**2 + 4)))  # eq. (5.7)
 
 
@@ -727,7 +906,9 @@ def smallest_feedback(quality, f0_hz):
     float
         Chopping fraction per Hz. [1/Hz]
     """
-    return 4 * checked("quality", quality, gt=0) / (math.pi * checked("f0_hz", f0_hz, "Hz", gt=0))  # eq. (5.8)
+    return (
+        4 * checked("quality", quality, gt=0) / (math.pi * checked("f0_hz", f0_hz, "Hz", gt=0))
+    )  # eq. (5.8)
 
 
 def drift(load, *, f0_hz, chop=0.0, feedback_per_hz=0.0, t_end_s=2.0):
@@ -765,7 +946,9 @@ def drift(load, *, f0_hz, chop=0.0, feedback_per_hz=0.0, t_end_s=2.0):
     t, f, times, trace = 0.0, f0_hz, [0.0], [f0_hz]
     while t < t_end_s:
         angle = math.pi / 2 * min(max(chop + feedback_per_hz * (f - f0_hz), -0.5), 0.5)
-        f += -math.expm1(-math.pi * f0_hz / (load.quality * f)) * (drift_frequency(load, angle) - f)  # eq. (5.9)
+        f += -math.expm1(-math.pi * f0_hz / (load.quality * f)) * (
+            drift_frequency(load, angle) - f
+        )  # eq. (5.9)
         t += 1 / f
         times.append(t)
         trace.append(f)

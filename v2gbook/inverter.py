@@ -24,6 +24,7 @@ from scipy.optimize import fsolve
 
 from . import frequency
 from ._check import checked, plain
+import itertools
 
 _TURN = 2 * math.pi
 _SOGI_GAIN = math.sqrt(2)  # quadrature filter: damping 1/sqrt(2)
@@ -35,7 +36,13 @@ _LEAST_V_PU = 0.05  # a current command of p/v is not computed with less
 class _Floats:
     """The few operations of the models on Python floats: for the solver, which asks one instant at a time."""
 
-    sin, cos, hypot, sqrt, cis = math.sin, math.cos, math.hypot, math.sqrt, staticmethod(lambda angle: cmath.rect(1.0, angle))
+    sin, cos, hypot, sqrt, cis = (
+        math.sin,
+        math.cos,
+        math.hypot,
+        math.sqrt,
+        staticmethod(lambda angle: cmath.rect(1.0, angle)),
+    )
 
     @staticmethod
     def clip(x, low, high):
@@ -45,7 +52,14 @@ class _Floats:
 class _Arrays:
     """The same on arrays: for a whole run at once, when it is done."""
 
-    sin, cos, hypot, sqrt, clip, cis = np.sin, np.cos, np.hypot, np.sqrt, np.clip, staticmethod(lambda angle: np.exp(1j * angle))
+    sin, cos, hypot, sqrt, clip, cis = (
+        np.sin,
+        np.cos,
+        np.hypot,
+        np.sqrt,
+        np.clip,
+        staticmethod(lambda angle: np.exp(1j * angle)),
+    )
 
 
 # ------------------------------------------------------------------------------------------- what the grid does to it
@@ -181,9 +195,14 @@ def pll_gains(settling_s, zeta, band):
 
     Source: the constants of TI's C2000 software PLL are this rule with 40 ms, 0.7 and 5 % (inferred; they agree in twelve digits).
     """
-    settling_s, zeta = checked("settling_s", settling_s, "s", gt=0), checked("zeta", zeta, gt=0, lt=1)
+    settling_s, zeta = (
+        checked("settling_s", settling_s, "s", gt=0),
+        checked("zeta", zeta, gt=0, lt=1),
+    )
     band = checked("band", band, "(a fraction)", gt=0, lt=1)
-    return pll_natural(math.log(1 / (band * math.sqrt(1 - zeta**2))) / (zeta * settling_s), zeta)  # eq. (7.3)
+    return pll_natural(
+        math.log(1 / (band * math.sqrt(1 - zeta**2))) / (zeta * settling_s), zeta
+    )  # eq. (7.3)
 
 
 def loop_filter(pll, fs_hz):
@@ -233,7 +252,9 @@ def jump_answer(t_s, pll, jump_deg):
     s1, s2 = (pll.wn_rad_per_s * (-zeta + sign * spread) for sign in (1, -1))
     error = (s1 * np.exp(s1 * t) - s2 * np.exp(s2 * t)) / (s1 - s2)
     slope = (s1**2 * np.exp(s1 * t) - s2**2 * np.exp(s2 * t)) / (s1 - s2)
-    return Answer(error_deg=plain(jump * error.real), df_hz=plain(-jump / 360 * slope.real))  # eq. (7.5)
+    return Answer(
+        error_deg=plain(jump * error.real), df_hz=plain(-jump / 360 * slope.real)
+    )  # eq. (7.5)
 
 
 def false_frequency(pll, jump_deg):
@@ -252,7 +273,11 @@ def false_frequency(pll, jump_deg):
     float or array
         Deviation; nothing in the grid moved at this frequency. [Hz]
     """
-    return plain(pll.kp_per_s * np.sin(np.radians(checked("jump_deg", jump_deg, "degrees", ge=-180, le=180))) / _TURN)  # eq. (7.6)
+    return plain(
+        pll.kp_per_s
+        * np.sin(np.radians(checked("jump_deg", jump_deg, "degrees", ge=-180, le=180)))
+        / _TURN
+    )  # eq. (7.6)
 
 
 def ramp_answer(pll, rocof_hz_per_s):
@@ -277,9 +302,16 @@ def ramp_answer(pll, rocof_hz_per_s):
         If the ramp is faster than ki / (2 pi): the loop never catches it.
     """
     rate, fastest = checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s"), pll.ki_per_s2 / _TURN
-    checked("rocof_hz_per_s", np.abs(rate), "Hz/s (ki / 2 pi; a faster ramp is never caught)", lt=fastest)
-    return Answer(error_deg=plain(np.degrees(np.arcsin(np.divide(rate, fastest)))),
-                  df_hz=plain(np.multiply(rate, pll.kp_per_s / pll.ki_per_s2)))  # eq. (7.7)
+    checked(
+        "rocof_hz_per_s",
+        np.abs(rate),
+        "Hz/s (ki / 2 pi; a faster ramp is never caught)",
+        lt=fastest,
+    )
+    return Answer(
+        error_deg=plain(np.degrees(np.arcsin(np.divide(rate, fastest)))),
+        df_hz=plain(np.multiply(rate, pll.kp_per_s / pll.ki_per_s2)),
+    )  # eq. (7.7)
 
 
 def track(pll, disturbance, *, f0_hz, phases=3, t_end_s=0.3, dt_s=5e-5):
@@ -316,7 +348,9 @@ def track(pll, disturbance, *, f0_hz, phases=3, t_end_s=0.3, dt_s=5e-5):
     f0, dt = checked("f0_hz", f0_hz, "Hz", gt=0), checked("dt_s", dt_s, "s", gt=0)
     checked("t_end_s", t_end_s, "s", ge=dt)
     if disturbance.scr is not None or disturbance.loss_mw:
-        raise ValueError("track runs on a stiff grid; scr and loss_mw of the disturbance belong to simulate")
+        raise ValueError(
+            "track runs on a stiff grid; scr and loss_mw of the disturbance belong to simulate"
+        )
     if phases not in (1, 3):
         raise ValueError(f"phases is {phases!r}; it must be 3 or 1")
     b0, b1 = loop_filter(pll, 1 / dt)
@@ -334,7 +368,15 @@ def track(pll, disturbance, *, f0_hz, phases=3, t_end_s=0.3, dt_s=5e-5):
         past = vq
         own += dt * y  # eq. (7.1), on top of the turning at f0
     y, slow, error = np.array(rows).T
-    return pd.DataFrame({"f_hz": f0 + y / _TURN, "f_slow_hz": f0 + slow / _TURN, "f_grid_hz": f0 + df, "error_deg": np.degrees(error)}, index=pd.Index(t, name="t_s"))
+    return pd.DataFrame(
+        {
+            "f_hz": f0 + y / _TURN,
+            "f_slow_hz": f0 + slow / _TURN,
+            "f_grid_hz": f0 + df,
+            "error_deg": np.degrees(error),
+        },
+        index=pd.Index(t, name="t_s"),
+    )
 
 
 def _three_phases(grid, own, size, turned, w):
@@ -345,7 +387,11 @@ def _three_phases(grid, own, size, turned, w):
 def _quadrature(f0, dt):
     """v_q of one phase: a SOGI stepped by the trapezoidal rule at the loop's own frequency."""
     start = -_TURN * f0 * dt
-    x, quad, old = math.cos(start), math.sin(start), math.cos(start)  # settled on a cosine, one step ago
+    x, quad, old = (
+        math.cos(start),
+        math.sin(start),
+        math.cos(start),
+    )  # settled on a cosine, one step ago
 
     def detect(grid, own, size, turned, w):
         nonlocal x, quad, old
@@ -355,6 +401,7 @@ def _quadrature(f0, dt):
         x = (right_x - a * right_y) / (1 + a * _SOGI_GAIN + a * a)  # eq. (7.8)
         quad, old = right_y + a * x, new
         return quad * math.cos(turned + own) - x * math.sin(turned + own)
+
     return detect
 
 
@@ -362,10 +409,17 @@ def _refuse_sampled(pll, f0, phases, dt, b0, b1):
     """Refuse gains with which the sampled loop, or the loop behind a SOGI's lag, runs away from 1 pu."""
     pole = max(np.roots([1.0, dt * b0 - 2.0, 1.0 + dt * b1]), key=abs)
     if abs(pole) >= 1:
-        raise ValueError(f"the loop is unstable: kp_per_s = {pll.kp_per_s:g} 1/s, sampled every {dt:g} s, has the pole {pole:.3g}, outside the unit circle")
-    slow = max(np.roots([2 / (_SOGI_GAIN * _TURN * f0), 1.0, pll.kp_per_s, pll.ki_per_s2]), key=lambda s: s.real)
+        raise ValueError(
+            f"the loop is unstable: kp_per_s = {pll.kp_per_s:g} 1/s, sampled every {dt:g} s, has the pole {pole:.3g}, outside the unit circle"
+        )
+    slow = max(
+        np.roots([2 / (_SOGI_GAIN * _TURN * f0), 1.0, pll.kp_per_s, pll.ki_per_s2]),
+        key=lambda s: s.real,
+    )
     if phases == 1 and slow.real >= 0:
-        raise ValueError(f"the loop is unstable: behind the lag of a SOGI at {f0:g} Hz it has the eigenvalue {slow:.3g} 1/s; lower ki_per_s2")
+        raise ValueError(
+            f"the loop is unstable: behind the lag of a SOGI at {f0:g} Hz it has the eigenvalue {slow:.3g} 1/s; lower ki_per_s2"
+        )
 
 
 # ------------------------------------------------------------------------------------------------- how strong is the grid
@@ -378,7 +432,9 @@ def short_circuit_ratio(short_circuit_mva, rating_mva):
 
     Above 3 a grid is called strong, from 2 to 3 weak, below 2 very weak (IEEE 1204; from memory).
     """
-    return checked("short_circuit_mva", short_circuit_mva, "MVA", gt=0) / checked("rating_mva", rating_mva, "MVA", gt=0)  # eq. (7.9)
+    return checked("short_circuit_mva", short_circuit_mva, "MVA", gt=0) / checked(
+        "rating_mva", rating_mva, "MVA", gt=0
+    )  # eq. (7.9)
 
 
 def _line_pu(scr):
@@ -418,7 +474,9 @@ def terminal_voltage(p_pu, scr):
     room = 1 - 4 * np.square(np.multiply(x, p))
     if np.any(room < 0):
         p, x, _ = (a[room < 0][0] for a in np.broadcast_arrays(p, x, room))
-        raise ValueError(f"p_pu is {p:g}; at unity power factor and scr = {1 / x:g} the line carries at most {0.5 / x:g}")
+        raise ValueError(
+            f"p_pu is {p:g}; at unity power factor and scr = {1 / x:g} the line carries at most {0.5 / x:g}"
+        )
     return plain(np.sqrt((1 + np.sqrt(room)) / 2))  # eq. (7.11)
 
 
@@ -492,7 +550,13 @@ def pll_poles(pll, x_pu, i_pu, *, f0_hz):
     drop = checked("x_pu", x_pu, "pu", ge=0) * checked("i_pu", i_pu, "pu")
     checked("the drop x_pu * i_pu", abs(drop), "pu (more than this no angle can carry)", lt=1)
     cosine, per_w0 = math.sqrt(1 - drop**2), drop / (_TURN * checked("f0_hz", f0_hz, "Hz", gt=0))
-    poles = np.roots([1 - pll.kp_per_s * per_w0, pll.kp_per_s * cosine - pll.ki_per_s2 * per_w0, pll.ki_per_s2 * cosine])  # eq. (7.14)
+    poles = np.roots(
+        [
+            1 - pll.kp_per_s * per_w0,
+            pll.kp_per_s * cosine - pll.ki_per_s2 * per_w0,
+            pll.ki_per_s2 * cosine,
+        ]
+    )  # eq. (7.14)
     return poles[np.argsort(-poles.real, kind="stable")]
 
 
@@ -501,9 +565,13 @@ def _follower_rest(unit, scr):
     x, p, k = _line_pu(scr), unit.p_pu, unit.support_pu
     a = 1 + x * k  # V^2 = (a v - x k)^2 + (x p / v)^2, times v^2
     roots = np.roots([a * a, -2 * a * x * k, x * x * k * k - 1, 0.0, x * x * p * p])
-    real = roots.real[(np.abs(roots.imag) < 1e-6) & (roots.real > 1e-9)]  # the highest one has the angle below 90 degrees
+    real = roots.real[
+        (np.abs(roots.imag) < 1e-6) & (roots.real > 1e-9)
+    ]  # the highest one has the angle below 90 degrees
     if not real.size:
-        raise ValueError(f"p_pu is {p:g}; at scr = {1 / x:g} and support_pu = {k:g} the line cannot carry it (transfer_limit)")
+        raise ValueError(
+            f"p_pu is {p:g}; at scr = {1 / x:g} and support_pu = {k:g} the line cannot carry it (transfer_limit)"
+        )
     v = float(real.max())
     i_d, i_q = p / v, -k * (1 - v)
     _refuse_current(math.hypot(i_d, i_q), unit)
@@ -512,14 +580,22 @@ def _follower_rest(unit, scr):
 
 def _refuse_current(i_pu, unit):
     if i_pu > unit.i_max_pu * (1 + 1e-9):
-        raise ValueError(f"p_pu = {unit.p_pu:g} needs {i_pu:.4g} pu of current at rest; i_max_pu is {unit.i_max_pu:g}")
+        raise ValueError(
+            f"p_pu = {unit.p_pu:g} needs {i_pu:.4g} pu of current at rest; i_max_pu is {unit.i_max_pu:g}"
+        )
 
 
 def _follower(unit, scr, f0, ops=_Floats):
     """Function of the states (angle, PLL integrator, i_d, i_q, measured v_d and v_q, p): their slopes, and (dw in rad/s, p, q, i, v, angle)."""
     w0, xw = _TURN * f0, _line_pu(scr) / (_TURN * f0)
     kp, ki, k_v, most = unit.pll.kp_per_s, unit.pll.ki_per_s2, unit.support_pu, unit.i_max_pu
-    t_i, t_v, t_p, p_set, per_rad = unit.t_current_s, unit.t_voltage_s, unit.t_power_s, unit.p_pu, 1 / (w0 * unit.droop_pu)
+    t_i, t_v, t_p, p_set, per_rad = (
+        unit.t_current_s,
+        unit.t_voltage_s,
+        unit.t_power_s,
+        unit.p_pu,
+        1 / (w0 * unit.droop_pu),
+    )
     sin, cos, hypot, clip, most_w = ops.sin, ops.cos, ops.hypot, ops.clip, _PLL_RANGE_PU * w0
 
     def slopes(y, dw_grid, v_grid):
@@ -531,8 +607,24 @@ def _follower(unit, scr, f0, ops=_Floats):
         di_q = (want_q - i_q) / t_i
         v_d = v_grid * cos(angle) + xw * (di_d - (w0 + dw) * i_q)  # eq. (7.12)
         v_q = -v_grid * sin(angle) + xw * (di_q + (w0 + dw) * i_d)
-        dy = [dw - dw_grid, ki / kp * (dw - z), di_d, di_q, (v_d - m_d) / t_v, (v_q - m_q) / t_v, (p_set - per_rad * dw - p) / t_p]
-        return dy, (dw, v_d * i_d + v_q * i_q, v_q * i_d - v_d * i_q, hypot(i_d, i_q), hypot(v_d, v_q), angle)
+        dy = [
+            dw - dw_grid,
+            ki / kp * (dw - z),
+            di_d,
+            di_q,
+            (v_d - m_d) / t_v,
+            (v_q - m_q) / t_v,
+            (p_set - per_rad * dw - p) / t_p,
+        ]
+        return dy, (
+            dw,
+            v_d * i_d + v_q * i_q,
+            v_q * i_d - v_d * i_q,
+            hypot(i_d, i_q),
+            hypot(v_d, v_q),
+            angle,
+        )
+
     return slopes
 
 
@@ -572,7 +664,12 @@ class Former:
 
     def __post_init__(self):
         checked("p_pu", self.p_pu, "pu")
-        for name, unit in (("droop_pu", "pu"), ("filter_rad_per_s", "rad/s"), ("x_pu", "pu"), ("e_pu", "pu")):
+        for name, unit in (
+            ("droop_pu", "pu"),
+            ("filter_rad_per_s", "rad/s"),
+            ("x_pu", "pu"),
+            ("e_pu", "pu"),
+        ):
             checked(name, getattr(self, name), unit, gt=0)
         checked("i_max_pu", self.i_max_pu, "pu", gt=0, finite=False)
 
@@ -601,7 +698,10 @@ def equivalent_rotor(droop_pu, filter_rad_per_s):
 
     Source: S. D'Arco and J. A. Suul, IEEE Trans. Smart Grid 5(1):394-395, 2014.
     """
-    mp, wc = checked("droop_pu", droop_pu, gt=0), checked("filter_rad_per_s", filter_rad_per_s, "rad/s", gt=0)
+    mp, wc = (
+        checked("droop_pu", droop_pu, gt=0),
+        checked("filter_rad_per_s", filter_rad_per_s, "rad/s", gt=0),
+    )
     return Rotor(h_s=1 / (2 * np.multiply(mp, wc)), d_pu=1 / mp)  # eq. (7.17)
 
 
@@ -626,7 +726,11 @@ def stiffness(p_pu, x_pu, *, e_pu=1.0, v_pu=1.0):
     float or array
         [pu per rad]
     """
-    e, v, x = checked("e_pu", e_pu, "pu", gt=0), checked("v_pu", v_pu, "pu", gt=0), checked("x_pu", x_pu, "pu", gt=0)
+    e, v, x = (
+        checked("e_pu", e_pu, "pu", gt=0),
+        checked("v_pu", v_pu, "pu", gt=0),
+        checked("x_pu", x_pu, "pu", gt=0),
+    )
     return plain(e * v * np.cos(_rest_angle(p_pu, x, e * v)) / x)  # eq. (7.18)
 
 
@@ -634,7 +738,9 @@ def _rest_angle(p_pu, x, ev):
     """Angle of a voltage source at rest, or a ValueError. [rad]"""
     sine = np.multiply(checked("p_pu", p_pu, "pu"), x) / ev
     if np.any(np.abs(sine) >= 1):
-        raise ValueError(f"p_pu is {p_pu}; through a reactance of {x} pu at most {plain(np.divide(ev, x))} flows")
+        raise ValueError(
+            f"p_pu is {p_pu}; through a reactance of {x} pu at most {plain(np.divide(ev, x))} flows"
+        )
     return np.arcsin(sine)
 
 
@@ -697,11 +803,20 @@ def inherent(droop_pu, x_pu, p_pu=0.0, *, jump_deg, df_hz, f0_hz):
     -------
     Inherent
     """
-    mp, x, f0 = checked("droop_pu", droop_pu, gt=0), checked("x_pu", x_pu, "pu", gt=0), checked("f0_hz", f0_hz, "Hz", gt=0)
-    jump, rest = np.radians(checked("jump_deg", jump_deg, "degrees", ge=-180, le=180)), _rest_angle(p_pu, x, 1.0)
-    return Inherent(p_jump_pu=plain((np.sin(rest - jump) - np.sin(rest)) / x),  # eq. (7.20)
-                    tau_s=plain(1 / (np.multiply(mp, stiffness(p_pu, x)) * _TURN * f0)),
-                    p_steady_pu=plain(-np.divide(checked("df_hz", df_hz, "Hz"), np.multiply(mp, f0))))
+    mp, x, f0 = (
+        checked("droop_pu", droop_pu, gt=0),
+        checked("x_pu", x_pu, "pu", gt=0),
+        checked("f0_hz", f0_hz, "Hz", gt=0),
+    )
+    jump, rest = (
+        np.radians(checked("jump_deg", jump_deg, "degrees", ge=-180, le=180)),
+        _rest_angle(p_pu, x, 1.0),
+    )
+    return Inherent(
+        p_jump_pu=plain((np.sin(rest - jump) - np.sin(rest)) / x),  # eq. (7.20)
+        tau_s=plain(1 / (np.multiply(mp, stiffness(p_pu, x)) * _TURN * f0)),
+        p_steady_pu=plain(-np.divide(checked("df_hz", df_hz, "Hz"), np.multiply(mp, f0))),
+    )
 
 
 def ramp_power(t_s, rotor, rocof_hz_per_s, *, k_pu, f0_hz):
@@ -723,13 +838,18 @@ def ramp_power(t_s, rotor, rocof_hz_per_s, *, k_pu, f0_hz):
     float or array
         What remains when the swing has died away is about -(2H f' + D df) / f0, the rule of thumb. [pu]
     """
-    t, rate = np.asarray(checked("t_s", t_s, "s", ge=0)), checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s")
+    t, rate = (
+        np.asarray(checked("t_s", t_s, "s", ge=0)),
+        checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s"),
+    )
     f0 = checked("f0_hz", f0_hz, "Hz", gt=0)
     h2, d, k = 2 * rotor.h_s, rotor.d_pu, checked("k_pu", k_pu, "pu", gt=0) * _TURN * f0
     spread = cmath.sqrt(d * d - 4 * h2 * k)
     spread = spread if abs(spread) > 1e-6 * d else 1e-6 * d
     s1, s2 = (-d + spread) / (2 * h2), (-d - spread) / (2 * h2)
-    terms = [k * (h2 * a + d) / (h2 * a * a * (a - b)) * np.exp(a * t) for a, b in ((s1, s2), (s2, s1))]
+    terms = [
+        k * (h2 * a + d) / (h2 * a * a * (a - b)) * np.exp(a * t) for a, b in ((s1, s2), (s2, s1))
+    ]
     return plain(-rate / f0 * (d * t + h2 - d * d / k + sum(terms).real))  # eq. (7.21)
 
 
@@ -759,7 +879,10 @@ def share(load_kw, rating_kva, droop_pu, *, f0_hz):
     -------
     Share
     """
-    gains = np.atleast_1d(checked("rating_kva", rating_kva, "kVA", gt=0) / np.asarray(checked("droop_pu", droop_pu, gt=0)))
+    gains = np.atleast_1d(
+        checked("rating_kva", rating_kva, "kVA", gt=0)
+        / np.asarray(checked("droop_pu", droop_pu, gt=0))
+    )
     part = checked("load_kw", load_kw, "kW") / gains.sum()
     return Share(p_kw=gains * part, df_hz=-checked("f0_hz", f0_hz, "Hz", gt=0) * part)  # eq. (7.22)
 
@@ -809,11 +932,15 @@ def current_limits(unit, scr):
     rest = _former_rest(unit, scr)
     limit = math.acos(min(max((e * e + 1 - (x * i) ** 2) / (2 * e), -1.0), 1.0))  # eq. (7.23)
     lost = math.pi - rest
-    if limit < min(lost, math.pi):  # p(delta) = p* on the limited branch, as a quadratic in cos(delta)
+    if limit < min(
+        lost, math.pi
+    ):  # p(delta) = p* on the limited branch, as a quadratic in cos(delta)
         a, b, c = (e * i) ** 2, e * unit.p_pu**2, unit.p_pu**2 * (e * e + 1) - (e * i) ** 2
         lost = math.acos(max((b - math.sqrt(max(b * b - a * c, 0.0))) / a, -1.0))  # eq. (7.24)
         lost = lost if unit.p_pu >= 0 else _TURN - lost
-    return Limits(rest_deg=math.degrees(rest), limit_deg=math.degrees(limit), lost_deg=math.degrees(lost))
+    return Limits(
+        rest_deg=math.degrees(rest), limit_deg=math.degrees(limit), lost_deg=math.degrees(lost)
+    )
 
 
 def deepest_dip(p_pu, i_max_pu):
@@ -826,7 +953,9 @@ def deepest_dip(p_pu, i_max_pu):
     float or array
         A bound; with reactive current it lies higher. [pu]
     """
-    return plain(np.abs(checked("p_pu", p_pu, "pu")) / checked("i_max_pu", i_max_pu, "pu", gt=0))  # eq. (7.25)
+    return plain(
+        np.abs(checked("p_pu", p_pu, "pu")) / checked("i_max_pu", i_max_pu, "pu", gt=0)
+    )  # eq. (7.25)
 
 
 def _former_rest(unit, scr):
@@ -845,13 +974,24 @@ def _former(unit, scr, f0, ops=_Floats):
 
     def slopes(y, dw_grid, v_grid):
         angle, dw = y
-        active, reactive = e * ops.sin(angle) / x, (v_grid - e * ops.cos(angle)) / x  # of the current, in the frame of the bus
+        active, reactive = (
+            e * ops.sin(angle) / x,
+            (v_grid - e * ops.cos(angle)) / x,
+        )  # of the current, in the frame of the bus
         scale = ops.clip(most / (ops.hypot(active, reactive) + 1e-12), 0.0, 1.0)
         active, reactive = active * scale, reactive * scale
         p = v_grid * active  # eq. (7.15)
         v_re, v_im = v_grid - x_line * reactive, x_line * active
         dy = [w0 * dw - dw_grid, wc * (mp * (p_set - p) - dw)]  # eq. (7.16)
-        return dy, (w0 * dw, p, v_im * active - v_re * reactive, ops.hypot(active, reactive), ops.hypot(v_re, v_im), angle)
+        return dy, (
+            w0 * dw,
+            p,
+            v_im * active - v_re * reactive,
+            ops.hypot(active, reactive),
+            ops.hypot(v_re, v_im),
+            angle,
+        )
+
     return slopes
 
 
@@ -885,17 +1025,32 @@ class Machine:
 def _machine(machine, loss_mw, p0):
     """Function of the states (deviation in Hz, valve, turbine in MW) and of the converter's power: their slopes."""
     grid, gov, mva = machine.grid, machine.governor, machine.rating_mva
-    per_mw, damping = grid.f0_hz / (2 * grid.kinetic_energy_mws), grid.damping_pu * grid.load_mw / grid.f0_hz
-    gain, band, up, down = -gov.rating_mw / (gov.droop_pu * grid.f0_hz), gov.deadband_hz, gov.headroom_mw, -gov.footroom_mw
+    per_mw, damping = (
+        grid.f0_hz / (2 * grid.kinetic_energy_mws),
+        grid.damping_pu * grid.load_mw / grid.f0_hz,
+    )
+    gain, band, up, down = (
+        -gov.rating_mw / (gov.droop_pu * grid.f0_hz),
+        gov.deadband_hz,
+        gov.headroom_mw,
+        -gov.footroom_mw,
+    )
     lead, clip, soft = gov.t_lead_s / gov.t_lag_s, _Floats.clip, _SOFT_STOP * gov.rating_mw
 
     def slopes(y, p):
         df, valve, turbine = y
         beyond, valve = valve - clip(valve, down, up), clip(valve, down, up)
         speed = (gain * (df - clip(df, -band, band)) - valve) / gov.t_valve_s
-        speed *= 1 - clip(abs(beyond) / soft, 0.0, 1.0) if beyond * speed > 0 else 1.0  # the valve stops at its limits: no windup
+        speed *= (
+            1 - clip(abs(beyond) / soft, 0.0, 1.0) if beyond * speed > 0 else 1.0
+        )  # the valve stops at its limits: no windup
         power = turbine + lead * (valve - turbine)
-        return [per_mw * (power + mva * (p - p0) - loss_mw - damping * df), speed, (valve - turbine) / gov.t_lag_s]  # eq. (7.26)
+        return [
+            per_mw * (power + mva * (p - p0) - loss_mw - damping * df),
+            speed,
+            (valve - turbine) / gov.t_lag_s,
+        ]  # eq. (7.26)
+
     return slopes
 
 
@@ -916,9 +1071,11 @@ def _start(unit, scr):
 
 def _joint(converter, bus, count, v_grid):
     """Slopes of converter and grid together: the first `count` states are the converter's, the next is the deviation of the grid in Hz."""
+
     def slopes(y):
         dy, out = converter(y[:count], _TURN * y[count], v_grid)
         return dy + bus(y[count:], out[1])
+
     return slopes
 
 
@@ -927,7 +1084,7 @@ def _jacobian(slopes, y):
     columns = []
     for k, value in enumerate(y):
         h = 1e-6 * max(1.0, abs(value))
-        high, low = ([*y[:k], value + sign * h, *y[k + 1:]] for sign in (1, -1))
+        high, low = ([*y[:k], value + sign * h, *y[k + 1 :]] for sign in (1, -1))
         columns.append(np.subtract(slopes(high), slopes(low)) / (2 * h))
     return np.array(columns).T
 
@@ -953,30 +1110,47 @@ def eigenvalues(unit, scr, *, f0_hz, machine=None):
     bus = _machine(machine, 0.0, unit.p_pu) if machine else _infinite(0.0)
     size = len(y) + (3 if machine else 0)  # without a machine the grid's own frequency is no state
     slopes = _joint(make(unit, scr, f0), bus, len(y), 1.0)
-    values = np.linalg.eigvals(_jacobian(slopes, y + [0.0] * (3 if machine else 1))[:size, :size]).astype(complex)
+    values = np.linalg.eigvals(
+        _jacobian(slopes, y + [0.0] * (3 if machine else 1))[:size, :size]
+    ).astype(complex)
     return values[np.argsort(-values.real, kind="stable")]
 
 
 def _checked_f0(f0_hz, machine):
     f0 = checked("f0_hz", f0_hz, "Hz", gt=0)
     if machine and machine.grid.f0_hz != f0:
-        raise ValueError(f"f0_hz is {f0:g} Hz, but that of the machine's grid is {machine.grid.f0_hz:g} Hz")
+        raise ValueError(
+            f"f0_hz is {f0:g} Hz, but that of the machine's grid is {machine.grid.f0_hz:g} Hz"
+        )
     return f0
 
 
 def _refuse_loop(values):
     """Refuse to start where nothing rests."""
     if values[0].real > 1e-6 * max(abs(values)):
-        raise ValueError(f"the loop is unstable: it has the eigenvalue {values[0]:.4g} 1/s. A slower PLL, a longer lag, more support or a larger scr may help")
+        raise ValueError(
+            f"the loop is unstable: it has the eigenvalue {values[0]:.4g} 1/s. A slower PLL, a longer lag, more support or a larger scr may help"
+        )
 
 
 def _solve(slopes, y, t_s):
     """States at times t_s, one row each, from y at the first: LSODA, which chooses steps, orders and methods by itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ODEintWarning)
-        states, report = odeint(lambda t, now: slopes(now.tolist()), y, t_s, tfirst=True, full_output=True, rtol=1e-7, atol=1e-9, mxstep=10_000)
+        states, report = odeint(
+            lambda t, now: slopes(now.tolist()),
+            y,
+            t_s,
+            tfirst=True,
+            full_output=True,
+            rtol=1e-7,
+            atol=1e-9,
+            mxstep=10_000,
+        )
     if report["message"] != "Integration successful.":
-        raise ValueError(f"the run could not be followed beyond {report['tcur'].max():g} s: {report['message']}")
+        raise ValueError(
+            f"the run could not be followed beyond {report['tcur'].max():g} s: {report['message']}"
+        )
     return states
 
 
@@ -984,9 +1158,14 @@ def _spans(disturbance, t_end_s, dt):
     """Stretches on which nothing changes: first and last step, and (begun, ramps, dips)."""
     d = disturbance
     step = lambda t_s: round(t_s / dt) if t_s < t_end_s else round(t_end_s / dt)  # noqa: E731
-    at, ramp, dip, end = (step(t_s) for t_s in (d.at_s, d.at_s + d.ramp_s, d.at_s + d.dip_s, math.inf))
+    at, ramp, dip, end = (
+        step(t_s) for t_s in (d.at_s, d.at_s + d.ramp_s, d.at_s + d.dip_s, math.inf)
+    )
     edges = sorted({0, at, ramp, dip, end})
-    return [(first, last, first >= at, at <= first < ramp, at <= first < dip) for first, last in zip(edges, edges[1:])]
+    return [
+        (first, last, first >= at, at <= first < ramp, at <= first < dip)
+        for first, last in itertools.pairwise(edges)
+    ]
 
 
 def simulate(unit, scr, disturbance, *, f0_hz, machine=None, t_end_s=1.0, dt_s=0.001):
@@ -1019,24 +1198,45 @@ def simulate(unit, scr, disturbance, *, f0_hz, machine=None, t_end_s=1.0, dt_s=0
     """
     f0, dt = _checked_f0(f0_hz, machine), checked("dt_s", dt_s, "s", gt=0)
     checked("t_end_s", t_end_s, "s", ge=dt)
-    if machine and disturbance.rocof_hz_per_s or disturbance.loss_mw and not machine:
-        raise ValueError("rocof_hz_per_s moves an infinite bus and loss_mw an area with a machine; the other way round they mean nothing")
+    if (machine and disturbance.rocof_hz_per_s) or (disturbance.loss_mw and not machine):
+        raise ValueError(
+            "rocof_hz_per_s moves an infinite bus and loss_mw an area with a machine; the other way round they mean nothing"
+        )
     _refuse_loop(eigenvalues(unit, scr, f0_hz=f0, machine=machine))
     y, make = _start(unit, scr)
     count, y, parts = len(y), y + [0.0] * (3 if machine else 1), []
     for first, last, begun, ramps, dips in _spans(disturbance, t_end_s, dt):
         if begun and first == round(disturbance.at_s / dt):
             y[0] -= math.radians(disturbance.jump_deg)
-        line, v = disturbance.scr if begun and disturbance.scr is not None else scr, disturbance.v_pu if dips else 1.0
-        bus = _machine(machine, begun * disturbance.loss_mw, unit.p_pu) if machine else _infinite(ramps * disturbance.rocof_hz_per_s)
-        states = _solve(_joint(make(unit, line, f0), bus, count, v), y, np.arange(first, last + 1) * dt)
+        line, v = (
+            disturbance.scr if begun and disturbance.scr is not None else scr,
+            disturbance.v_pu if dips else 1.0,
+        )
+        bus = (
+            _machine(machine, begun * disturbance.loss_mw, unit.p_pu)
+            if machine
+            else _infinite(ramps * disturbance.rocof_hz_per_s)
+        )
+        states = _solve(
+            _joint(make(unit, line, f0), bus, count, v), y, np.arange(first, last + 1) * dt
+        )
         df = states[:, count]
         _, out = make(unit, line, f0, _Arrays)(states[:, :count].T, _TURN * df, v)
-        parts.append(np.column_stack([df, *out])[:None if last * dt > t_end_s - dt / 2 else -1])
+        parts.append(np.column_stack([df, *out])[: None if last * dt > t_end_s - dt / 2 else -1])
         y = states[-1].tolist()
     df, dw, p, q, i, v, angle = np.concatenate(parts).T
-    return pd.DataFrame({"f_hz": f0 + dw / _TURN, "f_grid_hz": f0 + df, "p_pu": p, "q_pu": q, "i_pu": i, "v_pu": v, "angle_deg": np.degrees(angle)},
-                        index=pd.Index(np.arange(len(df)) * dt, name="t_s"))
+    return pd.DataFrame(
+        {
+            "f_hz": f0 + dw / _TURN,
+            "f_grid_hz": f0 + df,
+            "p_pu": p,
+            "q_pu": q,
+            "i_pu": i,
+            "v_pu": v,
+            "angle_deg": np.degrees(angle),
+        },
+        index=pd.Index(np.arange(len(df)) * dt, name="t_s"),
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- without a grid
@@ -1070,8 +1270,10 @@ def microgrid(units, rating_kva, load_kw, step_kw, *, f0_hz, at_s=0.1, t_end_s=1
         With a follower among the units; and when a current exceeds a limit, as then nobody holds the voltage.
     """
     if not units or any(not isinstance(unit, Former) for unit in units):
-        raise ValueError("units must be a list of Former. A follower alone has no solution: its PLL measures the voltage that its own current makes, "
-                         "v_q is 0 at any frequency, and nothing sets the frequency")
+        raise ValueError(
+            "units must be a list of Former. A follower alone has no solution: its PLL measures the voltage that its own current makes, "
+            "v_q is 0 at any frequency, and nothing sets the frequency"
+        )
     f0, dt = checked("f0_hz", f0_hz, "Hz", gt=0), checked("dt_s", dt_s, "s", gt=0)
     checked("t_end_s", t_end_s, "s", gt=checked("at_s", at_s, "s", ge=dt) + dt / 2)
     ratings = np.broadcast_to(checked("rating_kva", rating_kva, "kVA", gt=0), len(units)).tolist()
@@ -1082,13 +1284,22 @@ def microgrid(units, rating_kva, load_kw, step_kw, *, f0_hz, at_s=0.1, t_end_s=1
     _refuse_loop(np.sort_complex(np.linalg.eigvals(_jacobian(lambda y: before(y)[0], y)))[::-1])
     event = round(at_s / dt)
     states = np.vstack([np.tile(y, (event, 1)), _solve(lambda y: after(y)[0], y, t[event:])])
-    tables = [np.array(load(rows.T, _Arrays)[1]).T for load, rows in ((before, states[:event]), (after, states[event:]))]
-    names = [f"{what}_{k + 1}_{unit}" for k in range(len(units)) for what, unit in (("f", "hz"), ("p", "kw"), ("i", "pu"))]
+    tables = [
+        np.array(load(rows.T, _Arrays)[1]).T
+        for load, rows in ((before, states[:event]), (after, states[event:]))
+    ]
+    names = [
+        f"{what}_{k + 1}_{unit}"
+        for k in range(len(units))
+        for what, unit in (("f", "hz"), ("p", "kw"), ("i", "pu"))
+    ]
     data = pd.DataFrame(np.vstack(tables), columns=[*names, "v_pu"], index=pd.Index(t, name="t_s"))
     for k, unit in enumerate(units):
         worst = data[f"i_{k + 1}_pu"].max()
         if worst > unit.i_max_pu:
-            raise ValueError(f"former {k + 1} needs {worst:.4g} pu of current, but i_max_pu is {unit.i_max_pu:g}: alone and limited, it no longer holds the voltage")
+            raise ValueError(
+                f"former {k + 1} needs {worst:.4g} pu of current, but i_max_pu is {unit.i_max_pu:g}: alone and limited, it no longer holds the voltage"
+            )
     return data
 
 
@@ -1098,7 +1309,7 @@ def _island(units, ratings, load_kw, f0, y, ops=_Floats):
     lines = [rating / (1j * unit.x_pu) for unit, rating in zip(units, ratings)]
     v = sum(e * line for e, line in zip(sources, lines)) / (load_kw + sum(lines))  # eq. (7.27)
     angles, speeds, out = [], [], []
-    for unit, rating, e, line, dw in zip(units, ratings, sources, lines, y[len(units):]):
+    for unit, rating, e, line, dw in zip(units, ratings, sources, lines, y[len(units) :]):
         i = line * (e - v) / rating
         p = (e * i.conjugate()).real
         angles.append(_TURN * f0 * dw)
@@ -1109,9 +1320,13 @@ def _island(units, ratings, load_kw, f0, y, ops=_Floats):
 
 def _island_rest(slopes, count):
     """States in which all formers turn together and the first has the angle 0."""
+
     def state(x):
         return [0.0, *x[1:].tolist(), *x[:1].tolist() * count]
-    found, _, ok, _ = fsolve(lambda x: slopes(state(x))[0][count:], np.zeros(count), full_output=True, xtol=1e-12)
+
+    found, _, ok, _ = fsolve(
+        lambda x: slopes(state(x))[0][count:], np.zeros(count), full_output=True, xtol=1e-12
+    )
     if ok != 1:
         raise ValueError("the formers find no common frequency at this load")
     return state(found)

@@ -37,7 +37,9 @@ def mileage_ratio(signal, reference):
     return agc.mileage(signal) / way  # eq. (11.1)
 
 
-def credit(offered_mw, score, mileage_ratio, *, capability_per_mw_h, performance_per_mw_h, score_floor=0.25):
+def credit(
+    offered_mw, score, mileage_ratio, *, capability_per_mw_h, performance_per_mw_h, score_floor=0.25
+):
     r"""What an hour of regulation earns: for being there, and for moving, both times the score.
 
     .. math:: C = P\,\sigma\,(\pi_{cap} + m\,\pi_{perf}),\qquad C = 0 \ \text{ if } \sigma < \sigma_{min}            (11.2)
@@ -64,16 +66,24 @@ def credit(offered_mw, score, mileage_ratio, *, capability_per_mw_h, performance
     score = np.asarray(checked("score", score, "(a fraction)", ge=0, le=1))
     scored_mw = checked("offered_mw", offered_mw, "MW", ge=0) * score
     price = checked("capability_per_mw_h", capability_per_mw_h) + np.multiply(
-        checked("mileage_ratio", mileage_ratio, ge=0), checked("performance_per_mw_h", performance_per_mw_h))
-    return plain(np.where(score < checked("score_floor", score_floor, ge=0, le=1), 0.0, scored_mw * price))  # eq. (11.2)
+        checked("mileage_ratio", mileage_ratio, ge=0),
+        checked("performance_per_mw_h", performance_per_mw_h),
+    )
+    return plain(
+        np.where(score < checked("score_floor", score_floor, ge=0, le=1), 0.0, scored_mw * price)
+    )  # eq. (11.2)
 
 
 def _read(frame, limits, words=()):
     """The named columns of a DataFrame as checked arrays, or a sentence on what is missing; columns of `words` only have to be there."""
     missing = [name for name in (*words, *limits) if name not in frame.columns]
     if missing:
-        raise ValueError(f"the table has no column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}")
-    return [np.asarray(checked(name, frame[name].to_numpy(), **limit)) for name, limit in limits.items()]
+        raise ValueError(
+            f"the table has no column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}"
+        )
+    return [
+        np.asarray(checked(name, frame[name].to_numpy(), **limit)) for name, limit in limits.items()
+    ]
 
 
 def statement(hours, *, score_floor=0.25):
@@ -91,13 +101,38 @@ def statement(hours, *, score_floor=0.25):
     DataFrame
         `offered_mw`, `score`, `mileage_ratio`, then money: `capability`, `performance`, `clawback` (<= 0: both, taken back below the floor), `total`.
     """
-    mw, score, ratio, per_capability, per_performance = _read(hours, {
-        "offered_mw": {"ge": 0}, "score": {"ge": 0, "le": 1}, "mileage_ratio": {"ge": 0}, "capability_per_mw_h": {}, "performance_per_mw_h": {}})
-    earned = credit(mw, score, ratio, capability_per_mw_h=per_capability, performance_per_mw_h=per_performance, score_floor=score_floor)
+    mw, score, ratio, per_capability, per_performance = _read(
+        hours,
+        {
+            "offered_mw": {"ge": 0},
+            "score": {"ge": 0, "le": 1},
+            "mileage_ratio": {"ge": 0},
+            "capability_per_mw_h": {},
+            "performance_per_mw_h": {},
+        },
+    )
+    earned = credit(
+        mw,
+        score,
+        ratio,
+        capability_per_mw_h=per_capability,
+        performance_per_mw_h=per_performance,
+        score_floor=score_floor,
+    )
     capability, performance = mw * score * per_capability, mw * score * ratio * per_performance
     clawback = np.where(earned == 0, 0.0 - capability - performance, 0.0)
-    return pd.DataFrame({"offered_mw": mw, "score": score, "mileage_ratio": ratio, "capability": capability, "performance": performance,
-                         "clawback": clawback, "total": capability + performance + clawback}, index=hours.index)
+    return pd.DataFrame(
+        {
+            "offered_mw": mw,
+            "score": score,
+            "mileage_ratio": ratio,
+            "capability": capability,
+            "performance": performance,
+            "clawback": clawback,
+            "total": capability + performance + clawback,
+        },
+        index=hours.index,
+    )
 
 
 def availability_statement(hours, *, penalty):
@@ -118,10 +153,20 @@ def availability_statement(hours, *, penalty):
     DataFrame
         `offered_mw`, `available_mw`, `capability`, `clawback` (<= 0), `total`.
     """
-    mw, available, price = _read(hours, {"offered_mw": {"ge": 0}, "available_mw": {"ge": 0}, "price_per_mw_h": {"ge": 0}})
+    mw, available, price = _read(
+        hours, {"offered_mw": {"ge": 0}, "available_mw": {"ge": 0}, "price_per_mw_h": {"ge": 0}}
+    )
     clawback = -price * (1 + checked("penalty", penalty, ge=0)) * np.maximum(mw - available, 0.0)
-    return pd.DataFrame({"offered_mw": mw, "available_mw": available, "capability": mw * price, "clawback": clawback,
-                         "total": mw * price + clawback}, index=hours.index)  # eq. (11.3)
+    return pd.DataFrame(
+        {
+            "offered_mw": mw,
+            "available_mw": available,
+            "capability": mw * price,
+            "clawback": clawback,
+            "total": mw * price + clawback,
+        },
+        index=hours.index,
+    )  # eq. (11.3)
 
 
 # ----------------------------------------------------------------------------------------------------------- the score
@@ -146,11 +191,15 @@ def _scored(asked, delivered, period_s):
     """Both series as arrays, and samples in a window."""
     samples = WINDOW_S / checked("period_s", period_s, "s", gt=0)
     if abs(samples - round(samples)) > 1e-9 or samples < 2:
-        raise ValueError(f"period_s is {period_s:g}; it must divide {WINDOW_S:g} s into equal parts")
+        raise ValueError(
+            f"period_s is {period_s:g}; it must divide {WINDOW_S:g} s into equal parts"
+        )
     agc.tracking(asked, delivered)  # refuses different shapes, and a signal that asks for nothing
     a, d, samples = np.asarray(asked, float), np.asarray(delivered, float), round(samples)
     if a.ndim != 1 or len(a) < 2 * samples:
-        raise ValueError(f"asked has shape {a.shape}; a score needs one series of 10 minutes or more (an hour is scored from 65)")
+        raise ValueError(
+            f"asked has shape {a.shape}; a score needs one series of 10 minutes or more (an hour is scored from 65)"
+        )
     return a, d, samples
 
 
@@ -200,7 +249,7 @@ def performance(asked, delivered, *, period_s=10.0, lag_rule="together", allowan
     shift = round(checked("allowance_s", allowance_s, "s", ge=0, le=60) / period_s)
     count, peak = len(a) // samples - 1, np.abs(a).max()
     starts, lags = samples * np.arange(count), np.arange(samples - shift + 1)
-    x = a[:count * samples].reshape(count, 1, samples)
+    x = a[: count * samples].reshape(count, 1, samples)
     y = np.lib.stride_tricks.sliding_window_view(d, samples)[starts[:, None] + shift + lags]
     rho = np.round(_correlation(x, y, peak), 12)  # rounded, so that equals are equal
     delta = 1 - lags * period_s / WINDOW_S
@@ -209,10 +258,20 @@ def performance(asked, delivered, *, period_s=10.0, lag_rule="together", allowan
     delay = np.where(best > 0, delta[pick], 0.0)  # eq. (11.4)
     flat = x[:, 0].std(axis=1) < FLAT * peak
     slope = np.polyfit(np.arange(samples) * period_s / 10, (y[:, 0] - x[:, 0]).T / peak, 1)[0]
-    best, delay, lag = np.where(flat, np.maximum(0, 1 - np.abs(slope)), best), np.where(flat, 1.0, delay), np.where(flat, 0, pick)
-    precision = precision_only(a[:count * samples], d[shift:shift + count * samples])
+    best, delay, lag = (
+        np.where(flat, np.maximum(0, 1 - np.abs(slope)), best),
+        np.where(flat, 1.0, delay),
+        np.where(flat, 0, pick),
+    )
+    precision = precision_only(a[: count * samples], d[shift : shift + count * samples])
     parts = float(best.mean()), float(delay.mean()), precision
-    return Score(correlation=parts[0], delay=parts[1], precision=precision, total=sum(parts) / 3, lag_s=float(lag.mean() * period_s))  # eq. (11.6)
+    return Score(
+        correlation=parts[0],
+        delay=parts[1],
+        precision=precision,
+        total=sum(parts) / 3,
+        lag_s=float(lag.mean() * period_s),
+    )  # eq. (11.6)
 
 
 def precision_only(asked, delivered):
@@ -233,10 +292,16 @@ def truthful_score(asked, delivered, *, period_s=10.0, allowance_s=10.0):
     measured: an offer that the signal does not exhaust stays untested under any score. The other arguments are those of `performance`.
     """
     a, d, samples = _scored(asked, delivered, period_s)
-    x = a[:len(a) - samples]
+    x = a[: len(a) - samples]
     agc.tracking(x, x)  # refuses a signal that asks for nothing before its last five minutes
     y = np.lib.stride_tricks.sliding_window_view(d, len(x))
-    late = 1 - np.maximum(np.arange(samples + 1) * period_s - checked("allowance_s", allowance_s, "s", ge=0), 0) / WINDOW_S
+    late = (
+        1
+        - np.maximum(
+            np.arange(samples + 1) * period_s - checked("allowance_s", allowance_s, "s", ge=0), 0
+        )
+        / WINDOW_S
+    )
     flat = x.std() < FLAT * np.abs(a).max()  # then the size alone counts
     rho = np.ones(len(late)) if flat else np.round(_correlation(x, y, np.abs(a).max()), 12)
     lag = int(np.argmax(rho + late))
@@ -272,20 +337,25 @@ def over_offering(score, signal, offers_mw, *, able_mw=1.0, lag_steps=0, cut=Fal
     DataFrame, index offered_mw
         `score`, `paid_mw` (offer times score) and `gain` against the truth. [-], [MW], [-]
     """
-    s, able = np.asarray(checked("signal", signal, ge=-1, le=1)), checked("able_mw", able_mw, "MW", gt=0)
+    s, able = (
+        np.asarray(checked("signal", signal, ge=-1, le=1)),
+        checked("able_mw", able_mw, "MW", gt=0),
+    )
     offers = np.atleast_1d(checked("offers_mw", offers_mw, "MW", gt=0))
 
     def points(offer):
         asked = offer * s
         wish = np.clip(asked, -able, able) if cut else asked * min(1.0, able / offer)
-        result = score(asked, np.concatenate([np.zeros(lag_steps), wish])[:len(s)])
+        result = score(asked, np.concatenate([np.zeros(lag_steps), wish])[: len(s)])
         return getattr(result, "total", result)
 
     scores, truth = np.array([points(offer) for offer in offers]), points(able)
     if truth == 0:
         raise ValueError("the truthful offer scores 0; no gain against it can be told")
-    return pd.DataFrame({"score": scores, "paid_mw": offers * scores, "gain": offers * scores / (able * truth) - 1},
-                        index=pd.Index(offers, name="offered_mw"))  # eq. (11.8)
+    return pd.DataFrame(
+        {"score": scores, "paid_mw": offers * scores, "gain": offers * scores / (able * truth) - 1},
+        index=pd.Index(offers, name="offered_mw"),
+    )  # eq. (11.8)
 
 
 # ------------------------------------------------------------------------------------------------- who may sell what
@@ -328,7 +398,9 @@ class Aggregation:
         checked("largest_site_kw", self.largest_site_kw, "kW", gt=0, le=self.power_kw)
         checked("telemetry_s", self.telemetry_s, "s", gt=0, finite=False)
         if isinstance(self.sells, str) or not self.sells:
-            raise ValueError(f"sells is {self.sells!r}; give a tuple of services, such as ('regulation',)")
+            raise ValueError(
+                f"sells is {self.sells!r}; give a tuple of services, such as ('regulation',)"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,7 +445,9 @@ class Market:
         """One of the market's products, or a ValueError that lists them."""
         found = {each.name: each for each in self.products}
         if name not in found:
-            raise ValueError(f"{self.name} has no product {name!r}; it has {', '.join(found) or 'none for limited batteries'}")
+            raise ValueError(
+                f"{self.name} has no product {name!r}; it has {', '.join(found) or 'none for limited batteries'}"
+            )
         return found[name]
 
 
@@ -395,13 +469,24 @@ def eligible(aggregation, market):
     """What stands between an aggregation and a market: a sentence (str) for each rule that is broken, in a list; empty if it may sell."""
     broken = []
     for rule in market.rules:
-        applies = all(getattr(aggregation, name) == want or isinstance(want, str) and want in getattr(aggregation, name)
-                      for name, want in rule.get("when", {}).items())
+        applies = all(
+            getattr(aggregation, name) == want
+            or (isinstance(want, str) and want in getattr(aggregation, name))
+            for name, want in rule.get("when", {}).items()
+        )
         have = getattr(aggregation, rule["field"])
         if applies and not _TESTS[rule["test"]](have, rule["value"]):
             memory = "" if rule["confidence"] == "read" else f" ({rule['confidence']})"
-            shown = ", ".join(have) if isinstance(have, tuple) else f"{have:g}" if not isinstance(have, bool) else {True: "yes", False: "no"}[have]
-            broken.append(f"{market.name}: {rule['says']}; here {rule['field']} is {shown}{memory}.")
+            shown = (
+                ", ".join(have)
+                if isinstance(have, tuple)
+                else f"{have:g}"
+                if not isinstance(have, bool)
+                else {True: "yes", False: "no"}[have]
+            )
+            broken.append(
+                f"{market.name}: {rule['says']}; here {rule['field']} is {shown}{memory}."
+            )
     return broken
 
 
@@ -420,26 +505,44 @@ def double_counts(lines, market):
     list of str
         A sentence for each double count. Several services at once are none, as long as the kilowatts are not the same.
     """
-    kw, metered, rating = _read(lines, {"kw": {"ge": 0}, "metered_kw": {"ge": 0}, "rating_kw": {"gt": 0}},
-                                ("car", "hour", "service", "payer", "aggregator"))
-    family_of = {service: family for family, members in market.families.items() for service in members}
+    kw, metered, rating = _read(
+        lines,
+        {"kw": {"ge": 0}, "metered_kw": {"ge": 0}, "rating_kw": {"gt": 0}},
+        ("car", "hour", "service", "payer", "aggregator"),
+    )
+    family_of = {
+        service: family for family, members in market.families.items() for service in members
+    }
     groups = market.promises.get("together", [])
     promised = [family for group in groups for family in group]
-    table = lines.assign(kw=kw, metered_kw=metered, rating_kw=rating, family=[family_of.get(service, service) for service in lines.service])
+    table = lines.assign(
+        kw=kw,
+        metered_kw=metered,
+        rating_kw=rating,
+        family=[family_of.get(service, service) for service in lines.service],
+    )
     found = []
     for (hour, car), group in table.groupby(["hour", "car"], sort=True):
         where = f"Car {car}, hour {hour}: "
         if group.aggregator.nunique() > 1:
-            found.append(f"{where}sold by {' and by '.join(sorted(map(str, group.aggregator.unique())))} at once.")
+            found.append(
+                f"{where}sold by {' and by '.join(sorted(map(str, group.aggregator.unique())))} at once."
+            )
         for family, rows in group[~group.family.isin(promised)].groupby("family"):
             if rows.kw.sum() > rows.metered_kw.max() + 1e-9:
                 payers = " and ".join(f"{row.payer} ({row.service})" for row in rows.itertuples())
-                found.append(f"{where}{family} is paid for {rows.kw.sum():g} kW by {payers}, but the car's meter saw {rows.metered_kw.max():g} kW.")
+                found.append(
+                    f"{where}{family} is paid for {rows.kw.sum():g} kW by {payers}, but the car's meter saw {rows.metered_kw.max():g} kW."
+                )
         for together in groups:
             rows = group[group.family.isin(together)]
             if rows.kw.sum() > rows.rating_kw.max() + 1e-9:
-                names = " and ".join(f"{row.kw:g} kW of {row.service} to {row.payer}" for row in rows.itertuples())
-                found.append(f"{where}promised are {names}, {rows.kw.sum():g} kW from a charger of {rows.rating_kw.max():g} kW.")
+                names = " and ".join(
+                    f"{row.kw:g} kW of {row.service} to {row.payer}" for row in rows.itertuples()
+                )
+                found.append(
+                    f"{where}promised are {names}, {rows.kw.sum():g} kW from a charger of {rows.rating_kw.max():g} kW."
+                )
     return found
 
 
@@ -457,11 +560,18 @@ def cars_needed(offer_kw, car_kw, availability, reliability=0.9):
 
     .. math:: \min N:\ \Pr\big(\mathrm{Bin}(N, p) \ge \lceil P/P_1 \rceil\big) \ge q            (11.9)
     """
-    need = math.ceil(checked("offer_kw", offer_kw, "kW", gt=0) / checked("car_kw", car_kw, "kW", gt=0) - 1e-9)
-    p, q = checked("availability", availability, "(a fraction)", gt=0, lt=1), checked("reliability", reliability, "(a fraction)", gt=0, lt=1)
+    need = math.ceil(
+        checked("offer_kw", offer_kw, "kW", gt=0) / checked("car_kw", car_kw, "kW", gt=0) - 1e-9
+    )
+    p, q = (
+        checked("availability", availability, "(a fraction)", gt=0, lt=1),
+        checked("reliability", reliability, "(a fraction)", gt=0, lt=1),
+    )
     tried = np.arange(need, math.ceil((2 * need + 200) / p))
     holds = betainc(need, tried - need + 1, p) >= q  # the binomial tail
-    return CarsNeeded(present=need, cars=int(tried[np.argmax(holds)]), cars_by_mean=math.ceil(need / p - 1e-9))  # eq. (11.9)
+    return CarsNeeded(
+        present=need, cars=int(tried[np.argmax(holds)]), cars_by_mean=math.ceil(need / p - 1e-9)
+    )  # eq. (11.9)
 
 
 # --------------------------------------------------------------------------------------- behind the meter, or in front
@@ -491,9 +601,17 @@ def meter_value(load_kw, p_kw, dt_h, *, retail_per_kwh, export_per_kwh, wholesal
     """
     load, p = np.asarray(checked("load_kw", load_kw, "kW")), np.asarray(checked("p_kw", p_kw, "kW"))
     kwh = checked("dt_h", dt_h, "h", gt=0)
-    avoided, sold = np.maximum(load, 0) - np.maximum(load - p, 0), np.maximum(p - load, 0) - np.maximum(-load, 0)
-    behind = avoided * checked("retail_per_kwh", retail_per_kwh) + sold * checked("export_per_kwh", export_per_kwh)
-    return MeterValue(behind=float(behind.sum() * kwh), front=float(np.sum(p * checked("wholesale_per_kwh", wholesale_per_kwh)) * kwh))  # eq. (11.10)
+    avoided, sold = (
+        np.maximum(load, 0) - np.maximum(load - p, 0),
+        np.maximum(p - load, 0) - np.maximum(-load, 0),
+    )
+    behind = avoided * checked("retail_per_kwh", retail_per_kwh) + sold * checked(
+        "export_per_kwh", export_per_kwh
+    )
+    return MeterValue(
+        behind=float(behind.sum() * kwh),
+        front=float(np.sum(p * checked("wholesale_per_kwh", wholesale_per_kwh)) * kwh),
+    )  # eq. (11.10)
 
 
 def building(start, days, rng):
@@ -506,10 +624,16 @@ def building(start, days, rng):
     time = pd.date_range(start, periods=24 * days, freq="h", name="time")
     weather, shocks = np.empty(days), rng.standard_normal(days)
     for day in range(days):
-        weather[day] = 0.7 * weather[day - 1] + 3 * math.sqrt(1 - 0.7**2) * shocks[day] if day else 3 * shocks[0]
+        weather[day] = (
+            0.7 * weather[day - 1] + 3 * math.sqrt(1 - 0.7**2) * shocks[day]
+            if day
+            else 3 * shocks[0]
+        )
     temp = 21 + 6 * np.cos(2 * np.pi * (time.hour - 15) / 24) + np.repeat(weather, 24)
     busy = (time.day_of_week < 5) & (time.hour >= 8) & (time.hour < 18)
-    load = (40 + busy * (60 + 2.5 * np.maximum(temp - 18, 0))) * (1 + 0.03 * rng.standard_normal(len(time)))
+    load = (40 + busy * (60 + 2.5 * np.maximum(temp - 18, 0))) * (
+        1 + 0.03 * rng.standard_normal(len(time))
+    )
     return pd.DataFrame({"load_kw": load, "temp_c": temp}, index=time)
 
 
@@ -518,7 +642,9 @@ def _by_day(series, name="meter_kw"):
     if isinstance(series, pd.DataFrame):
         return series
     checked(name, series.to_numpy())
-    table = pd.DataFrame({"day": series.index.normalize(), "hour": series.index.hour, "value": series.to_numpy()})
+    table = pd.DataFrame(
+        {"day": series.index.normalize(), "hour": series.index.hour, "value": series.to_numpy()}
+    )
     if table.duplicated(["day", "hour"]).any() or (table.groupby("day").hour.count() < 24).any():
         raise ValueError(f"{name} must have 24 hours on each day, each of them once")
     return table.pivot(index="day", columns="hour", values="value")
@@ -528,8 +654,12 @@ def _like_days(days, day, event_days):
     """Days before `day`, of its kind (weekday or weekend), without events."""
     day, events = pd.Timestamp(day), pd.DatetimeIndex(event_days)
     if day not in days:
-        raise ValueError(f"there is no day {day:%Y-%m-%d} in the data, which run from {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}")
-    return days[(days < day) & ((days.day_of_week >= 5) == (day.day_of_week >= 5)) & ~days.isin(events)]
+        raise ValueError(
+            f"there is no day {day:%Y-%m-%d} in the data, which run from {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}"
+        )
+    return days[
+        (days < day) & ((days.day_of_week >= 5) == (day.day_of_week >= 5)) & ~days.isin(events)
+    ]
 
 
 def high_5_of_10(meter_kw, day, hours, *, event_days=(), adjust_cap=None):
@@ -557,14 +687,25 @@ def high_5_of_10(meter_kw, day, hours, *, event_days=(), adjust_cap=None):
     table, hours = _by_day(meter_kw), list(hours)
     last = _like_days(table.index, day, event_days)[-10:]
     if len(last) < 10:
-        raise ValueError(f"only {len(last)} like days without an event lie before {pd.Timestamp(day):%Y-%m-%d}; ten are needed")
+        raise ValueError(
+            f"only {len(last)} like days without an event lie before {pd.Timestamp(day):%Y-%m-%d}; ten are needed"
+        )
     highest = table.loc[last, hours].mean(axis=1).nlargest(5).index
     usual, ratio = table.loc[highest].mean(), 1.0
     if adjust_cap is not None:
-        cap, window = checked("adjust_cap", adjust_cap, "(a fraction)", ge=0, lt=1), [hours[0] - 4, hours[0] - 3]
+        cap, window = (
+            checked("adjust_cap", adjust_cap, "(a fraction)", ge=0, lt=1),
+            [hours[0] - 4, hours[0] - 3],
+        )
         if window[0] < 0:
-            raise ValueError(f"hours begin at {hours[0]}; an adjustment needs four hours of the same day before them")
-        ratio = float(np.clip(table.loc[pd.Timestamp(day), window].sum() / usual[window].sum(), 1 - cap, 1 + cap))
+            raise ValueError(
+                f"hours begin at {hours[0]}; an adjustment needs four hours of the same day before them"
+            )
+        ratio = float(
+            np.clip(
+                table.loc[pd.Timestamp(day), window].sum() / usual[window].sum(), 1 - cap, 1 + cap
+            )
+        )
     return (usual[hours] * ratio).rename("baseline_kw")  # eq. (11.11)
 
 
@@ -575,10 +716,15 @@ def regression_baseline(meter_kw, temp_c, day, hours, *, event_days=(), base_c=1
 
     `temp_c` is a Series like `meter_kw`, `base_c` is T0, where cooling begins [°C]; all else as in `high_5_of_10`.
     """
-    table, warmth = _by_day(meter_kw), (_by_day(temp_c, "temp_c") - checked("base_c", base_c, "°C")).clip(lower=0)
+    table, warmth = (
+        _by_day(meter_kw),
+        (_by_day(temp_c, "temp_c") - checked("base_c", base_c, "°C")).clip(lower=0),
+    )
     past = _like_days(table.index, day, event_days)
     if len(past) < 10:
-        raise ValueError(f"only {len(past)} like days without an event lie before {pd.Timestamp(day):%Y-%m-%d}; ten are needed")
+        raise ValueError(
+            f"only {len(past)} like days without an event lie before {pd.Timestamp(day):%Y-%m-%d}; ten are needed"
+        )
     result = {}
     for hour in hours:
         design = np.column_stack([np.ones(len(past)), warmth.loc[past, hour]])
@@ -610,20 +756,34 @@ def metering(site, car_kw, days, hours, *, price_per_kwh, event_days=None, adjus
     DataFrame, index method
         `paid`, and `lost`, the share of the true value that is not paid (< 0: too much is).
     """
-    meter, events = site.load_kw - car_kw.reindex(site.index), days if event_days is None else event_days
-    table, warm, cars, hours = _by_day(meter), _by_day(site.temp_c, "temp_c"), _by_day(car_kw, "car_kw"), list(hours)
+    meter, events = (
+        site.load_kw - car_kw.reindex(site.index),
+        days if event_days is None else event_days,
+    )
+    table, warm, cars, hours = (
+        _by_day(meter),
+        _by_day(site.temp_c, "temp_c"),
+        _by_day(car_kw, "car_kw"),
+        list(hours),
+    )
     paid = {"own meter": 0.0, "high 5 of 10": 0.0, "high 5 of 10, adjusted": 0.0, "regression": 0.0}
     for day in pd.DatetimeIndex(days):
         now = table.loc[day, hours]
-        lines = {"high 5 of 10": high_5_of_10(table, day, hours, event_days=events),
-                 "high 5 of 10, adjusted": high_5_of_10(table, day, hours, event_days=events, adjust_cap=adjust_cap),
-                 "regression": regression_baseline(table, warm, day, hours, event_days=events)}
+        lines = {
+            "high 5 of 10": high_5_of_10(table, day, hours, event_days=events),
+            "high 5 of 10, adjusted": high_5_of_10(
+                table, day, hours, event_days=events, adjust_cap=adjust_cap
+            ),
+            "regression": regression_baseline(table, warm, day, hours, event_days=events),
+        }
         paid["own meter"] += cars.loc[day, hours].clip(lower=0).sum()
         for method, line in lines.items():
             paid[method] += (line - now).clip(lower=0).sum()
     if paid["own meter"] == 0:
         raise ValueError("car_kw gives nothing in these hours; there is nothing to meter")
-    result = pd.DataFrame({"paid": pd.Series(paid) * checked("price_per_kwh", price_per_kwh, gt=0)}).rename_axis("method")
+    result = pd.DataFrame(
+        {"paid": pd.Series(paid) * checked("price_per_kwh", price_per_kwh, gt=0)}
+    ).rename_axis("method")
     return result.assign(lost=1 - result.paid / result.paid["own meter"])
 
 
@@ -647,8 +807,18 @@ class Reservoir:
 def reserve_needs(product, bid_mw=1.0):
     """What a bid binds: a Series with `out_mw`, `in_mw`, `give_mwh`, `take_mwh`, like the fields of a `Reservoir`."""
     bid = checked("bid_mw", bid_mw, "MW", ge=0)
-    return pd.Series({"out_mw": product.factor if product.up else product.opposite, "in_mw": product.factor if product.down else product.opposite,
-                      "give_mwh": product.hours * product.up, "take_mwh": product.hours * product.down}, dtype=float) * bid
+    return (
+        pd.Series(
+            {
+                "out_mw": product.factor if product.up else product.opposite,
+                "in_mw": product.factor if product.down else product.opposite,
+                "give_mwh": product.hours * product.up,
+                "take_mwh": product.hours * product.down,
+            },
+            dtype=float,
+        )
+        * bid
+    )
 
 
 def largest_bid(reservoir, product):
@@ -656,8 +826,12 @@ def largest_bid(reservoir, product):
 
     .. math:: P \le \min_j \frac{R_j}{n_j},\qquad R,\,n\text{: power and energy at hand, and needed per MW}            (11.13)
     """
-    ratios = [getattr(reservoir, name) / need for name, need in reserve_needs(product).items() if need > 0]
-    bid = round(math.floor(min(ratios) / product.step_mw + 1e-9) * product.step_mw, 9)  # eq. (11.13)
+    ratios = [
+        getattr(reservoir, name) / need for name, need in reserve_needs(product).items() if need > 0
+    ]
+    bid = round(
+        math.floor(min(ratios) / product.step_mw + 1e-9) * product.step_mw, 9
+    )  # eq. (11.13)
     return bid if bid >= product.minimum_mw else 0.0
 
 
@@ -700,8 +874,13 @@ class Queue:
         checked("study_years", self.study_years, "years", gt=0)
         checked("study_cv", self.study_cv, ge=0)
         checked("screen_years", self.screen_years, "years", ge=0)
-        if not len(self.sizes_kw) == len(self.size_share) == len(self.pass_share) or abs(share.sum() - 1) > 1e-9:
-            raise ValueError("sizes_kw, size_share and pass_share must be equally long, and size_share must add up to 1")
+        if (
+            not len(self.sizes_kw) == len(self.size_share) == len(self.pass_share)
+            or abs(share.sum() - 1) > 1e-9
+        ):
+            raise ValueError(
+                "sizes_kw, size_share and pass_share must be equally long, and size_share must add up to 1"
+            )
         if self.teams != int(self.teams) or self.teams < 1:
             raise ValueError(f"teams is {self.teams}; it must be a whole number, at least 1")
 
@@ -723,20 +902,33 @@ def simulate(queue, projects, rng):
     kind = rng.choice(len(queue.sizes_kw), count, p=queue.size_share)
     fast = rng.random(count) < np.asarray(queue.pass_share)[kind]
     shape = queue.study_cv**-2 if queue.study_cv > 0 else math.inf
-    study = rng.gamma(shape, queue.study_years / shape, count) if math.isfinite(shape) else np.full(count, queue.study_years)
+    study = (
+        rng.gamma(shape, queue.study_years / shape, count)
+        if math.isfinite(shape)
+        else np.full(count, queue.study_years)
+    )
     ready, wait, free = arrives + queue.screen_years, np.zeros(count), [0.0] * int(queue.teams)
     for i in np.flatnonzero(~fast):
         begins = max(ready[i], heapq.heappop(free))
         heapq.heappush(free, begins + study[i])
         wait[i] = begins - ready[i]
-    return pd.DataFrame({"arrives_year": arrives, "size_kw": np.asarray(queue.sizes_kw)[kind], "fast": fast, "wait_years": wait,
-                         "done_year": ready + wait + np.where(fast, 0.0, study)})
+    return pd.DataFrame(
+        {
+            "arrives_year": arrives,
+            "size_kw": np.asarray(queue.sizes_kw)[kind],
+            "fast": fast,
+            "wait_years": wait,
+            "done_year": ready + wait + np.where(fast, 0.0, study),
+        }
+    )
 
 
 def _busy(queue):
     """Utilisation, below 1."""
     if queue.utilisation >= 1:
-        raise ValueError(f"the teams are asked for {queue.utilisation:.2f} of what they can do; at 1 and above the queue grows without end")
+        raise ValueError(
+            f"the teams are asked for {queue.utilisation:.2f} of what they can do; at 1 and above the queue grows without end"
+        )
     return queue.utilisation
 
 
@@ -746,7 +938,9 @@ def erlang_wait(queue):
     .. math:: W = \frac{C}{c\mu - \lambda},\qquad C = \frac{\frac{a^c}{c!}}{(1 - \rho)\sum_{k<c} \frac{a^k}{k!} + \frac{a^c}{c!}},\quad a = \frac\lambda\mu = c\,\rho            (11.14)
     """
     if queue.study_cv != 1:
-        raise ValueError(f"study_cv is {queue.study_cv:g}; Erlang's formula is for exponential studies, study_cv = 1")
+        raise ValueError(
+            f"study_cv is {queue.study_cv:g}; Erlang's formula is for exponential studies, study_cv = 1"
+        )
     rho, c = _busy(queue), int(queue.teams)
     load = rho * c
     blocked = math.exp(c * math.log(load) - load - math.lgamma(c + 1)) if load > 0 else 0.0
@@ -773,7 +967,9 @@ def waiting_cost(rate, flows, wait_years, *, spent=0.0):
     `rate` and `flows` are those of `arbitrage.net_present_value`, without the wait; `wait_years` may be an array.
     """
     worth = net_present_value(rate, flows) + checked("spent", spent, ge=0)
-    return plain(worth * (1 - (1 + rate) ** -np.asarray(checked("wait_years", wait_years, "years", ge=0))))  # eq. (11.16)
+    return plain(
+        worth * (1 - (1 + rate) ** -np.asarray(checked("wait_years", wait_years, "years", ge=0)))
+    )  # eq. (11.16)
 
 
 # ------------------------------------------------------------------------------------------- a project, and a contract
@@ -810,11 +1006,21 @@ def cash_flow(project):
     .. math:: F_0 = -I,\qquad F_k = A\,(1 - \varphi)^{k-1}\,(R - w\,E) - O            (11.17)
     """
     year = np.arange(int(project.years) + 1)
-    runs = np.where(year > 0, project.availability * (1 - project.fade_per_year) ** np.maximum(year - 1, 0), 0.0)
-    table = pd.DataFrame({"invested": np.where(year == 0, -project.capex, 0.0), "revenue": runs * project.revenue_per_year,
-                          "wear": -runs * project.wear_per_mwh * project.mwh_per_year, "fixed": np.where(year > 0, -project.fixed_per_year, 0.0)},
-                         index=pd.Index(year, name="year"))
-    return table.assign(net=table.sum(axis=1)).assign(cumulated=lambda t: t.net.cumsum())  # eq. (11.17)
+    runs = np.where(
+        year > 0, project.availability * (1 - project.fade_per_year) ** np.maximum(year - 1, 0), 0.0
+    )
+    table = pd.DataFrame(
+        {
+            "invested": np.where(year == 0, -project.capex, 0.0),
+            "revenue": runs * project.revenue_per_year,
+            "wear": -runs * project.wear_per_mwh * project.mwh_per_year,
+            "fixed": np.where(year > 0, -project.fixed_per_year, 0.0),
+        },
+        index=pd.Index(year, name="year"),
+    )
+    return table.assign(net=table.sum(axis=1)).assign(
+        cumulated=lambda t: t.net.cumsum()
+    )  # eq. (11.17)
 
 
 def internal_rate(flows):
@@ -825,10 +1031,15 @@ def internal_rate(flows):
     flows = np.atleast_1d(checked("flows", flows))
     signs = np.sign(flows[flows != 0])
     if len(signs) < 2 or signs[0] > 0 or (np.diff(signs) != 0).sum() != 1:
-        raise ValueError("flows must turn from negative to positive exactly once; otherwise no single rate exists")
+        raise ValueError(
+            "flows must turn from negative to positive exactly once; otherwise no single rate exists"
+        )
     if np.polyval(flows[::-1], 100.0) <= 0:
         raise ValueError("flows give back next to nothing: the rate lies below -0.99 a year")
-    return 1 / float(brentq(lambda factor: np.polyval(flows[::-1], factor), 1e-9, 100.0, xtol=1e-14)) - 1  # eq. (11.18)
+    return (
+        1 / float(brentq(lambda factor: np.polyval(flows[::-1], factor), 1e-9, 100.0, xtol=1e-14))
+        - 1
+    )  # eq. (11.18)
 
 
 def payback_years(flows):
@@ -891,7 +1102,9 @@ def usable_share(contract, service):
     .. math:: u = \min\Big((1 - o)\,\min\big(1, \tfrac{1 - s_0}{n}\big),\ \frac{W}{E}\Big)            (11.19)
     """
     free = (1 - contract.opt_out) * min(1.0, (1 - contract.floor) / service.needs)
-    return min(free, contract.warranty_kwh / service.out_kwh) if service.out_kwh > 0 else free  # eq. (11.19)
+    return (
+        min(free, contract.warranty_kwh / service.out_kwh) if service.out_kwh > 0 else free
+    )  # eq. (11.19)
 
 
 def split_value(contract, service):
@@ -901,11 +1114,22 @@ def split_value(contract, service):
     """
     used = usable_share(contract, service)
     revenue = used * service.revenue_per_year
-    lines = pd.DataFrame({
-        "owner": {"revenue": contract.owner_share * revenue, "fixed": contract.fixed_per_year, "wear": -used * service.wear_per_kwh * service.out_kwh,
-                  "running": -service.owner_per_year},
-        "aggregator": {"revenue": (1 - contract.owner_share) * revenue, "fixed": -contract.fixed_per_year, "wear": 0.0,
-                       "running": -service.aggregator_per_year}})
+    lines = pd.DataFrame(
+        {
+            "owner": {
+                "revenue": contract.owner_share * revenue,
+                "fixed": contract.fixed_per_year,
+                "wear": -used * service.wear_per_kwh * service.out_kwh,
+                "running": -service.owner_per_year,
+            },
+            "aggregator": {
+                "revenue": (1 - contract.owner_share) * revenue,
+                "fixed": -contract.fixed_per_year,
+                "wear": 0.0,
+                "running": -service.aggregator_per_year,
+            },
+        }
+    )
     lines.loc["left"] = lines.sum()  # eq. (11.20)
     return lines.rename_axis("line")
 
@@ -916,7 +1140,11 @@ def share_range(contract, service):
     if used == 0:
         return math.inf, -math.inf
     revenue = used * service.revenue_per_year
-    least = (used * service.wear_per_kwh * service.out_kwh + service.owner_per_year - contract.fixed_per_year) / revenue
+    least = (
+        used * service.wear_per_kwh * service.out_kwh
+        + service.owner_per_year
+        - contract.fixed_per_year
+    ) / revenue
     return max(0.0, least), 1 - (contract.fixed_per_year + service.aggregator_per_year) / revenue
 
 
@@ -972,18 +1200,38 @@ def car_year(known, regulation, *, aggregator_share, metering_per_year):
         `amount` of each line, and `left` after it. The last row of `left` is the year.
     """
     sold_kwh = regulation.dispatch * regulation.p_kw * regulation.plugged_h
-    capacity, energy = (regulation_revenue(regulation.p_kw, regulation.plugged_h, capacity_per_kw_h=cap, energy_per_kwh=en, dispatch=regulation.dispatch)
-                        for cap, en in ((regulation.score * regulation.capacity_per_kw_h, 0.0), (0.0, regulation.sell_per_kwh)))
+    capacity, energy = (
+        regulation_revenue(
+            regulation.p_kw,
+            regulation.plugged_h,
+            capacity_per_kw_h=cap,
+            energy_per_kwh=en,
+            dispatch=regulation.dispatch,
+        )
+        for cap, en in (
+            (regulation.score * regulation.capacity_per_kw_h, 0.0),
+            (0.0, regulation.sell_per_kwh),
+        )
+    )
     share = checked("aggregator_share", aggregator_share, "(a fraction)", ge=0, le=1)
-    lines = {**{name: checked(name, amount) for name, amount in known.items()}, "regulation, capacity": capacity, "regulation, energy": energy,
-             "bought back": -sold_kwh / (regulation.eta_charge * regulation.eta_discharge) * checked("buy_per_kwh", regulation.buy_per_kwh),
-             "wear of regulation": -sold_kwh / regulation.eta_discharge * regulation.wear_per_kwh,
-             "aggregator": -share * (capacity + energy), "metering": -checked("metering_per_year", metering_per_year, ge=0)}
+    lines = {
+        **{name: checked(name, amount) for name, amount in known.items()},
+        "regulation, capacity": capacity,
+        "regulation, energy": energy,
+        "bought back": -sold_kwh
+        / (regulation.eta_charge * regulation.eta_discharge)
+        * checked("buy_per_kwh", regulation.buy_per_kwh),
+        "wear of regulation": -sold_kwh / regulation.eta_discharge * regulation.wear_per_kwh,
+        "aggregator": -share * (capacity + energy),
+        "metering": -checked("metering_per_year", metering_per_year, ge=0),
+    }
     table = pd.DataFrame({"amount": pd.Series(lines, dtype=float)}).rename_axis("line")
     return table.assign(left=table.amount.cumsum())  # eq. (11.21)
 
 
 def anchors():
     """What cars are said to have earned: a row a report, `low` and `high` per car and year, with `year`, `cars`, `currency` and `source`."""
-    table = pd.DataFrame(tomllib.loads((_RULES / "history.toml").read_text(encoding="utf-8"))["anchors"]).set_index("name")
+    table = pd.DataFrame(
+        tomllib.loads((_RULES / "history.toml").read_text(encoding="utf-8"))["anchors"]
+    ).set_index("name")
     return table.assign(low=table.low / table.cars, high=table.high / table.cars)

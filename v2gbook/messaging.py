@@ -18,7 +18,7 @@ import tomllib
 from collections import deque
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -47,7 +47,9 @@ def _without(package):
             del sys.modules[package]
 
 
-with _without("rfc3987_syntax"):  # a grammar of international addresses that costs jsonschema seconds, and that no schema here asks for
+with _without(
+    "rfc3987_syntax"
+):  # a grammar of international addresses that costs jsonschema seconds, and that no schema here asks for
     from ocpp.exceptions import OCPPError
     from ocpp.messages import Call, CallError, CallResult, get_validator, unpack
 
@@ -77,7 +79,10 @@ def timeouts():
     They are failure limits, not latencies. Kind "message": the EV waits for one answer; "process": a repeated exchange; "sequence": the EVSE waits
     for the next request. Source: EcoG-io/iso15118, timeouts.py of both parts; the standards were not opened.
     """
-    return pd.DataFrame(_read("iso15118")["timeouts"], columns=["what", "kind", "iso2", "iso2_s", "iso20", "iso20_s"])
+    return pd.DataFrame(
+        _read("iso15118")["timeouts"],
+        columns=["what", "kind", "iso2", "iso2_s", "iso20", "iso20_s"],
+    )
 
 
 def services():
@@ -93,7 +98,10 @@ def parameters():
 
 def carries_discharge():
     """Which standard carries discharge: DataFrame `between`, `discharge`, `how`, `source`, index `standard`."""
-    rows = pd.DataFrame(_read("iso15118")["carries"]["rows"], columns=["between", "standard", "discharge", "how", "source"])
+    rows = pd.DataFrame(
+        _read("iso15118")["carries"]["rows"],
+        columns=["between", "standard", "discharge", "how", "source"],
+    )
     return rows.set_index("standard")
 
 
@@ -135,16 +143,23 @@ def rational(value):
         whole, exponent = whole * 10, exponent - 1
     whole = -whole if sign else whole
     if not -32768 <= whole <= 32767:
-        raise ValueError(f"value {value!r} cannot be sent exactly: a RationalNumber is a whole number from -32768 to 32767 times a power of ten. "
-                         f"Round it first, for example to {float(f'{value:.3e}')!r}")
+        raise ValueError(
+            f"value {value!r} cannot be sent exactly: a RationalNumber is a whole number from -32768 to 32767 times a power of ten. "
+            f"Round it first, for example to {float(f'{value:.3e}')!r}"
+        )
     if not -128 <= exponent <= 127:
-        raise ValueError(f"value {value!r} needs the exponent {exponent}; it must be from -128 to 127")
+        raise ValueError(
+            f"value {value!r} needs the exponent {exponent}; it must be from -128 to 127"
+        )
     return whole, exponent  # eq. (6.1)
 
 
 def from_rational(value, exponent):
     """The number that a RationalNumber stands for: eq. (6.1) without rounding on the way. `value` has 16 and `exponent` 8 bits."""
-    for name, number, low, high in (("value", value, -32768, 32767), ("exponent", exponent, -128, 127)):
+    for name, number, low, high in (
+        ("value", value, -32768, 32767),
+        ("exponent", exponent, -128, 127),
+    ):
         if int(checked(name, number, ge=low, le=high)) != number:
             raise ValueError(f"{name} is {number!r}; it must be a whole number")
     return float(Decimal(int(value)).scaleb(int(exponent)))
@@ -192,7 +207,10 @@ class Session:
 @cache
 def _patience():
     """Time-outs of -20 by kind and message."""
-    return {(kind, message): limit_s for _, kind, _, _, message, limit_s in _read("iso15118")["timeouts"]}
+    return {
+        (kind, message): limit_s
+        for _, kind, _, _, message, limit_s in _read("iso15118")["timeouts"]
+    }
 
 
 def _name(message):
@@ -207,7 +225,16 @@ def allowed(session):
     family, rules = session.service[:2], _read("iso15118")["next"]
     state = session.state.replace(f"{family}_Charge", "XX_Charge")
     prefixes = ("renegotiated ",) if session.renegotiating else ()
-    key = next(key for key in (*(p + state for p in prefixes), f"{session.control} {state}", f"{family} {state}", state) if key in rules)
+    key = next(
+        key
+        for key in (
+            *(p + state for p in prefixes),
+            f"{session.control} {state}",
+            f"{family} {state}",
+            state,
+        )
+        if key in rules
+    )
     return tuple(message.replace("XX", family) for message in rules[key])
 
 
@@ -220,13 +247,23 @@ def deadline(session):
     ends = []
     if session.asked:
         wait_s = limit["message", name]
-        ends.append((session.t_s + wait_s, "EV", f"no answer to {session.asked} within {wait_s:g} s"))
+        ends.append(
+            (session.t_s + wait_s, "EV", f"no answer to {session.asked} within {wait_s:g} s")
+        )
     elif session.state != "start":
         wait_s = limit.get(("sequence", name), limit["sequence", "SECC sequence"])
-        ends.append((session.t_s + wait_s, "EVSE", f"no request within {wait_s:g} s after {name} (sequence time-out)"))
+        ends.append(
+            (
+                session.t_s + wait_s,
+                "EVSE",
+                f"no request within {wait_s:g} s after {name} (sequence time-out)",
+            )
+        )
     plugged = session.state in ("start", "SupportedAppProtocol")
     process = "SessionSetup" if plugged else name
-    if ("process", process) in limit and (session.asked or plugged or session.state.endswith("(Ongoing)")):
+    if ("process", process) in limit and (
+        session.asked or plugged or session.state.endswith("(Ongoing)")
+    ):
         wait_s = limit["process", process]
         ends.append((session.since_s + wait_s, "EV", f"{process} not finished within {wait_s:g} s"))
     return min(ends)
@@ -268,7 +305,9 @@ def step(session, t_s, sender, message):
         raise ValueError(f"message {message!r} comes after the end of the session ({session.note})")
     limit_s, who, why = deadline(session)
     if t_s > limit_s:
-        return replace(session, state=_ENDED, asked="", t_s=limit_s, note=f"{who} ends the session: {why}")
+        return replace(
+            session, state=_ENDED, asked="", t_s=limit_s, note=f"{who} ends the session: {why}"
+        )
     if sender == "EV":
         return _asked(session, t_s, message)
     return _answered(session, t_s, message)
@@ -280,19 +319,33 @@ def _asked(session, t_s, message):
         waits = f"an answer to {session.asked}" if session.asked else " or ".join(allowed(session))
         note = f"EVSE answers {_name(message)}(FAILED_SequenceError) and ends the session: it was the turn of {waits}"
         return replace(session, state=_ENDED, asked="", t_s=t_s, note=note)
-    new = _name(message) != _name(session.state) and session.state not in ("start", "SupportedAppProtocol")
-    return replace(session, asked=message, t_s=t_s, since_s=t_s if new else session.since_s, note="")
+    new = _name(message) != _name(session.state) and session.state not in (
+        "start",
+        "SupportedAppProtocol",
+    )
+    return replace(
+        session, asked=message, t_s=t_s, since_s=t_s if new else session.since_s, note=""
+    )
 
 
 def _answered(session, t_s, message):
     """An answer has reached the car."""
-    option = message[len(_name(message)):].strip("()")
-    bad = ("it did not ask" if not session.asked else f"it had asked for {session.asked}" if _name(message) != _name(session.asked)
-           else f"the answer is {option}" if option.startswith("FAILED") else "")
+    option = message[len(_name(message)) :].strip("()")
+    bad = (
+        "it did not ask"
+        if not session.asked
+        else f"it had asked for {session.asked}"
+        if _name(message) != _name(session.asked)
+        else f"the answer is {option}"
+        if option.startswith("FAILED")
+        else ""
+    )
     if bad:
         return replace(session, state=_ENDED, asked="", t_s=t_s, note=f"EV ends the session: {bad}")
     state = message if option == "Ongoing" else session.asked
-    renegotiating = state == "PowerDelivery(ScheduleRenegotiation)" or (session.renegotiating and state != "PowerDelivery(Start)")
+    renegotiating = state == "PowerDelivery(ScheduleRenegotiation)" or (
+        session.renegotiating and state != "PowerDelivery(Start)"
+    )
     note = "the session ends as planned" if state == "SessionStop" else ""
     return replace(session, state=state, asked="", t_s=t_s, renegotiating=renegotiating, note=note)
 
@@ -318,13 +371,23 @@ def run_session(messages, session=None, *, until_s=None):
     for t_s, sender, message in messages:
         session = step(session, t_s, sender, message)
         late = session.t_s < t_s
-        rows.append((session.t_s, session.note.partition(" ")[0] if late else sender, "" if late else message, session.state, session.note))
+        rows.append(
+            (
+                session.t_s,
+                session.note.partition(" ")[0] if late else sender,
+                "" if late else message,
+                session.state,
+                session.note,
+            )
+        )
         if session.over:
             break
     if until_s is not None and deadline(session)[0] < checked("until_s", until_s, "s"):
         limit_s, who, why = deadline(session)
         rows.append((limit_s, who, "", _ENDED, f"{who} ends the session: {why}"))
-    return pd.DataFrame(rows, columns=["t_s", "sender", "message", "state", "note"]).set_index("t_s")
+    return pd.DataFrame(rows, columns=["t_s", "sender", "message", "state", "note"]).set_index(
+        "t_s"
+    )
 
 
 def typical_session(session=None, *, loops=3, answer_s=0.05, pause_s=0.1):
@@ -333,13 +396,19 @@ def typical_session(session=None, *, loops=3, answer_s=0.05, pause_s=0.1):
     `session` says service and control, `loops` how often the charge loop turns, `answer_s` and `pause_s` how long it takes from a request to its answer
     and from there to the next request. [s]
     """
-    session, onward = session or Session(), {"ServiceDetail": "ServiceSelection", "DC_WeldingDetection": "SessionStop"}
+    session, onward = (
+        session or Session(),
+        {"ServiceDetail": "ServiceSelection", "DC_WeldingDetection": "SessionStop"},
+    )
     checked("loops", loops, ge=1)
     messages, t_s, turns = [], 0.0, 0
     while not session.over:
         first = allowed(session)[0]
         turns += first.endswith("ChargeLoop")
-        request = onward.get(session.state, "PowerDelivery(Stop)" if first.endswith("ChargeLoop") and turns > loops else first)
+        request = onward.get(
+            session.state,
+            "PowerDelivery(Stop)" if first.endswith("ChargeLoop") and turns > loops else first,
+        )
         for sender, wait_s in (("EV", pause_s), ("EVSE", answer_s)):
             t_s = round(t_s + wait_s, 9)
             message = request if sender == "EV" else _name(request)
@@ -351,14 +420,34 @@ def typical_session(session=None, *, loops=3, answer_s=0.05, pause_s=0.1):
 # --------------------------------------------------------------------------- 2. charger and cloud: OCPP 2.1 charging profiles
 
 # Table 95 of OCPP 2.1 part 2 and its table of limits and setpoints per operation mode, as coded in EVerest (smart_charging.cpp).
-_MODES = ("Idle", "ChargingOnly", "CentralSetpoint", "ExternalSetpoint", "ExternalLimits", "CentralFrequency", "LocalFrequency", "LocalLoadBalancing")
+_MODES = (
+    "Idle",
+    "ChargingOnly",
+    "CentralSetpoint",
+    "ExternalSetpoint",
+    "ExternalLimits",
+    "CentralFrequency",
+    "LocalFrequency",
+    "LocalLoadBalancing",
+)
 _MODES_OF = {
-    "TxProfile": _MODES, "TxDefaultProfile": _MODES, "PriorityCharging": ("ChargingOnly",), "ChargingStationMaxProfile": ("ChargingOnly",),
-    "ChargingStationExternalConstraints": ("ChargingOnly", "ExternalLimits", "ExternalSetpoint"), "LocalGeneration": ("ChargingOnly", "ExternalLimits"),
+    "TxProfile": _MODES,
+    "TxDefaultProfile": _MODES,
+    "PriorityCharging": ("ChargingOnly",),
+    "ChargingStationMaxProfile": ("ChargingOnly",),
+    "ChargingStationExternalConstraints": ("ChargingOnly", "ExternalLimits", "ExternalSetpoint"),
+    "LocalGeneration": ("ChargingOnly", "ExternalLimits"),
 }
-_NEEDS = {"ChargingOnly": ("limit",), "CentralSetpoint": ("setpoint",), "CentralFrequency": ("setpoint",)}
-_MAY = {"CentralSetpoint": ("limit", "dischargeLimit", "setpointReactive"), "CentralFrequency": ("limit", "dischargeLimit"),
-        "ExternalSetpoint": ("limit", "dischargeLimit")}
+_NEEDS = {
+    "ChargingOnly": ("limit",),
+    "CentralSetpoint": ("setpoint",),
+    "CentralFrequency": ("setpoint",),
+}
+_MAY = {
+    "CentralSetpoint": ("limit", "dischargeLimit", "setpointReactive"),
+    "CentralFrequency": ("limit", "dischargeLimit"),
+    "ExternalSetpoint": ("limit", "dischargeLimit"),
+}
 _QUANTITIES = ("limit", "dischargeLimit", "setpoint", "setpointReactive")
 _PHASES = ("", "_L2", "_L3")
 _CEILINGS = ("ChargingStationMaxProfile", "ChargingStationExternalConstraints")
@@ -379,7 +468,9 @@ def to_wire_w(p_kw):
     float or array
         Negative values discharge. [W]
     """
-    return plain(-1000.0 * np.asarray(checked("p_kw", p_kw, "kW")) + 0.0)  # eq. (6.2); + 0.0 turns -0.0 into 0.0
+    return plain(
+        -1000.0 * np.asarray(checked("p_kw", p_kw, "kW")) + 0.0
+    )  # eq. (6.2); + 0.0 turns -0.0 into 0.0
 
 
 def from_wire_kw(power_w):
@@ -394,9 +485,20 @@ def setpoint_profile(profile_id, p_kw, *, transaction="tx", start="2026-01-01T00
     which charging transaction and from when.
     """
     period = {"startPeriod": 0, "operationMode": "CentralSetpoint", "setpoint": to_wire_w(p_kw)}
-    schedule = {"id": 1, "startSchedule": start, "chargingRateUnit": "W", "chargingSchedulePeriod": [period]}
-    return {"id": profile_id, "stackLevel": 0, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Absolute", "transactionId": transaction,
-            "chargingSchedule": [schedule]}
+    schedule = {
+        "id": 1,
+        "startSchedule": start,
+        "chargingRateUnit": "W",
+        "chargingSchedulePeriod": [period],
+    }
+    return {
+        "id": profile_id,
+        "stackLevel": 0,
+        "chargingProfilePurpose": "TxProfile",
+        "chargingProfileKind": "Absolute",
+        "transactionId": transaction,
+        "chargingSchedule": [schedule],
+    }
 
 
 def validate(profile):
@@ -422,8 +524,16 @@ def validate(profile):
     .. [2] OCPP 2.1 part 2, K01 and Q08, as coded in EVerest libocpp, smart_charging.cpp.
     """
     request, (explain, accepts) = {"evseId": 1, "chargingProfile": profile}, _schema()
-    wrong = [] if accepts(request) else [f"{_place(error)}: {error.message}" for error in explain(request)]
-    return wrong or _profile_rules(profile) + [problem for schedule in profile["chargingSchedule"] for problem in _schedule_rules(profile, schedule)]
+    wrong = (
+        []
+        if accepts(request)
+        else [f"{_place(error)}: {error.message}" for error in explain(request)]
+    )
+    return wrong or _profile_rules(profile) + [
+        problem
+        for schedule in profile["chargingSchedule"]
+        for problem in _schedule_rules(profile, schedule)
+    ]
 
 
 @cache
@@ -438,6 +548,7 @@ def _schema():
         except fastjsonschema.JsonSchemaValueException:
             return False
         return True
+
     return schema.iter_errors, accepts
 
 
@@ -450,31 +561,72 @@ def _profile_rules(profile):
     """Rules that look at the profile as a whole."""
     purpose, kind = profile["chargingProfilePurpose"], profile["chargingProfileKind"]
     rules = (
-        (purpose == "TxProfile" and "transactionId" not in profile, "a TxProfile needs the transactionId that it belongs to"),
-        (purpose != "TxProfile" and "transactionId" in profile, f"transactionId belongs to a TxProfile, not to {purpose}"),
-        (purpose == "ChargingStationMaxProfile" and kind == "Relative", "ChargingStationMaxProfile cannot be Relative: there is nothing to start from"),
-        (kind != "Dynamic" and {"dynUpdateInterval", "dynUpdateTime"} & set(profile), f"dynUpdate... belongs to the kind Dynamic, not to {kind}"),
-        ((kind == "Recurring") != ("recurrencyKind" in profile), "recurrencyKind belongs to the kind Recurring, which needs it"),
+        (
+            purpose == "TxProfile" and "transactionId" not in profile,
+            "a TxProfile needs the transactionId that it belongs to",
+        ),
+        (
+            purpose != "TxProfile" and "transactionId" in profile,
+            f"transactionId belongs to a TxProfile, not to {purpose}",
+        ),
+        (
+            purpose == "ChargingStationMaxProfile" and kind == "Relative",
+            "ChargingStationMaxProfile cannot be Relative: there is nothing to start from",
+        ),
+        (
+            kind != "Dynamic" and {"dynUpdateInterval", "dynUpdateTime"} & set(profile),
+            f"dynUpdate... belongs to the kind Dynamic, not to {kind}",
+        ),
+        (
+            (kind == "Recurring") != ("recurrencyKind" in profile),
+            "recurrencyKind belongs to the kind Recurring, which needs it",
+        ),
     )
     return [words for broken, words in rules if broken]
 
 
 def _schedule_rules(profile, schedule):
     """Rules of one schedule and of its periods."""
-    purpose, kind, periods = profile["chargingProfilePurpose"], profile["chargingProfileKind"], schedule["chargingSchedulePeriod"]
+    purpose, kind, periods = (
+        profile["chargingProfilePurpose"],
+        profile["chargingProfileKind"],
+        schedule["chargingSchedulePeriod"],
+    )
     starts, where = [period["startPeriod"] for period in periods], f"schedule {schedule['id']}"
     rules = (
-        (kind in ("Absolute", "Recurring") and "startSchedule" not in schedule, f"the kind {kind} needs startSchedule"),
-        (kind == "Relative" and "startSchedule" in schedule, "a Relative schedule starts with its transaction; it has no startSchedule"),
-        (purpose == "PriorityCharging" and "duration" in schedule, "PriorityCharging has no duration"),
-        (purpose not in ("TxProfile", "TxDefaultProfile") and schedule.get("randomizedDelay", 0) > 0, f"randomizedDelay is not for {purpose}"),
+        (
+            kind in ("Absolute", "Recurring") and "startSchedule" not in schedule,
+            f"the kind {kind} needs startSchedule",
+        ),
+        (
+            kind == "Relative" and "startSchedule" in schedule,
+            "a Relative schedule starts with its transaction; it has no startSchedule",
+        ),
+        (
+            purpose == "PriorityCharging" and "duration" in schedule,
+            "PriorityCharging has no duration",
+        ),
+        (
+            purpose not in ("TxProfile", "TxDefaultProfile")
+            and schedule.get("randomizedDelay", 0) > 0,
+            f"randomizedDelay is not for {purpose}",
+        ),
         (starts[0] != 0, f"the first startPeriod is {starts[0]}; it must be 0"),
-        (any(b <= a for a, b in zip(starts, starts[1:], strict=False)), f"the periods are out of order: {starts}; each must start after the one before"),
-        (starts[-1] >= schedule.get("duration", math.inf), f"the last period starts at {starts[-1]} s, when the schedule is over"),
+        (
+            any(b <= a for a, b in itertools.pairwise(starts)),
+            f"the periods are out of order: {starts}; each must start after the one before",
+        ),
+        (
+            starts[-1] >= schedule.get("duration", math.inf),
+            f"the last period starts at {starts[-1]} s, when the schedule is over",
+        ),
     )
     wrong = [f"{where}: {words}" for broken, words in rules if broken]
-    return wrong + [f"{where}, period at {period['startPeriod']} s: {words}" for period in periods
-                    for words in _period_rules(purpose, schedule["chargingRateUnit"], period)]
+    return wrong + [
+        f"{where}, period at {period['startPeriod']} s: {words}"
+        for period in periods
+        for words in _period_rules(purpose, schedule["chargingRateUnit"], period)
+    ]
 
 
 def _period_rules(purpose, unit, period):
@@ -484,31 +636,63 @@ def _period_rules(purpose, unit, period):
     curve = period.get("v2xFreqWattCurve", ())
     hertz = [point["frequency"] for point in curve]
     wrong = [f"the mode {mode} needs {name}" for name in needs if name not in period]
-    wrong += [f"the mode {mode} takes no {name}" for name in _QUANTITIES if name in period and name not in needs + may]
+    wrong += [
+        f"the mode {mode} takes no {name}"
+        for name in _QUANTITIES
+        if name in period and name not in needs + may
+    ]
     if mode not in _MODES_OF[purpose]:
         wrong.append(f"{purpose} cannot be in the mode {mode}")
     if mode == "LocalFrequency":
         wrong += ["LocalFrequency works in W, not in A"] if unit != "W" else []
         wrong += ["LocalFrequency needs v2xBaseline"] if "v2xBaseline" not in period else []
-        wrong += [f"LocalFrequency needs a v2xFreqWattCurve of at least two points, not {len(curve)}"] if len(curve) < 2 else []
-        wrong += [f"the frequencies of the curve do not rise: {hertz}"] if any(b <= a for a, b in zip(hertz, hertz[1:], strict=False)) else []
+        wrong += (
+            [f"LocalFrequency needs a v2xFreqWattCurve of at least two points, not {len(curve)}"]
+            if len(curve) < 2
+            else []
+        )
+        wrong += (
+            [f"the frequencies of the curve do not rise: {hertz}"]
+            if any(b <= a for a, b in itertools.pairwise(hertz))
+            else []
+        )
     if "phaseToUse" in period and period.get("numberPhases") != 1:
         wrong.append("phaseToUse needs numberPhases = 1")
-    signs = {math.copysign(1, period[name]) for name in (f"setpoint{phase}" for phase in _PHASES) if period.get(name)}
+    signs = {
+        math.copysign(1, period[name])
+        for name in (f"setpoint{phase}" for phase in _PHASES)
+        if period.get(name)
+    }
     if len(signs) > 1:
-        wrong.append("the setpoints of the phases have different signs: one phase would charge while another discharges")
+        wrong.append(
+            "the setpoints of the phases have different signs: one phase would charge while another discharges"
+        )
     return wrong + [words for phase in _PHASES for words in _number_rules(period, phase)]
 
 
 def _number_rules(period, phase):
     """Rules for the numbers of one phase."""
-    low, point, high = (period.get(f"{name}{phase}") for name in ("dischargeLimit", "setpoint", "limit"))
-    unusable = [f"{name}{phase} is {period[name + phase]}, not a finite number" for name in _QUANTITIES
-                if not math.isfinite(period.get(name + phase, 0.0))]
+    low, point, high = (
+        period.get(f"{name}{phase}") for name in ("dischargeLimit", "setpoint", "limit")
+    )
+    unusable = [
+        f"{name}{phase} is {period[name + phase]}, not a finite number"
+        for name in _QUANTITIES
+        if not math.isfinite(period.get(name + phase, 0.0))
+    ]
     rules = (
-        (high is not None and high < 0, f"limit{phase} is {high}; charging limits are not negative, discharge has dischargeLimit"),
-        (point is not None and high is not None and point > high, f"setpoint{phase} {point} is above its own limit {high}"),
-        (point is not None and low is not None and point < low, f"setpoint{phase} {point} is beyond its own dischargeLimit {low}"),
+        (
+            high is not None and high < 0,
+            f"limit{phase} is {high}; charging limits are not negative, discharge has dischargeLimit",
+        ),
+        (
+            point is not None and high is not None and point > high,
+            f"setpoint{phase} {point} is above its own limit {high}",
+        ),
+        (
+            point is not None and low is not None and point < low,
+            f"setpoint{phase} {point} is beyond its own dischargeLimit {low}",
+        ),
     )
     return unusable or [words for broken, words in rules if broken]
 
@@ -516,13 +700,15 @@ def _number_rules(period, phase):
 def _stamp_s(text):
     """Seconds of a time stamp; without a zone it is universal time."""
     stamp = datetime.fromisoformat(text)
-    return (stamp if stamp.tzinfo else stamp.replace(tzinfo=timezone.utc)).timestamp()
+    return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
 
 
 def _course(profile, begins_s, plugged_s, seconds):
     """Limit, discharge limit, setpoint and mode of one profile at each second, NaN and "" where it says nothing."""
     schedule, t_s = profile["chargingSchedule"][0], begins_s + np.arange(seconds)
-    since_s = t_s - (_stamp_s(schedule["startSchedule"]) if "startSchedule" in schedule else plugged_s)
+    since_s = t_s - (
+        _stamp_s(schedule["startSchedule"]) if "startSchedule" in schedule else plugged_s
+    )
     speaks = since_s >= 0
     if profile["chargingProfileKind"] == "Recurring":
         since_s = since_s % {"Daily": 86_400, "Weekly": 604_800}[profile["recurrencyKind"]]
@@ -532,9 +718,23 @@ def _course(profile, begins_s, plugged_s, seconds):
     if "validTo" in profile:
         speaks &= t_s < _stamp_s(profile["validTo"])
     periods = schedule["chargingSchedulePeriod"]
-    which = np.clip(np.searchsorted([period["startPeriod"] for period in periods], since_s, side="right") - 1, 0, None)
-    course = {name: np.array([period.get(name, math.nan) for period in periods], dtype=float)[which] for name in _QUANTITIES[:3]}
-    frame = pd.DataFrame(course | {"mode": np.array([period.get("operationMode", "ChargingOnly") for period in periods], dtype=object)[which]})
+    which = np.clip(
+        np.searchsorted([period["startPeriod"] for period in periods], since_s, side="right") - 1,
+        0,
+        None,
+    )
+    course = {
+        name: np.array([period.get(name, math.nan) for period in periods], dtype=float)[which]
+        for name in _QUANTITIES[:3]
+    }
+    frame = pd.DataFrame(
+        course
+        | {
+            "mode": np.array(
+                [period.get("operationMode", "ChargingOnly") for period in periods], dtype=object
+            )[which]
+        }
+    )
     frame["profile"] = float(profile["id"])
     frame.loc[~speaks, :] = [math.nan, math.nan, math.nan, "", math.nan]
     return frame
@@ -582,8 +782,12 @@ def composite(profiles, *, start, duration_s, plugged=None):
     leading = {purpose: _empty(seconds) for purpose in _MODES_OF}
     for profile in sorted(profiles, key=lambda p: -p["stackLevel"]):
         purpose = profile["chargingProfilePurpose"]
-        leading[purpose] = _instead(leading[purpose], _course(profile, begins_s, plugged_s, seconds))
-    frame = _instead(_instead(leading["PriorityCharging"], leading["TxProfile"]), leading["TxDefaultProfile"])
+        leading[purpose] = _instead(
+            leading[purpose], _course(profile, begins_s, plugged_s, seconds)
+        )
+    frame = _instead(
+        _instead(leading["PriorityCharging"], leading["TxProfile"]), leading["TxDefaultProfile"]
+    )
     for ceiling in (leading[purpose] for purpose in _CEILINGS):
         frame["limit"] = np.fmin(frame["limit"], ceiling["limit"])  # eq. (6.3)
         frame["dischargeLimit"] = np.fmax(frame["dischargeLimit"], ceiling["dischargeLimit"])
@@ -594,7 +798,10 @@ def composite(profiles, *, start, duration_s, plugged=None):
 
 def _empty(seconds):
     """Nobody says anything."""
-    return pd.DataFrame({name: np.full(seconds, math.nan) for name in _QUANTITIES[:3]} | {"mode": "", "profile": math.nan})
+    return pd.DataFrame(
+        {name: np.full(seconds, math.nan) for name in _QUANTITIES[:3]}
+        | {"mode": "", "profile": math.nan}
+    )
 
 
 def _instead(first, second):
@@ -608,15 +815,24 @@ def _mergeable(profiles):
         wrong = validate(profile)
         if wrong:
             raise ValueError(f"profile {profile.get('id', '?')} is not valid: {wrong[0]}")
-        if profile["chargingProfilePurpose"] == "LocalGeneration" or len(profile["chargingSchedule"]) > 1:
-            raise ValueError(f"profile {profile['id']}: LocalGeneration, and more than one schedule to choose from, are not modelled here")
+        if (
+            profile["chargingProfilePurpose"] == "LocalGeneration"
+            or len(profile["chargingSchedule"]) > 1
+        ):
+            raise ValueError(
+                f"profile {profile['id']}: LocalGeneration, and more than one schedule to choose from, are not modelled here"
+            )
     units = {profile["chargingSchedule"][0]["chargingRateUnit"] for profile in profiles}
     if len(units) > 1:
-        raise ValueError("profiles mix A and W; which power a current is depends on voltage and phases, so give all in one unit")
+        raise ValueError(
+            "profiles mix A and W; which power a current is depends on voltage and phases, so give all in one unit"
+        )
     places = [(profile["chargingProfilePurpose"], profile["stackLevel"]) for profile in profiles]
     twice = next((place for place in places if places.count(place) > 1), None)
     if twice:
-        raise ValueError(f"profiles: two of them are {twice[0]} with stackLevel {twice[1]}; which one leads is undefined")
+        raise ValueError(
+            f"profiles: two of them are {twice[0]} with stackLevel {twice[1]}; which one leads is undefined"
+        )
 
 
 # ------------------------------------------------------------------------------------------------ 3. how long it takes
@@ -650,7 +866,9 @@ class Stage:
         checked("p95_s", self.p95_s, "s", ge=checked("median_s", self.median_s, "s", gt=0))
         _one_of("kind", self.kind, ("lognormal", "uniform"))
         if self.kind == "uniform" and self.p95_s > 1.9 * self.median_s:
-            raise ValueError(f"p95_s is {self.p95_s:g} s; a uniform stage around {self.median_s:g} s would begin before 0, so p95_s must be at most 1.9 medians")
+            raise ValueError(
+                f"p95_s is {self.p95_s:g} s; a uniform stage around {self.median_s:g} s would begin before 0, so p95_s must be at most 1.9 medians"
+            )
 
     def quantile_s(self, share):
         r"""The time that a share of passages needs.
@@ -670,7 +888,9 @@ class Stage:
         share = np.asarray(checked("share", share, ge=0, le=1))
         if self.kind == "uniform":
             return plain(self.median_s + (self.p95_s - self.median_s) * (share - 0.5) / 0.45)
-        return plain(self.median_s * (self.p95_s / self.median_s) ** (ndtri(share) / ndtri(0.95)))  # eq. (6.4)
+        return plain(
+            self.median_s * (self.p95_s / self.median_s) ** (ndtri(share) / ndtri(0.95))
+        )  # eq. (6.4)
 
 
 def stages(path="central"):
@@ -680,7 +900,9 @@ def stages(path="central"):
     """
     _one_of("path", path, ("central", "local"))
     rows = [row for row in _read("latency")["stages"] if path == "central" or row["path"] == "both"]
-    return tuple(Stage(**{key: value for key, value in row.items() if key != "path"}) for row in rows)
+    return tuple(
+        Stage(**{key: value for key, value in row.items() if key != "path"}) for row in rows
+    )
 
 
 def budget(way):
@@ -749,7 +971,11 @@ def latencies(link, cars, *, rng, trials=1):
         Infinite for a car that never hears of it: all attempts lost, with probability :math:`q^{attempts}`. [s]
     """
     cars, trials = int(checked("cars", cars, ge=1)), int(checked("trials", trials, ge=1))
-    lost = np.floor(np.log1p(-rng.random((trials, cars))) / math.log(link.loss)) if link.loss else np.zeros((trials, cars))
+    lost = (
+        np.floor(np.log1p(-rng.random((trials, cars))) / math.log(link.loss))
+        if link.loss
+        else np.zeros((trials, cars))
+    )
     total = np.arange(cars) / link.calls_per_s + lost * link.retry_s  # eq. (6.5)
     for stage in link.way:
         total = total + stage.quantile_s(rng.random((trials, 1 if stage.shared else cars)))
@@ -774,7 +1000,9 @@ def moved(latency_s, t_s):
         0..1.
     """
     ordered = np.sort(checked("latency_s", latency_s, "s", ge=0, finite=False), axis=None)
-    return plain(np.searchsorted(ordered, checked("t_s", t_s, "s"), side="right") / ordered.size)  # eq. (6.6)
+    return plain(
+        np.searchsorted(ordered, checked("t_s", t_s, "s"), side="right") / ordered.size
+    )  # eq. (6.6)
 
 
 def needed_s(latency_s, share=0.99):
@@ -825,7 +1053,9 @@ def delivered(signal_kw, latency_s, *, step_s, newest=True):
     signal = np.atleast_1d(checked("signal_kw", signal_kw, "kW"))
     late = np.asarray(checked("latency_s", latency_s, "s", ge=0, finite=False))
     if late.ndim != 2 or len(late) != len(signal):
-        raise ValueError(f"latency_s has the shape {late.shape}; it must have one row for each of the {len(signal)} steps and one column a car")
+        raise ValueError(
+            f"latency_s has the shape {late.shape}; it must have one row for each of the {len(signal)} steps and one column a car"
+        )
     checked("step_s", step_s, "s", gt=0)
     arrival = np.arange(len(signal))[:, None] + late / step_s
     sent, car = np.nonzero(arrival <= len(signal) - 1)
@@ -833,14 +1063,21 @@ def delivered(signal_kw, latency_s, *, step_s, newest=True):
     sent, car = sent[order], car[order]
     at = np.ceil(arrival[sent, car] - 1e-9).astype(int)
     held = np.full(late.shape, -1)
-    held[at, car] = sent  # of several in one step the last one stays: the newest, or the one that came last
+    held[at, car] = (
+        sent  # of several in one step the last one stays: the newest, or the one that came last
+    )
     if newest:
         held = np.maximum.accumulate(held, axis=0)
     else:
-        filled = np.maximum.accumulate(np.where(held >= 0, np.arange(len(signal))[:, None], -1), axis=0)
+        filled = np.maximum.accumulate(
+            np.where(held >= 0, np.arange(len(signal))[:, None], -1), axis=0
+        )
         held = np.where(filled >= 0, np.take_along_axis(held, np.maximum(filled, 0), axis=0), -1)
     power = np.append(signal, 0.0)[held].mean(axis=1)  # -1 points at the 0.0
-    return pd.DataFrame({"signal_kw": signal, "delivered_kw": power}, index=pd.Index(np.arange(len(signal)) * step_s, name="t_s"))
+    return pd.DataFrame(
+        {"signal_kw": signal, "delivered_kw": power},
+        index=pd.Index(np.arange(len(signal)) * step_s, name="t_s"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -887,7 +1124,10 @@ class Backoff:
         .. [1] OCPP 2.0.1 part 4, 5.3, and test case TC_B_57_CS of part 6 (the wait doubles). Adding the random part once each time is from memory.
         """
         failures = np.asarray(checked("failures", failures, ge=0))
-        return plain(self.wait_s * 2.0 ** np.minimum(failures, self.doublings) + self.random_s * rng.random(failures.shape))  # eq. (6.7)
+        return plain(
+            self.wait_s * 2.0 ** np.minimum(failures, self.doublings)
+            + self.random_s * rng.random(failures.shape)
+        )  # eq. (6.7)
 
 
 def storm(cars, per_s, backoff, *, rng, until_s=600):
@@ -963,10 +1203,18 @@ def wave_odds(plan, failure):
     seen = checked("failure", failure, "(a fraction)", ge=0, le=1) * plan.reported
     cars = np.array(plan.waves, dtype=float)
     permitted = np.floor(plan.abort * cars + 1e-9)
-    p_stop = np.where(permitted < cars, bdtrc(np.minimum(permitted, cars - 1), cars.astype(int), seen), 0.0)  # eq. (6.8)
+    p_stop = np.where(
+        permitted < cars, bdtrc(np.minimum(permitted, cars - 1), cars.astype(int), seen), 0.0
+    )  # eq. (6.8)
     reached = np.concatenate(([1.0], np.cumprod(1 - p_stop)[:-1]))
-    columns = {"cars": cars.astype(int), "allowed": permitted.astype(int), "p_stop": p_stop, "p_reached": reached,
-               "p_stopped": 1 - reached * (1 - p_stop), "exposed": np.cumsum(cars * reached)}
+    columns = {
+        "cars": cars.astype(int),
+        "allowed": permitted.astype(int),
+        "p_stop": p_stop,
+        "p_reached": reached,
+        "p_stopped": 1 - reached * (1 - p_stop),
+        "exposed": np.cumsum(cars * reached),
+    }
     return pd.DataFrame(columns, index=pd.RangeIndex(1, len(cars) + 1, name="wave"))
 
 
@@ -1047,7 +1295,12 @@ class _Wire:
                 raise TypeError("a message's id is text")
             answer = self.waiting.get(message.unique_id) if not isinstance(message, Call) else None
             handler = self.handlers.get(message.action) if isinstance(message, Call) else None
-        except (OCPPError, TypeError, ValueError, RecursionError):  # not JSON, not a frame, an action that is a list
+        except (
+            OCPPError,
+            TypeError,
+            ValueError,
+            RecursionError,
+        ):  # not JSON, not a frame, an action that is a list
             return self.refuse("not OCPP", str(text)[:60])
         if not isinstance(message, Call):
             if answer is None or answer.done():
@@ -1060,12 +1313,16 @@ class _Wire:
             code = "FormatViolation" if handler else "NotImplemented"
             return await self.socket.send(CallError(message.unique_id, code, "", {}).to_json())
         if payload is not None:
-            await self.socket.send(payload if isinstance(payload, str) else message.create_call_result(payload).to_json())
+            await self.socket.send(
+                payload
+                if isinstance(payload, str)
+                else message.create_call_result(payload).to_json()
+            )
 
 
 def _now():
     """A time stamp for the wire."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1122,15 +1379,20 @@ class CentralSystem:
     """
 
     def __init__(self, *, answer_s=2.0, heartbeat_s=60, tolerance_kw=0.1):
-        self.answer_s, self.heartbeat_s = checked("answer_s", answer_s, "s", gt=0), int(checked("heartbeat_s", heartbeat_s, "s", ge=1))
+        self.answer_s, self.heartbeat_s = (
+            checked("answer_s", answer_s, "s", gt=0),
+            int(checked("heartbeat_s", heartbeat_s, "s", ge=1)),
+        )
         self.tolerance_kw = checked("tolerance_kw", tolerance_kw, "kW", ge=0)
         self._stations, self._events, self.heartbeats = {}, deque(maxlen=10_000), 0
 
     async def __aenter__(self):
         _schema()  # read before anybody waits for it
         self._began_s = asyncio.get_running_loop().time()
-        self._server = await serve(self._connected, "127.0.0.1", 0, subprotocols=[_SUBPROTOCOL], **_SOCKET)
-        self.url = "ws://127.0.0.1:{}".format(self._server.sockets[0].getsockname()[1])
+        self._server = await serve(
+            self._connected, "127.0.0.1", 0, subprotocols=[_SUBPROTOCOL], **_SOCKET
+        )
+        self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_):
@@ -1139,14 +1401,18 @@ class CentralSystem:
 
     @property
     def log(self):
-        return pd.DataFrame(list(self._events), columns=["t_s", "point", "event", "detail"]).set_index("t_s")
+        return pd.DataFrame(
+            list(self._events), columns=["t_s", "point", "event", "detail"]
+        ).set_index("t_s")
 
     @property
     def meter_kw(self):
         return {point: station.meter_kw for point, station in self._stations.items()}
 
     def _note(self, point, event, detail=""):
-        self._events.append((round(asyncio.get_running_loop().time() - self._began_s, 4), point, event, detail))
+        self._events.append(
+            (round(asyncio.get_running_loop().time() - self._began_s, 4), point, event, detail)
+        )
 
     def _station(self, point):
         return self._stations.setdefault(point, _Station())
@@ -1155,10 +1421,19 @@ class CentralSystem:
         """One connection, from the handshake to the cut."""
         point = socket.request.path.rpartition("/")[2]
         station = self._station(point)
-        wire = _Wire(socket, {"BootNotification": lambda payload: self._booted(point, wire), "Heartbeat": self._heartbeat,
-                              "MeterValues": lambda payload: self._metered(point, payload)}, lambda what, detail: self._note(point, what, detail))
+        wire = _Wire(
+            socket,
+            {
+                "BootNotification": lambda payload: self._booted(point, wire),
+                "Heartbeat": self._heartbeat,
+                "MeterValues": lambda payload: self._metered(point, payload),
+            },
+            lambda what, detail: self._note(point, what, detail),
+        )
         if station.wire:
-            await station.wire.socket.close(1008, "replaced")  # a second connection with the same name wins
+            await station.wire.socket.close(
+                1008, "replaced"
+            )  # a second connection with the same name wins
         try:
             await wire.serve()
         except ConnectionClosed:
@@ -1192,7 +1467,11 @@ class CentralSystem:
         station.meter_kw = export * checked("meter value", sample["value"], "W") / 1000.0 + 0.0
         ordered = station.sent.get(number)
         if ordered is None or abs(station.meter_kw - ordered) > self.tolerance_kw:
-            self._note(point, "meter disagrees", f"set-point {number} is {ordered} kW, the meter says {station.meter_kw:g} kW")
+            self._note(
+                point,
+                "meter disagrees",
+                f"set-point {number} is {ordered} kW, the meter says {station.meter_kw:g} kW",
+            )
         return {}
 
     async def online(self, points, timeout_s=30.0):
@@ -1251,9 +1530,17 @@ class CentralSystem:
         except ConnectionClosed:
             self._lost(point, wire)
             return "unanswered"
-        if isinstance(answer, CallResult) and isinstance(answer.payload, dict) and answer.payload.get("status") == "Accepted":
+        if (
+            isinstance(answer, CallResult)
+            and isinstance(answer.payload, dict)
+            and answer.payload.get("status") == "Accepted"
+        ):
             return "accepted"
-        self._note(point, "rejected", json.dumps(getattr(answer, "payload", getattr(answer, "error_code", "")))[:120])
+        self._note(
+            point,
+            "rejected",
+            json.dumps(getattr(answer, "payload", getattr(answer, "error_code", "")))[:120],
+        )
         return "rejected"
 
 
@@ -1281,7 +1568,11 @@ class ChargePoint:
     """
 
     def __init__(self, name, url, *, behaviour="honest", backoff=None, rng):
-        self.name, self.url, self.behaviour = name, url, _one_of("behaviour", behaviour, _BEHAVIOURS)
+        self.name, self.url, self.behaviour = (
+            name,
+            url,
+            _one_of("behaviour", behaviour, _BEHAVIOURS),
+        )
         self.backoff, self.rng = backoff or Backoff(wait_s=0.1, random_s=0.1, doublings=5), rng
         self.newest, self.applied, self.p_kw, self.duplicates, self.connections = 0, [], 0.0, 0, 0
         self._news = asyncio.Event()
@@ -1291,7 +1582,9 @@ class ChargePoint:
         failures = 0
         while True:
             try:
-                async with connect(f"{self.url}/{self.name}", subprotocols=[_SUBPROTOCOL], proxy=None, **_SOCKET) as socket:
+                async with connect(
+                    f"{self.url}/{self.name}", subprotocols=[_SUBPROTOCOL], proxy=None, **_SOCKET
+                ) as socket:
                     wire = _Wire(socket, {"SetChargingProfile": self._ordered}, lambda *_: None)
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(self._listen(wire))
@@ -1309,7 +1602,9 @@ class ChargePoint:
 
     async def _boot(self, wire):
         station = {"model": "loopback", "vendorName": "v2gbook"}
-        answer = await wire.call("BootNotification", {"reason": "PowerUp", "chargingStation": station}, 10.0)
+        answer = await wire.call(
+            "BootNotification", {"reason": "PowerUp", "chargingStation": station}, 10.0
+        )
         if not isinstance(answer, CallResult):
             raise ConnectionError(f"not admitted: {answer}")
         if self.newest:
@@ -1325,11 +1620,16 @@ class ChargePoint:
         profile = payload["chargingProfile"]
         wrong, number = validate(profile), profile["id"]
         if wrong or number < self.newest:
-            return {"status": "Rejected", "statusInfo": {"reasonCode": "InvalidProfile" if wrong else "Outdated"}}
+            return {
+                "status": "Rejected",
+                "statusInfo": {"reasonCode": "InvalidProfile" if wrong else "Outdated"},
+            }
         if number == self.newest:
             self.duplicates += 1
         else:
-            power_kw = from_wire_kw(profile["chargingSchedule"][0]["chargingSchedulePeriod"][0]["setpoint"])
+            power_kw = from_wire_kw(
+                profile["chargingSchedule"][0]["chargingSchedulePeriod"][0]["setpoint"]
+            )
             self.newest, self.p_kw = number, 0.0 if self.behaviour == "liar" else power_kw
             self.applied.append((number, power_kw))
             self._news.set()
@@ -1345,9 +1645,19 @@ class ChargePoint:
                 await wire.call("Heartbeat", {}, 10.0)
                 continue
             self._news.clear()
-            sample = {"value": abs(self.p_kw) * 1000.0, "measurand": "Power.Active.Export" if self.p_kw > 0 else "Power.Active.Import"}
-            await wire.call("MeterValues", {"evseId": 1, "meterValue": [{"timestamp": _now(), "sampledValue": [sample]}],
-                                            "customData": {"vendorId": "v2gbook", "setpoint": self.newest}}, 10.0)
+            sample = {
+                "value": abs(self.p_kw) * 1000.0,
+                "measurand": "Power.Active.Export" if self.p_kw > 0 else "Power.Active.Import",
+            }
+            await wire.call(
+                "MeterValues",
+                {
+                    "evseId": 1,
+                    "meterValue": [{"timestamp": _now(), "sampledValue": [sample]}],
+                    "customData": {"vendorId": "v2gbook", "setpoint": self.newest},
+                },
+                10.0,
+            )
 
 
 @asynccontextmanager
@@ -1373,7 +1683,12 @@ async def fleet(url, cars, *, rng, behaviours=None, backoff=None):
     names = [f"CP{i:04d}" for i in range(int(checked("cars", cars, ge=1)))]
     for name in behaviours:
         _one_of("behaviours", name, names)
-    points = {name: ChargePoint(name, url, behaviour=behaviours.get(name, "honest"), backoff=backoff, rng=rng) for name in names}
+    points = {
+        name: ChargePoint(
+            name, url, behaviour=behaviours.get(name, "honest"), backoff=backoff, rng=rng
+        )
+        for name in names
+    }
     tasks = [asyncio.create_task(point.run()) for point in points.values()]
     try:
         yield points
@@ -1399,8 +1714,12 @@ async def dispatch(central, setpoints_kw, *, give_up_s=10.0):
     DataFrame, index `point`
         `p_kw`, `status`, `number`, `attempts`, `latency_s`.
     """
-    receipts = await asyncio.gather(*(central.send(point, p_kw, give_up_s=give_up_s) for point, p_kw in setpoints_kw.items()))
-    frame = pd.DataFrame([vars(receipt) for receipt in receipts], index=pd.Index(setpoints_kw, name="point"))
+    receipts = await asyncio.gather(
+        *(central.send(point, p_kw, give_up_s=give_up_s) for point, p_kw in setpoints_kw.items())
+    )
+    frame = pd.DataFrame(
+        [vars(receipt) for receipt in receipts], index=pd.Index(setpoints_kw, name="point")
+    )
     frame.insert(0, "p_kw", list(setpoints_kw.values()))
     return frame
 
@@ -1425,12 +1744,17 @@ async def measure(cars, *, rate_per_s=1.0, duration_s=5.0, rng, progress=None):
     DataFrame
         One row a set-point: `t_s` (when it was due), `point`, `status`, `attempts`, `latency_s` (from when it was due). [s]
     """
-    ticks = math.ceil(checked("duration_s", duration_s, "s", gt=0) * checked("rate_per_s", rate_per_s, "1/s", gt=0))
+    ticks = math.ceil(
+        checked("duration_s", duration_s, "s", gt=0)
+        * checked("rate_per_s", rate_per_s, "1/s", gt=0)
+    )
     clock, frames = asyncio.get_running_loop().time, []
 
     async def tick(due_s, points):
         late_s = clock() - due_s
-        frame = await dispatch(central, dict(zip(points, rng.uniform(-10.0, 10.0, len(points)).round(3), strict=True)))
+        frame = await dispatch(
+            central, dict(zip(points, rng.uniform(-10.0, 10.0, len(points)).round(3), strict=True))
+        )
         frames.append(frame.assign(t_s=due_s - began_s, latency_s=frame.latency_s + late_s))
         if progress:
             progress(1)

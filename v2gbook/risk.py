@@ -20,8 +20,8 @@ from scipy.special import betaln, gammaln, ndtr, ndtri, xlog1py, xlogy
 
 from ._check import checked, plain
 
-TIE = 1e-10   # two probabilities closer than this are the same: 0.1 + 0.2 is 0.3
-WATT = 1e-6   # [MW] nobody is a watt short
+TIE = 1e-10  # two probabilities closer than this are the same: 0.1 + 0.2 is 0.3
+WATT = 1e-6  # [MW] nobody is a watt short
 FRACTION = "(a fraction, not per cent)"
 BREAK = pd.Period("2020-03", "M")  # the month in which the workplaces emptied
 
@@ -53,7 +53,10 @@ class Deal:
     @property
     def cost_per_mw_h(self):
         """All that a missing MW costs: the penalty, and the payment if that is lost too."""
-        return plain(np.asarray(self.penalty_per_mw_h, dtype=float) + (0.0 if self.pays_undelivered else np.asarray(self.price_per_mw_h)))
+        return plain(
+            np.asarray(self.penalty_per_mw_h, dtype=float)
+            + (0.0 if self.pays_undelivered else np.asarray(self.price_per_mw_h))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +140,17 @@ def outcomes(cars, share, car_mw, correlation=0.0):
     >>> float(round(firm_offer(available_mw, 0.9, probability), 6))
     0.64
     """
-    p, rho = checked("share", share, FRACTION, gt=0, lt=1), checked("correlation", correlation, FRACTION, ge=0, lt=1)
+    p, rho = (
+        checked("share", share, FRACTION, gt=0, lt=1),
+        checked("correlation", correlation, FRACTION, ge=0, lt=1),
+    )
     k = np.arange(_whole(cars) + 1)
     ways = gammaln(cars + 1) - gammaln(k + 1) - gammaln(cars - k + 1)
     if rho > 0:
-        a, b = p * (1 - rho) / rho, (1 - p) * (1 - rho) / rho  # eq. (12.2): the beta distribution that gives this correlation
+        a, b = (
+            p * (1 - rho) / rho,
+            (1 - p) * (1 - rho) / rho,
+        )  # eq. (12.2): the beta distribution that gives this correlation
         chance = np.exp(ways + betaln(k + a, cars - k + b) - betaln(a, b))
     else:
         chance = np.exp(ways + xlogy(k, p) + xlog1py(cars - k, -p))
@@ -172,7 +181,11 @@ def expected_profit(offer_mw, available_mw, deal, probability=None):
         [currency/h]
     """
     offer = np.asarray(checked("offer_mw", offer_mw, "MW", ge=0))
-    return plain(deal.price_per_mw_h * offer - deal.cost_per_mw_h * _mean_short(offer, *_row("available_mw", available_mw, probability, ge=0)))
+    return plain(
+        deal.price_per_mw_h * offer
+        - deal.cost_per_mw_h
+        * _mean_short(offer, *_row("available_mw", available_mw, probability, ge=0))
+    )
 
 
 def _mean_short(offer, available, chance):
@@ -201,7 +214,11 @@ def curve(offers_mw, available_mw, deal, probability=None):
     offers = np.atleast_1d(checked("offers_mw", offers_mw, "MW", ge=0))
     available, chance = _row("available_mw", available_mw, probability, ge=0)
     kept = [chance[available >= q - WATT].sum() for q in offers]
-    columns = {"profit_per_h": expected_profit(offers, available, deal, chance), "short_mw": _mean_short(offers, available, chance), "kept": kept}
+    columns = {
+        "profit_per_h": expected_profit(offers, available, deal, chance),
+        "short_mw": _mean_short(offers, available, chance),
+        "kept": kept,
+    }
     return pd.DataFrame(columns, index=pd.Index(offers, name="offer_mw"))
 
 
@@ -236,11 +253,15 @@ def critical_share(deal, attitude=Attitude()):
     """
     price, cost = np.broadcast_arrays(deal.price_per_mw_h, deal.cost_per_mw_h)
     if np.any(cost <= price):
-        raise ValueError(f"a missing MW costs {cost[cost <= price][0]:g} and an offered one earns {price[cost <= price][0]:g}: to promise without "
-                         "limit would pay; raise penalty_per_mw_h, or ask for a reliability")
+        raise ValueError(
+            f"a missing MW costs {cost[cost <= price][0]:g} and an offered one earns {price[cost <= price][0]:g}: to promise without "
+            "limit would pay; raise penalty_per_mw_h, or ask for a reliability"
+        )
     rho, weight, tail = price / cost, attitude.risk_weight, 1 - attitude.alpha  # eq. (12.3)
     steep = rho / (1 - weight + weight / tail)
-    return plain(np.where(steep <= tail, steep, (rho - weight) / max(1 - weight, TIE)))  # eq. (12.11)
+    return plain(
+        np.where(steep <= tail, steep, (rho - weight) / max(1 - weight, TIE))
+    )  # eq. (12.11)
 
 
 def best_offer(available_mw, deal, probability=None, attitude=Attitude()):
@@ -262,7 +283,11 @@ def best_offer(available_mw, deal, probability=None, attitude=Attitude()):
     float or array, shape (intervals,)
         Always a value that the sample holds. [MW]
     """
-    return quantile(checked("available_mw", available_mw, "MW", ge=0), critical_share(deal, attitude), probability)  # eq. (12.4)
+    return quantile(
+        checked("available_mw", available_mw, "MW", ge=0),
+        critical_share(deal, attitude),
+        probability,
+    )  # eq. (12.4)
 
 
 def normal_offer(mean_mw, sigma_mw, deal, attitude=Attitude()):
@@ -275,7 +300,11 @@ def normal_offer(mean_mw, sigma_mw, deal, attitude=Attitude()):
     deal : Deal
     attitude : Attitude
     """
-    return plain(checked("mean_mw", mean_mw, "MW") + np.asarray(checked("sigma_mw", sigma_mw, "MW", gt=0)) * ndtri(critical_share(deal, attitude)))
+    return plain(
+        checked("mean_mw", mean_mw, "MW")
+        + np.asarray(checked("sigma_mw", sigma_mw, "MW", gt=0))
+        * ndtri(critical_share(deal, attitude))
+    )
 
 
 def normal_profit(offer_mw, mean_mw, sigma_mw, deal):
@@ -294,9 +323,14 @@ def normal_profit(offer_mw, mean_mw, sigma_mw, deal):
     float or array
         [currency/h]
     """
-    offer, sigma = np.asarray(checked("offer_mw", offer_mw, "MW")), np.asarray(checked("sigma_mw", sigma_mw, "MW", gt=0))
+    offer, sigma = (
+        np.asarray(checked("offer_mw", offer_mw, "MW")),
+        np.asarray(checked("sigma_mw", sigma_mw, "MW", gt=0)),
+    )
     z = (offer - checked("mean_mw", mean_mw, "MW")) / sigma
-    return plain(deal.price_per_mw_h * offer - deal.cost_per_mw_h * sigma * (z * ndtr(z) + _density(z)))  # eq. (12.5)
+    return plain(
+        deal.price_per_mw_h * offer - deal.cost_per_mw_h * sigma * (z * ndtr(z) + _density(z))
+    )  # eq. (12.5)
 
 
 def _density(z):
@@ -333,7 +367,12 @@ def firm_offer(available_mw, reliability, probability=None):
     .. [1] arXiv 2404.12818 and 2404.12807 on Energinet's P90 requirement (abstracts).
     """
     beta = checked("reliability", reliability, FRACTION, gt=0, lt=1)
-    return quantile(checked("available_mw", available_mw, "MW", ge=0), 1 - np.asarray(beta), probability, upper=True)  # eq. (12.6)
+    return quantile(
+        checked("available_mw", available_mw, "MW", ge=0),
+        1 - np.asarray(beta),
+        probability,
+        upper=True,
+    )  # eq. (12.6)
 
 
 def penalty_multiple(reliability, pays_undelivered=True):
@@ -366,7 +405,9 @@ def _row(name, values, probability, **limits):
     """One row of scenarios, and their probabilities."""
     values, chance = _sample(name, values, probability, **limits)
     if values.ndim > 1:
-        raise ValueError(f"{name} has shape {values.shape}; here it must be a single row of scenarios")
+        raise ValueError(
+            f"{name} has shape {values.shape}; here it must be a single row of scenarios"
+        )
     return values, chance
 
 
@@ -379,9 +420,13 @@ def _sample(name, values, probability, **limits):
         return values, np.full(len(values), 1 / len(values))
     chance = np.asarray(checked("probability", probability, FRACTION, ge=0))
     if chance.shape != values.shape[:1]:
-        raise ValueError(f"probability has shape {chance.shape}; there are {len(values)} scenarios, each needs one")
+        raise ValueError(
+            f"probability has shape {chance.shape}; there are {len(values)} scenarios, each needs one"
+        )
     if abs(chance.sum() - 1) > 1e-9:
-        raise ValueError(f"the probabilities sum to {chance.sum():.6g}; they must sum to 1 (divide each by their sum)")
+        raise ValueError(
+            f"the probabilities sum to {chance.sum():.6g}; they must sum to 1 (divide each by their sum)"
+        )
     return values, chance
 
 
@@ -444,7 +489,9 @@ def var(losses, alpha, probability=None):
     >>> round(cvar(one, 0.95, p) + cvar(one, 0.95, p), 4), round(cvar(both, 0.95, pp), 4)
     (160.0, 103.2)
     """
-    return quantile(checked("losses", losses), checked("alpha", alpha, FRACTION, gt=0, lt=1), probability)  # eq. (12.7)
+    return quantile(
+        checked("losses", losses), checked("alpha", alpha, FRACTION, gt=0, lt=1), probability
+    )  # eq. (12.7)
 
 
 def cvar(losses, alpha, probability=None):
@@ -492,7 +539,12 @@ def cvar_lp(losses, alpha, probability=None):
     losses, chance = _row("losses", losses, probability)
     n, tail = len(losses), 1 - checked("alpha", alpha, FRACTION, ge=0, lt=1)
     above = sparse.hstack([-np.ones((n, 1)), -sparse.eye(n)])
-    answer = linprog(np.append(1.0, chance / tail), A_ub=above, b_ub=-losses, bounds=[(None, None)] + [(0, None)] * n)  # eq. (12.9)
+    answer = linprog(
+        np.append(1.0, chance / tail),
+        A_ub=above,
+        b_ub=-losses,
+        bounds=[(None, None)] + [(0, None)] * n,
+    )  # eq. (12.9)
     return float(answer.fun)
 
 
@@ -513,7 +565,10 @@ def normal_cvar(mean, sigma, alpha):
     float or array
     """
     alpha = np.asarray(checked("alpha", alpha, FRACTION, gt=0, lt=1))
-    return plain(checked("mean", mean) + np.asarray(checked("sigma", sigma, ge=0)) * _density(ndtri(alpha)) / (1 - alpha))  # eq. (12.10)
+    return plain(
+        checked("mean", mean)
+        + np.asarray(checked("sigma", sigma, ge=0)) * _density(ndtri(alpha)) / (1 - alpha)
+    )  # eq. (12.10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -579,13 +634,19 @@ def information(available_mw, deal, signal=None, probability=None):
     available, chance = _row("available_mw", available_mw, probability, ge=0)
     signal = np.zeros(len(available)) if signal is None else np.asarray(signal)
     if signal.shape != available.shape:
-        raise ValueError(f"signal has shape {signal.shape}; there are {len(available)} scenarios, each needs one")
+        raise ValueError(
+            f"signal has shape {signal.shape}; there are {len(available)} scenarios, each needs one"
+        )
     mean, informed = chance @ available, 0.0
     for reading in np.unique(signal[chance > 0]):
         known, share = signal == reading, chance[signal == reading].sum()
         informed += share * _best(available[known], deal, chance[known] / share)
-    return Information(mean_promise=expected_profit(mean, available, deal, chance), promise=_best(available, deal, chance), informed=float(informed),
-                       perfect=float(mean * deal.price_per_mw_h))  # eq. (12.18)
+    return Information(
+        mean_promise=expected_profit(mean, available, deal, chance),
+        promise=_best(available, deal, chance),
+        informed=float(informed),
+        perfect=float(mean * deal.price_per_mw_h),
+    )  # eq. (12.18)
 
 
 def _best(available, deal, chance):
@@ -618,18 +679,36 @@ class Scenarios:
     def __post_init__(self):
         available, chance = _sample("available_mw", self.available_mw, self.probability, ge=0)
         if available.ndim != 2:
-            raise ValueError(f"available_mw has shape {available.shape}; it must be (scenarios, intervals)")
-        product = np.arange(available.shape[1]) if self.product is None else np.asarray(self.product)
-        if product.shape != available.shape[1:] or not np.array_equal(np.unique(product), np.arange(product.max() + 1)):
-            raise ValueError(f"product must give each of the {available.shape[1]} intervals a number, from 0 without a gap")
+            raise ValueError(
+                f"available_mw has shape {available.shape}; it must be (scenarios, intervals)"
+            )
+        product = (
+            np.arange(available.shape[1]) if self.product is None else np.asarray(self.product)
+        )
+        if product.shape != available.shape[1:] or not np.array_equal(
+            np.unique(product), np.arange(product.max() + 1)
+        ):
+            raise ValueError(
+                f"product must give each of the {available.shape[1]} intervals a number, from 0 without a gap"
+            )
         checked("dt_h", self.dt_h, "h", gt=0)
-        for name, value in (("available_mw", available), ("probability", chance), ("product", product.astype(int))):
+        for name, value in (
+            ("available_mw", available),
+            ("probability", chance),
+            ("product", product.astype(int)),
+        ):
             object.__setattr__(self, name, value)
 
     @property
     def least_mw(self):
         """Least interval of each product: array, shape (scenarios, products). [MW]"""
-        return np.stack([self.available_mw[:, self.product == b].min(axis=1) for b in range(self.product.max() + 1)], axis=1)
+        return np.stack(
+            [
+                self.available_mw[:, self.product == b].min(axis=1)
+                for b in range(self.product.max() + 1)
+            ],
+            axis=1,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -671,13 +750,15 @@ def day_profit(offer_mw, scenarios, deal):
     array, shape (scenarios,)
         [currency]
     """
-    return scenarios.dt_h * profit(np.asarray(offer_mw)[scenarios.product], scenarios.available_mw, deal).sum(axis=1)
+    return scenarios.dt_h * profit(
+        np.asarray(offer_mw)[scenarios.product], scenarios.available_mw, deal
+    ).sum(axis=1)
 
 
 def portfolio(scenarios, deal, attitude=Attitude()):
     r"""Offers for all products at once, by a linear programme; with a joint rule of reliability, a small mixed-integer one.
 
-    .. math:: \max_{q \ge 0}\ (1 - \lambda)\operatorname{E}\Pi - \lambda\operatorname{CVaR}_\alpha(-\Pi), \qquad 
+    .. math:: \max_{q \ge 0}\ (1 - \lambda)\operatorname{E}\Pi - \lambda\operatorname{CVaR}_\alpha(-\Pi), \qquad
         \Pi_n = \Delta t\sum_t \big(r_t\,q_{b(t)} - c_{e,t}\,s_{nt}\big),\quad s_{nt} \ge q_{b(t)} - A_{nt},\ s_{nt} \ge 0            (12.12)
 
     Parameters
@@ -702,27 +783,70 @@ def portfolio(scenarios, deal, attitude=Attitude()):
     a product, M the most that the product could promise alone. Some hundred scenarios of a few products solve in a second; many more do not.
     """
     if attitude.reliability is None:
-        critical_share(deal)                                              # refuses a deal without a best offer
-    (n, t), products, chance = scenarios.available_mw.shape, scenarios.product.max() + 1, scenarios.probability
-    hours = scenarios.dt_h * sparse.csr_array((np.ones(t), (np.arange(t), scenarios.product)), shape=(t, products))
+        critical_share(deal)  # refuses a deal without a best offer
+    (n, t), products, chance = (
+        scenarios.available_mw.shape,
+        scenarios.product.max() + 1,
+        scenarios.probability,
+    )
+    hours = scenarios.dt_h * sparse.csr_array(
+        (np.ones(t), (np.arange(t), scenarios.product)), shape=(t, products)
+    )
     earns = hours.T @ np.broadcast_to(np.asarray(deal.price_per_mw_h, dtype=float), t)
     costs = scenarios.dt_h * np.broadcast_to(np.asarray(deal.cost_per_mw_h, dtype=float), t)
     weight, tail = attitude.risk_weight, 1 - attitude.alpha
     # columns: offers, shortfalls (scenario by scenario), z, excess of each loss over z
-    target = np.concatenate([-(1 - weight) * earns, (1 - weight) * np.outer(chance, costs).ravel(), [weight], weight * chance / tail])  # eq. (12.12)
-    short = sparse.hstack([sparse.kron(np.ones((n, 1)), hours / scenarios.dt_h), -sparse.eye_array(n * t), sparse.csr_array((n * t, n + 1))])
-    excess = sparse.hstack([np.tile(-earns, (n, 1)), sparse.kron(sparse.eye_array(n), costs[None, :]), -np.ones((n, 1)), -sparse.eye_array(n)])
-    rows, limit = sparse.vstack([short, excess]).tocsr(), np.append(scenarios.available_mw.ravel(), np.zeros(n))
+    target = np.concatenate(
+        [
+            -(1 - weight) * earns,
+            (1 - weight) * np.outer(chance, costs).ravel(),
+            [weight],
+            weight * chance / tail,
+        ]
+    )  # eq. (12.12)
+    short = sparse.hstack(
+        [
+            sparse.kron(np.ones((n, 1)), hours / scenarios.dt_h),
+            -sparse.eye_array(n * t),
+            sparse.csr_array((n * t, n + 1)),
+        ]
+    )
+    excess = sparse.hstack(
+        [
+            np.tile(-earns, (n, 1)),
+            sparse.kron(sparse.eye_array(n), costs[None, :]),
+            -np.ones((n, 1)),
+            -sparse.eye_array(n),
+        ]
+    )
+    rows, limit = (
+        sparse.vstack([short, excess]).tocsr(),
+        np.append(scenarios.available_mw.ravel(), np.zeros(n)),
+    )
     lowest = np.concatenate([np.zeros(products + n * t), [-np.inf], np.zeros(n)])
     if attitude.reliability is None:
-        answer = linprog(target, A_ub=rows, b_ub=limit, bounds=np.stack([lowest, np.full(lowest.size, np.inf)], axis=1))
+        answer = linprog(
+            target,
+            A_ub=rows,
+            b_ub=limit,
+            bounds=np.stack([lowest, np.full(lowest.size, np.inf)], axis=1),
+        )
         value = -answer.ineqlin.marginals[: n * t].reshape(n, t).sum(axis=0)
     else:
-        answer, value = _joint_rule(scenarios, attitude.reliability, target, rows, limit, lowest), None
+        answer, value = (
+            _joint_rule(scenarios, attitude.reliability, target, rows, limit, lowest),
+            None,
+        )
     offer = np.maximum(answer.x[:products], 0.0)
     gain = day_profit(offer, scenarios, deal)
     holds = reliability(offer[scenarios.product], scenarios.available_mw, chance).joint
-    return Portfolio(offer_mw=offer, mean_profit=float(chance @ gain), cvar_loss=cvar(-gain, attitude.alpha, chance), joint=holds, value_per_mw=value)
+    return Portfolio(
+        offer_mw=offer,
+        mean_profit=float(chance @ gain),
+        cvar_loss=cvar(-gain, attitude.alpha, chance),
+        joint=holds,
+        value_per_mw=value,
+    )
 
 
 def _joint_rule(scenarios, beta, target, rows, limit, lowest):
@@ -730,16 +854,31 @@ def _joint_rule(scenarios, beta, target, rows, limit, lowest):
     least, chance = scenarios.least_mw, scenarios.probability
     n, products = least.shape
     most = quantile(least, 1 - beta, chance, upper=True)
-    free = np.maximum(most - least, 0.0)                                  # what the rule gives back where the promise may fail
+    free = np.maximum(most - least, 0.0)  # what the rule gives back where the promise may fail
     select = sparse.kron(np.ones((n, 1)), sparse.eye_array(products))
-    holds = sparse.hstack([select, sparse.csr_array((n * products, lowest.size - products)), sparse.block_diag([column[:, None] for column in free])])
+    holds = sparse.hstack(
+        [
+            select,
+            sparse.csr_array((n * products, lowest.size - products)),
+            sparse.block_diag([column[:, None] for column in free]),
+        ]
+    )
     share = sparse.hstack([sparse.csr_array((1, lowest.size)), -chance[None, :]])
-    matrix = sparse.vstack([sparse.hstack([rows, sparse.csr_array((rows.shape[0], n))]), holds, share])
+    matrix = sparse.vstack(
+        [sparse.hstack([rows, sparse.csr_array((rows.shape[0], n))]), holds, share]
+    )
     upper = np.concatenate([limit, (least + free).ravel(), [TIE - beta]])
     whole = np.append(np.zeros(lowest.size), np.ones(n))
-    bounds = Bounds(np.append(lowest, np.zeros(n)), np.append(np.full(lowest.size, np.inf), np.ones(n)))
-    return milp(np.append(target, np.zeros(n)), constraints=LinearConstraint(matrix, -np.inf, upper), bounds=bounds, integrality=whole,
-                options={"mip_rel_gap": 1e-9})
+    bounds = Bounds(
+        np.append(lowest, np.zeros(n)), np.append(np.full(lowest.size, np.inf), np.ones(n))
+    )
+    return milp(
+        np.append(target, np.zeros(n)),
+        constraints=LinearConstraint(matrix, -np.inf, upper),
+        bounds=bounds,
+        integrality=whole,
+        options={"mip_rel_gap": 1e-9},
+    )
 
 
 def frontier(scenarios, deal, risk_weights, alpha=0.95):
@@ -757,9 +896,18 @@ def frontier(scenarios, deal, risk_weights, alpha=0.95):
     DataFrame
         Index `risk_weight`; columns `mean_profit`, `cvar_loss` [currency], `joint`, `offer_mw` (sum over the products).
     """
-    found = [portfolio(scenarios, deal, Attitude(risk_weight=float(weight), alpha=alpha)) for weight in risk_weights]
-    columns = {name: [getattr(one, name) for one in found] for name in ("mean_profit", "cvar_loss", "joint")}
-    return pd.DataFrame(columns | {"offer_mw": [one.offer_mw.sum() for one in found]}, index=pd.Index(risk_weights, name="risk_weight"))
+    found = [
+        portfolio(scenarios, deal, Attitude(risk_weight=float(weight), alpha=alpha))
+        for weight in risk_weights
+    ]
+    columns = {
+        name: [getattr(one, name) for one in found]
+        for name in ("mean_profit", "cvar_loss", "joint")
+    }
+    return pd.DataFrame(
+        columns | {"offer_mw": [one.offer_mw.sum() for one in found]},
+        index=pd.Index(risk_weights, name="risk_weight"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -805,7 +953,9 @@ def reliability(offer_mw, available_mw, probability=None):
     available, chance = _sample("available_mw", available_mw, probability, ge=0)
     holds = available >= np.asarray(checked("offer_mw", offer_mw, "MW", ge=0)) - WATT
     each = chance @ holds
-    return Reliability(each=each, joint=float(chance @ holds.all(axis=1)), independent=float(np.prod(each)))  # eq. (12.13)
+    return Reliability(
+        each=each, joint=float(chance @ holds.all(axis=1)), independent=float(np.prod(each))
+    )  # eq. (12.13)
 
 
 def fleet_paths(cars, share, car_mw, *, persistence, shape, rng):
@@ -829,10 +979,15 @@ def fleet_paths(cars, share, car_mw, *, persistence, shape, rng):
     array, shape (scenarios, intervals)
         [MW]
     """
-    p, phi = checked("share", share, FRACTION, ge=0, le=1), checked("persistence", persistence, FRACTION, ge=0, le=1)
+    p, phi = (
+        checked("share", share, FRACTION, ge=0, le=1),
+        checked("persistence", persistence, FRACTION, ge=0, le=1),
+    )
     there, stay = [rng.binomial(_whole(cars), p, shape[0])], min(p + phi * (1 - p), 1.0)
     for _ in range(shape[1] - 1):
-        there.append(rng.binomial(there[-1], stay) + rng.binomial(cars - there[-1], (1 - phi) * p))  # eq. (12.14)
+        there.append(
+            rng.binomial(there[-1], stay) + rng.binomial(cars - there[-1], (1 - phi) * p)
+        )  # eq. (12.14)
     return checked("car_mw", car_mw, "MW", gt=0) * np.stack(there, axis=1)
 
 
@@ -867,11 +1022,19 @@ def availability(sessions, car_mw):
     first = come.min().normalize()
     days = pd.date_range(first, come.max().normalize(), name="day")
     size, quarter = 96 * len(days), pd.Timedelta(minutes=15)
-    start, end = (np.clip(np.asarray(edge, dtype=int), 0, size) for edge in (-((first - come) // quarter), (go - first) // quarter))
+    start, end = (
+        np.clip(np.asarray(edge, dtype=int), 0, size)
+        for edge in (-((first - come) // quarter), (go - first) // quarter)
+    )
     staying = end > start
-    change = np.bincount(start[staying], minlength=size + 1) - np.bincount(end[staying], minlength=size + 1)
-    table = pd.DataFrame(np.cumsum(change)[:size].reshape(-1, 96) * checked("car_mw", car_mw, "MW", gt=0), index=days,
-                         columns=pd.Index(np.arange(96) / 4, name="clock_h"))
+    change = np.bincount(start[staying], minlength=size + 1) - np.bincount(
+        end[staying], minlength=size + 1
+    )
+    table = pd.DataFrame(
+        np.cumsum(change)[:size].reshape(-1, 96) * checked("car_mw", car_mw, "MW", gt=0),
+        index=days,
+        columns=pd.Index(np.arange(96) / 4, name="clock_h"),
+    )
     table = table[days.to_period("M").isin(come.dt.to_period("M"))]
     empty = table.index[~table.index.isin(come.dt.normalize()) & (table.index.day_of_week < 5)]
     table.attrs["empty_weekdays"] = [f"{day:%Y-%m-%d}" for day in empty]
@@ -1003,14 +1166,24 @@ def forecast_scores(days, first_test, smoothings, band=0.8):
         for k in test:
             past = values[:k][day[:k] == day[k]]
             if not len(past):
-                raise ValueError(f"there is no {days.index[k]:%A} before {days.index[k]:%Y-%m-%d} to learn from")
+                raise ValueError(
+                    f"there is no {days.index[k]:%A} before {days.index[k]:%Y-%m-%d} to learn from"
+                )
             weight = recency(len(past), smoothing)
             lower, upper = quantile(past, low, weight), quantile(past, 1 - low, weight)
             inside = (lower - WATT <= values[k]) & (values[k] <= upper + WATT)
-            off, sharp, whole = np.abs(values[k] - weight @ past), pinball(values[k], lower, low), crps(values[k], past, weight)
+            off, sharp, whole = (
+                np.abs(values[k] - weight @ past),
+                pinball(values[k], lower, low),
+                crps(values[k], past, weight),
+            )
             scores.append([off.mean(), sharp.mean(), whole.mean(), inside.mean()])
         rows.append([*np.mean(scores, axis=0), len(test)])
-    return pd.DataFrame(rows, index=pd.Index(smoothings, name="smoothing"), columns=["mae_mw", "pinball_mw", "crps_mw", "coverage", "test_days"])
+    return pd.DataFrame(
+        rows,
+        index=pd.Index(smoothings, name="smoothing"),
+        columns=["mae_mw", "pinball_mw", "crps_mw", "coverage", "test_days"],
+    )
 
 
 # -------------------------------------------------------------------------------------------- offers tested on later days
@@ -1019,8 +1192,11 @@ def forecast_scores(days, first_test, smoothings, band=0.8):
 def _later(days, first_test):
     later = days[days.index >= pd.Timestamp(first_test)]
     if later.empty or not days.index.is_monotonic_increasing:
-        raise ValueError(f"first_test is {first_test}: there is no such or later day, the last is {days.index[-1]:%Y-%m-%d}" if later.empty
-                         else "the days must be in order, the oldest first")
+        raise ValueError(
+            f"first_test is {first_test}: there is no such or later day, the last is {days.index[-1]:%Y-%m-%d}"
+            if later.empty
+            else "the days must be in order, the oldest first"
+        )
     return later
 
 
@@ -1074,18 +1250,26 @@ def offers(train, test_days, rule, deal):
         If the two windows overlap, a weekday is not in the past, or the rule does not return one offer >= 0 for each interval.
     """
     if train.index.max() >= test_days.min():
-        raise ValueError(f"the training days end on {train.index.max():%Y-%m-%d}, but the first test day is {test_days.min():%Y-%m-%d}: "
-                         "offers must not be tested on days that they were fitted to, or on days before them")
+        raise ValueError(
+            f"the training days end on {train.index.max():%Y-%m-%d}, but the first test day is {test_days.min():%Y-%m-%d}: "
+            "offers must not be tested on days that they were fitted to, or on days before them"
+        )
     made = {}
     for weekday in test_days.day_of_week.unique():
         past = train.to_numpy()[train.index.day_of_week == weekday]
         if not len(past):
-            raise ValueError(f"the training days hold no {test_days[test_days.day_of_week == weekday][0]:%A}; the test days do")
+            raise ValueError(
+                f"the training days hold no {test_days[test_days.day_of_week == weekday][0]:%A}; the test days do"
+            )
         offer = np.asarray(checked("the rule's offer", rule(past, deal), "MW", ge=0))
         if offer.shape != past.shape[1:]:
-            raise ValueError(f"the rule returned an array of shape {offer.shape}; it must give one offer for each of the {past.shape[1]} intervals")
+            raise ValueError(
+                f"the rule returned an array of shape {offer.shape}; it must give one offer for each of the {past.shape[1]} intervals"
+            )
         made[weekday] = offer
-    return pd.DataFrame([made[weekday] for weekday in test_days.day_of_week], index=test_days, columns=train.columns)
+    return pd.DataFrame(
+        [made[weekday] for weekday in test_days.day_of_week], index=test_days, columns=train.columns
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1122,15 +1306,27 @@ def settle(offer_mw, days, deal):
         raise ValueError("offer_mw and days must have the same index and columns")
     hours = np.diff(days.columns)
     if not len(hours) or np.ptp(hours) > 1e-9:
-        raise ValueError(f"the columns of days are {list(days.columns)}; they must be clock hours, at least two, evenly spaced")
+        raise ValueError(
+            f"the columns of days are {list(days.columns)}; they must be clock hours, at least two, evenly spaced"
+        )
     dt_h, offer, came = float(hours[0]), offer_mw.to_numpy(), days.to_numpy()
     short = np.maximum(offer - came, 0.0)
     kept = short <= WATT
-    sums = {"offered_mwh": offer, "short_mwh": short, "profit": profit(offer, came, deal), "penalty": deal.cost_per_mw_h * short,
-            "perfect_profit": deal.price_per_mw_h * came}
+    sums = {
+        "offered_mwh": offer,
+        "short_mwh": short,
+        "profit": profit(offer, came, deal),
+        "penalty": deal.cost_per_mw_h * short,
+        "perfect_profit": deal.price_per_mw_h * came,
+    }
     promised = offer > WATT
-    return Settlement(days=len(days), days_kept=int(kept.all(axis=1).sum()), promises=int(promised.sum()), kept=int((kept & promised).sum()),
-                      **{name: float(np.sum(values) * dt_h) for name, values in sums.items()})
+    return Settlement(
+        days=len(days),
+        days_kept=int(kept.all(axis=1).sum()),
+        promises=int(promised.sum()),
+        kept=int((kept & promised).sum()),
+        **{name: float(np.sum(values) * dt_h) for name, values in sums.items()},
+    )
 
 
 def judge(train, test, deal, rules):
@@ -1154,7 +1350,9 @@ def judge(train, test, deal, rules):
     ValueError
         As in `offers`.
     """
-    rows = [asdict(settle(offers(train, test.index, rule, deal), test, deal)) for rule in rules.values()]
+    rows = [
+        asdict(settle(offers(train, test.index, rule, deal), test, deal)) for rule in rules.values()
+    ]
     return pd.DataFrame(rows, index=pd.Index(rules, name="rule"))
 
 
@@ -1186,7 +1384,15 @@ def backtest(days, deal, rules, *, every="M", first_test):
         start = test.index[0]
         table = judge(days[days.index < start], test, deal, rules)
         month = start.to_period("M")
-        table.insert(0, "side", "before March 2020" if month < BREAK else "March 2020" if month == BREAK else "after March 2020")
+        table.insert(
+            0,
+            "side",
+            "before March 2020"
+            if month < BREAK
+            else "March 2020"
+            if month == BREAK
+            else "after March 2020",
+        )
         tables[start] = table
     return pd.concat(tables, names=["start"])
 

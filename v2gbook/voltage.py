@@ -83,7 +83,9 @@ def far_voltage(p_kw, q_kvar=0.0, *, v1_v, r_ohm, x_ohm):
     if np.any(root < 0):
         p, q, v1, r, x = (a[root < 0][0] for a in np.broadcast_arrays(p, q, v1, r, x))
         most = largest_kva(p, q, v1_v=v1, r_ohm=r, x_ohm=x)
-        raise ValueError(f"{np.hypot(p, q) / 1000:g} kVA is beyond the nose: at this power factor the line carries at most {most:g} kVA")
+        raise ValueError(
+            f"{np.hypot(p, q) / 1000:g} kVA is beyond the nose: at this power factor the line carries at most {most:g} kVA"
+        )
     return plain(np.sqrt(half + np.sqrt(root)))  # eq. (3.2)
 
 
@@ -112,10 +114,14 @@ def largest_kva(p_kw, q_kvar=0.0, *, v1_v, r_ohm, x_ohm):
     p, q, v1, r, x = _two_bus(p_kw, q_kvar, v1_v, r_ohm, x_ohm)
     s, z = np.hypot(p, q), np.hypot(r, x)
     if np.any(s == 0):
-        raise ValueError("p_kw and q_kvar are both 0; their ratio gives the direction in which to look")
+        raise ValueError(
+            "p_kw and q_kvar are both 0; their ratio gives the direction in which to look"
+        )
     room = z - (r * p + x * q) / s
     with np.errstate(divide="ignore"):
-        return plain(np.where(room > 1e-12 * z, v1**2 / (2 * np.maximum(room, 0)), np.inf) / 1000)  # eq. (3.3)
+        return plain(
+            np.where(room > 1e-12 * z, v1**2 / (2 * np.maximum(room, 0)), np.inf) / 1000
+        )  # eq. (3.3)
 
 
 def _two_bus(p_kw, q_kvar, v1_v, r_ohm, x_ohm):
@@ -123,8 +129,19 @@ def _two_bus(p_kw, q_kvar, v1_v, r_ohm, x_ohm):
     p, q = checked("p_kw", p_kw, "kW"), checked("q_kvar", q_kvar, "kvar")
     r, x = checked("r_ohm", r_ohm, "ohm", ge=0), checked("x_ohm", x_ohm, "ohm", ge=0)
     if np.any(np.add(r, x) == 0):
-        raise ValueError("r_ohm and x_ohm are both 0; a line without impedance has the same voltage at both ends")
-    return tuple(np.asarray(a) for a in (np.multiply(p, 1000.0), np.multiply(q, 1000.0), checked("v1_v", v1_v, "V", gt=0), r, x))
+        raise ValueError(
+            "r_ohm and x_ohm are both 0; a line without impedance has the same voltage at both ends"
+        )
+    return tuple(
+        np.asarray(a)
+        for a in (
+            np.multiply(p, 1000.0),
+            np.multiply(q, 1000.0),
+            checked("v1_v", v1_v, "V", gt=0),
+            r,
+            x,
+        )
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- the street
@@ -185,14 +202,23 @@ class Feeder:
         if "limit_a" in lines:
             limit[fed] = lines.limit_a.to_numpy()[by]
         load = np.zeros((2, len(buses)))
-        filled = {"lines": lines, "buses": buses, "z_ohm": z, "path": tuple((at[bus], at[up]) for bus, up in above.items()), "limit_a": limit,
-                  "load_kw": load[0], "load_kvar": load[1]}
+        filled = {
+            "lines": lines,
+            "buses": buses,
+            "z_ohm": z,
+            "path": tuple((at[bus], at[up]) for bus, up in above.items()),
+            "limit_a": limit,
+            "load_kw": load[0],
+            "load_kvar": load[1],
+        }
         for name, value in filled.items():
             object.__setattr__(self, name, value)
         if self.loads is not None:
             loads = _table("loads", self.loads, ("bus",), ("load_kw", "load_kvar"))
             if not loads.bus.is_unique:
-                raise ValueError(f"loads names bus {loads.bus[loads.bus.duplicated()].iloc[0]!r} twice; add its loads up in one row")
+                raise ValueError(
+                    f"loads names bus {loads.bus[loads.bus.duplicated()].iloc[0]!r} twice; add its loads up in one row"
+                )
             load[:, _rows(self, loads.bus.tolist())] = loads.load_kw, loads.load_kvar
             object.__setattr__(self, "loads", loads)
 
@@ -202,13 +228,19 @@ def _table(name, table, names, numbers):
     table = pd.DataFrame(table)
     missing = [column for column in (*names, *numbers) if column not in table]
     if missing:
-        raise ValueError(f"{name} has no column {', '.join(missing)}; it needs {', '.join((*names, *numbers))}")
+        raise ValueError(
+            f"{name} has no column {', '.join(missing)}; it needs {', '.join((*names, *numbers))}"
+        )
     for column in names:
         for bus in table[column].tolist():
             if isinstance(bus, bool) or not isinstance(bus, (str, int)):
-                raise ValueError(f"{name} has {bus!r} in column {column}; a bus is named by text or a whole number")
+                raise ValueError(
+                    f"{name} has {bus!r} in column {column}; a bus is named by text or a whole number"
+                )
     for column in (*numbers, *(c for c in ("limit_a",) if c in table)):
-        checked(f"column {column} of {name}", table[column].to_numpy(), ge=0, finite=column != "limit_a")
+        checked(
+            f"column {column} of {name}", table[column].to_numpy(), ge=0, finite=column != "limit_a"
+        )
     return table
 
 
@@ -219,14 +251,20 @@ def _walk(ends, impedance, root, buses):
         if a == b:
             raise ValueError(f"lines has a line from bus {a!r} to itself")
         if frozenset((a, b)) in pairs:
-            raise ValueError(f"lines has the line between buses {a!r} and {b!r} twice; put parallel lines together into one")
+            raise ValueError(
+                f"lines has the line between buses {a!r} and {b!r} twice; put parallel lines together into one"
+            )
         if impedance[line] == 0:
-            raise ValueError(f"the line between buses {a!r} and {b!r} has no impedance; make the two one bus")
+            raise ValueError(
+                f"the line between buses {a!r} and {b!r} has no impedance; make the two one bus"
+            )
         pairs.add(frozenset((a, b)))
         beside[a].append((b, line))
         beside[b].append((a, line))
     if root not in beside:
-        raise ValueError(f"root is {root!r}, but no line begins there; the buses are {_some(bus for bus in buses if bus != root)}")
+        raise ValueError(
+            f"root is {root!r}, but no line begins there; the buses are {_some(bus for bus in buses if bus != root)}"
+        )
     above, feeding, waiting = {}, {root: None}, deque([root])
     while waiting:
         up = waiting.popleft()
@@ -234,11 +272,15 @@ def _walk(ends, impedance, root, buses):
             if line == feeding[up]:
                 continue
             if bus in feeding:
-                raise ValueError(f"the line between buses {up!r} and {bus!r} closes a loop; a radial feeder has one way to each bus")
+                raise ValueError(
+                    f"the line between buses {up!r} and {bus!r} closes a loop; a radial feeder has one way to each bus"
+                )
             above[bus], feeding[bus] = up, line
             waiting.append(bus)
     if len(feeding) < len(buses):
-        raise ValueError(f"no line connects the root {root!r} with {_some(bus for bus in buses if bus not in feeding)}")
+        raise ValueError(
+            f"no line connects the root {root!r} with {_some(bus for bus in buses if bus not in feeding)}"
+        )
     del feeding[root]
     return above, feeding
 
@@ -278,7 +320,9 @@ def at_buses(feeder, values):
     -18.4
     """
     columns = [checked(f"value at bus {bus!r}", value) for bus, value in values.items()]
-    array = np.zeros((*np.broadcast_shapes(*(np.shape(column) for column in columns)), len(feeder.buses)))
+    array = np.zeros(
+        (*np.broadcast_shapes(*(np.shape(column) for column in columns)), len(feeder.buses))
+    )
     for row, column in zip(_rows(feeder, values), columns):
         array[..., row] = column
     return array
@@ -304,11 +348,19 @@ def feeder(name):
     if name not in feeders():
         raise ValueError(f"there is no feeder {name!r}; known feeders are {', '.join(feeders())}")
     raw = tomllib.loads((_FEEDERS / f"{name}.toml").read_text(encoding="utf-8"))
-    lines, loads = pd.DataFrame(raw["lines"], columns=raw["columns"]), pd.DataFrame(raw["loads"], columns=raw["load_columns"])
+    lines, loads = (
+        pd.DataFrame(raw["lines"], columns=raw["columns"]),
+        pd.DataFrame(raw["loads"], columns=raw["load_columns"]),
+    )
     if "cable" in lines:
         for part in ("r_ohm", "x_ohm"):
-            lines[part] = lines.length_km * [raw["cables"][cable][f"{part}_per_km"] for cable in lines.cable]
-        lines = pd.concat([pd.DataFrame([{**raw["transformer"], "cable": "transformer"}]), lines], ignore_index=True)
+            lines[part] = lines.length_km * [
+                raw["cables"][cable][f"{part}_per_km"] for cable in lines.cable
+            ]
+        lines = pd.concat(
+            [pd.DataFrame([{**raw["transformer"], "cable": "transformer"}]), lines],
+            ignore_index=True,
+        )
     if "s_kva" in loads:
         loads["load_kw"] = loads.s_kva * loads.power_factor
         loads["load_kvar"] = loads.s_kva * np.sqrt(1 - loads.power_factor**2)
@@ -373,11 +425,25 @@ class Flow:
         return names[np.where(self.converged, self.v_pu.argmin(-1), -1)]
 
 
-_BLOCK = 1024        # scenarios at a time: 33 buses of them stay in the processor's cache
-_SWEEPS = (30, 400)  # a first turn for all scenarios, and a longer one for those that are near their nose
+_BLOCK = 1024  # scenarios at a time: 33 buses of them stay in the processor's cache
+_SWEEPS = (
+    30,
+    400,
+)  # a first turn for all scenarios, and a longer one for those that are near their nose
 
 
-def power_flow(feeder, p_kw, q_kvar=0.0, *, z_kw=0.0, z_kvar=0.0, v0_pu=1.0, units=None, tol_pu=1e-6, keep_going=False):
+def power_flow(
+    feeder,
+    p_kw,
+    q_kvar=0.0,
+    *,
+    z_kw=0.0,
+    z_kvar=0.0,
+    v0_pu=1.0,
+    units=None,
+    tol_pu=1e-6,
+    keep_going=False,
+):
     r"""Voltages of a whole feeder, for one scenario or for thousands at once, by sweeps backward (currents) and forward (voltages).
 
     With the voltages of the last sweep each bus injects the current
@@ -432,10 +498,14 @@ def power_flow(feeder, p_kw, q_kvar=0.0, *, z_kw=0.0, z_kvar=0.0, v0_pu=1.0, uni
     """
     checked("tol_pu", tol_pu, "pu", ge=1e-12)
     v0 = np.asarray(checked("v0_pu", v0_pu, "pu", gt=0))
-    shape, (p, q, z_p, z_q) = _scenarios(feeder, v0.shape, p_kw=p_kw, q_kvar=q_kvar, z_kw=z_kw, z_kvar=z_kvar)
+    shape, (p, q, z_p, z_q) = _scenarios(
+        feeder, v0.shape, p_kw=p_kw, q_kvar=q_kvar, z_kw=z_kw, z_kvar=z_kvar
+    )
     admittance = (z_p, z_q) if np.any(z_p) or np.any(z_q) else None
     loop = _volt_var(feeder, units) if units else None
-    v, j, q_units, converged, sweeps = _solve(feeder, (p, q), admittance, np.broadcast_to(v0, shape).ravel(), loop, tol_pu)
+    v, j, q_units, converged, sweeps = _solve(
+        feeder, (p, q), admittance, np.broadcast_to(v0, shape).ravel(), loop, tol_pu
+    )
     if not converged.all():
         if not keep_going:
             _refuse(feeder, converged.reshape(shape), _conjugate(p + z_p, q + z_q))
@@ -445,10 +515,22 @@ def power_flow(feeder, p_kw, q_kvar=0.0, *, z_kw=0.0, z_kvar=0.0, v0_pu=1.0, uni
     loss = _kva_z(feeder).real[:, 0] @ current**2  # eq. (3.7)
     current[0] = 0.0 * current[0]
     current /= np.sqrt(3) * feeder.v_kv
-    v, size, current, q_units = (array.T.reshape(*shape, len(array)) for array in (v, np.abs(v), current, q_units))
+    v, size, current, q_units = (
+        array.T.reshape(*shape, len(array)) for array in (v, np.abs(v), current, q_units)
+    )
     loss, p_root, q_root = (plain(array.reshape(shape)) for array in (loss, root.real, root.imag))
-    return Flow(buses=feeder.buses, phasor_pu=v, v_pu=size, current_a=current, loss_kw=loss, p_root_kw=p_root, q_root_kvar=q_root,
-                converged=converged.reshape(shape)[()], sweeps=sweeps, q_units_kvar=q_units if loop else None)
+    return Flow(
+        buses=feeder.buses,
+        phasor_pu=v,
+        v_pu=size,
+        current_a=current,
+        loss_kw=loss,
+        p_root_kw=p_root,
+        q_root_kvar=q_root,
+        converged=converged.reshape(shape)[()],
+        sweeps=sweeps,
+        q_units_kvar=q_units if loop else None,
+    )
 
 
 def _scenarios(feeder, shape, **powers):
@@ -457,13 +539,17 @@ def _scenarios(feeder, shape, **powers):
     for name, value in powers.items():
         array = np.asarray(checked(name, value))
         if array.ndim and array.shape[-1] != n:
-            raise ValueError(f"{name} has {array.shape[-1]} values on its last axis, but the feeder has {n} buses; see feeder.buses and at_buses")
+            raise ValueError(
+                f"{name} has {array.shape[-1]} values on its last axis, but the feeder has {n} buses; see feeder.buses and at_buses"
+            )
         arrays.append(array)
     try:
         shape = np.broadcast_shapes(shape, *(array.shape[:-1] for array in arrays))
     except ValueError:
         sizes = {name: array.shape[:-1] for name, array in zip(powers, arrays)}
-        raise ValueError(f"scenarios do not fit together: v0_pu has the shape {shape}, the others, without buses, {sizes}") from None
+        raise ValueError(
+            f"scenarios do not fit together: v0_pu has the shape {shape}, the others, without buses, {sizes}"
+        ) from None
     return shape, [np.broadcast_to(array, (*shape, n)).reshape(-1, n) for array in arrays]
 
 
@@ -483,18 +569,28 @@ def _conjugate(p, q):
 def _solve(feeder, powers, admittances, v0, loop, tol):
     """Sweep all scenarios, block by block: phasors and line currents (buses, scenarios), reactive power of units, who converged, sweeps."""
     n, count, most = len(feeder.buses), len(v0), 0
-    v, j, converged = np.empty((n, count), complex), np.empty((n, count), complex), np.zeros(count, bool)
+    v, j, converged = (
+        np.empty((n, count), complex),
+        np.empty((n, count), complex),
+        np.zeros(count, bool),
+    )
     q_units = np.empty((len(loop[0]) if loop else 0, count))
     for limit in _SWEEPS:
         limit = round(limit / loop[3]) if loop else limit  # small steps take patience
         todo = np.flatnonzero(~converged)
         for first in range(0, len(todo), _BLOCK):
-            block = todo[first:first + _BLOCK]
-            block = slice(block[0], block[-1] + 1) if len(block) == block[-1] + 1 - block[0] else block  # a slice is faster
-            power, admittance = (part and _conjugate(*(array[block] for array in part)) for part in (powers, admittances))
+            block = todo[first : first + _BLOCK]
+            block = (
+                slice(block[0], block[-1] + 1) if len(block) == block[-1] + 1 - block[0] else block
+            )  # a slice is faster
+            power, admittance = (
+                part and _conjugate(*(array[block] for array in part))
+                for part in (powers, admittances)
+            )
             start = np.broadcast_to(v0[block] + 0j, power.shape)
             v[:, block], j[:, block], q_units[:, block], converged[block], sweeps = _sweep(
-                feeder.path, _kva_z(feeder), power, admittance, start, tol, limit, loop)
+                feeder.path, _kva_z(feeder), power, admittance, start, tol, limit, loop
+            )
             most = max(most, sweeps)
     return v, j, q_units, converged, most
 
@@ -523,7 +619,9 @@ def _sweep(path, z, power, admittance, v, tol, limit, loop=None):
                 np.add(new[up], rise[bus], out=new[bus])  # eq. (3.6)
             step = np.abs(np.subtract(new, v, out=rise)).max(0)
             v, new = new, v
-            settled |= step**2 <= tol * (before - step) + 1e-28  # below 1e-14 there is only rounding
+            settled |= (
+                step**2 <= tol * (before - step) + 1e-28
+            )  # below 1e-14 there is only rounding
             if settled.all():
                 break
             before = step
@@ -535,10 +633,14 @@ def _refuse(feeder, converged, power):
     first = int(np.flatnonzero(~converged)[0])
     where = feeder.buses[(_shared(feeder) @ power[:, first]).real.argmin()]
     which = np.unravel_index(first, converged.shape)
-    count = f"{(~converged).sum()} of {converged.size} scenarios have" if which else "this scenario has"
+    count = (
+        f"{(~converged).sum()} of {converged.size} scenarios have" if which else "this scenario has"
+    )
     text = f"; the first is scenario {', '.join(str(i) for i in which)}" if which else ""
-    raise NoSolution(f"{count} no solution that the sweeps can reach{text}. The voltage is lowest at bus {where!r}: the feeder is asked for "
-                     "more than it can carry, or for nearly all of it. keep_going=True returns the others")
+    raise NoSolution(
+        f"{count} no solution that the sweeps can reach{text}. The voltage is lowest at bus {where!r}: the feeder is asked for "
+        "more than it can carry, or for nearly all of it. keep_going=True returns the others"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- sensitivity
@@ -574,10 +676,17 @@ def sensitivity(feeder):
     .. [1] Baran, Wu, "Optimal capacitor placement on radial distribution systems", IEEE Trans. Power Delivery 4(1):725-734, 1989 (from memory).
     """
     shared = _shared(feeder)
-    real, imag = (pd.DataFrame(part, index=feeder.buses, columns=feeder.buses) for part in (shared.real, shared.imag))
+    real, imag = (
+        pd.DataFrame(part, index=feeder.buses, columns=feeder.buses)
+        for part in (shared.real, shared.imag)
+    )
     own = np.diag(shared)[1:]
     with np.errstate(divide="ignore"):
-        return Sensitivity(dv_dp_pu_per_kw=real, dv_dq_pu_per_kvar=imag, r_over_x=pd.Series(own.real / own.imag, index=feeder.buses[1:]))
+        return Sensitivity(
+            dv_dp_pu_per_kw=real,
+            dv_dq_pu_per_kvar=imag,
+            r_over_x=pd.Series(own.real / own.imag, index=feeder.buses[1:]),
+        )
 
 
 def _shared(feeder):
@@ -616,13 +725,22 @@ class Curve:
 
     def __post_init__(self):
         checked("olrt_s", self.olrt_s, "s", gt=0)
-        x, y = np.atleast_1d(checked("x_pu", self.x_pu, "pu")), np.atleast_1d(checked("y_pu", self.y_pu, "pu"))
+        x, y = (
+            np.atleast_1d(checked("x_pu", self.x_pu, "pu")),
+            np.atleast_1d(checked("y_pu", self.y_pu, "pu")),
+        )
         if x.ndim != 1 or x.shape != y.shape or len(x) < 2:
-            raise ValueError(f"x_pu has {x.size} points and y_pu {y.size}; a curve needs two or more of each, as many of one as of the other")
+            raise ValueError(
+                f"x_pu has {x.size} points and y_pu {y.size}; a curve needs two or more of each, as many of one as of the other"
+            )
         if np.any(np.diff(x) < 0):
-            raise ValueError(f"x_pu is {tuple(x.tolist())}: a curve whose points are not ordered; they must rise from left to right")
+            raise ValueError(
+                f"x_pu is {tuple(x.tolist())}: a curve whose points are not ordered; they must rise from left to right"
+            )
         if np.any((np.diff(x) == 0) & (np.diff(y) != 0)):
-            raise ValueError(f"the curve jumps: x_pu {tuple(x.tolist())} names a point twice with different values in y_pu")
+            raise ValueError(
+                f"the curve jumps: x_pu {tuple(x.tolist())} names a point twice with different values in y_pu"
+            )
         for name, value in (("x_pu", x), ("y_pu", y)):
             object.__setattr__(self, name, tuple(value.tolist()))
 
@@ -639,12 +757,22 @@ class Curve:
 
 # Defaults of IEEE Std 1547-2018 by its categories of normal performance, as coded in EPRI's OpenDER. Every one of these functions is
 # DISABLED when a unit leaves the factory: without a utility's request it runs at unity power factor and does nothing of the kind.
-VOLT_VAR = {"A": Curve(x_pu=(0.90, 1.00, 1.00, 1.10), y_pu=(0.25, 0.0, 0.0, -0.25), olrt_s=10.0),
-            "B": Curve(x_pu=(0.92, 0.98, 1.02, 1.08), y_pu=(0.44, 0.0, 0.0, -0.44), olrt_s=5.0)}
-WATT_VAR = {"A": Curve(x_pu=(-1.0, -0.5, 0.5, 1.0), y_pu=(0.44, 0.0, 0.0, -0.25), olrt_s=10.0),  # the standard gives 10 s from memory
-            "B": Curve(x_pu=(-1.0, -0.5, 0.5, 1.0), y_pu=(0.44, 0.0, 0.0, -0.44), olrt_s=10.0)}
-VOLT_WATT = Curve(x_pu=(1.06, 1.10), y_pu=(1.0, 0.2), olrt_s=10.0)           # the 0.2 is from memory: the lesser of 0.2 and the unit's minimum
-VOLT_WATT_STORAGE = Curve(x_pu=(1.06, 1.10), y_pu=(1.0, 0.0), olrt_s=10.0)   # OpenDER's file of a unit that can also charge
+VOLT_VAR = {
+    "A": Curve(x_pu=(0.90, 1.00, 1.00, 1.10), y_pu=(0.25, 0.0, 0.0, -0.25), olrt_s=10.0),
+    "B": Curve(x_pu=(0.92, 0.98, 1.02, 1.08), y_pu=(0.44, 0.0, 0.0, -0.44), olrt_s=5.0),
+}
+WATT_VAR = {
+    "A": Curve(
+        x_pu=(-1.0, -0.5, 0.5, 1.0), y_pu=(0.44, 0.0, 0.0, -0.25), olrt_s=10.0
+    ),  # the standard gives 10 s from memory
+    "B": Curve(x_pu=(-1.0, -0.5, 0.5, 1.0), y_pu=(0.44, 0.0, 0.0, -0.44), olrt_s=10.0),
+}
+VOLT_WATT = Curve(
+    x_pu=(1.06, 1.10), y_pu=(1.0, 0.2), olrt_s=10.0
+)  # the 0.2 is from memory: the lesser of 0.2 and the unit's minimum
+VOLT_WATT_STORAGE = Curve(
+    x_pu=(1.06, 1.10), y_pu=(1.0, 0.0), olrt_s=10.0
+)  # OpenDER's file of a unit that can also charge
 _REQUIRED = {"A": (-0.25, 0.44), "B": (-0.44, 0.44)}
 
 
@@ -790,7 +918,9 @@ def operating_point(curve, *, v0_pu, r_pu, x_pu, p_pu):
 
 def _checked_falling(curve):
     if not isinstance(curve, Curve) or np.any(np.diff(curve.y_pu) > 0):
-        raise ValueError(f"curve is {curve!r}; a volt-var curve must not rise anywhere, or it drives the voltage away")
+        raise ValueError(
+            f"curve is {curve!r}; a volt-var curve must not rise anywhere, or it drives the voltage away"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -813,11 +943,19 @@ class Units:
     curve: Curve
 
     def __post_init__(self):
-        if isinstance(self.buses, str) or len(self.buses) == 0 or len(set(self.buses)) < len(self.buses):
-            raise ValueError(f"buses is {self.buses!r}; it must be a list of different buses, one unit at each")
+        if (
+            isinstance(self.buses, str)
+            or len(self.buses) == 0
+            or len(set(self.buses)) < len(self.buses)
+        ):
+            raise ValueError(
+                f"buses is {self.buses!r}; it must be a list of different buses, one unit at each"
+            )
         ratings = checked("s_kva", self.s_kva, "kVA", ge=0)
         if np.shape(ratings) not in ((), (len(self.buses),)):
-            raise ValueError(f"s_kva has the shape {np.shape(ratings)}; give one rating, or one for each of {len(self.buses)} units")
+            raise ValueError(
+                f"s_kva has the shape {np.shape(ratings)}; give one rating, or one for each of {len(self.buses)} units"
+            )
         _checked_falling(self.curve)
 
 
@@ -835,7 +973,11 @@ def coupling(feeder, units):
         [pu]
     """
     rows = _rows(feeder, units.buses)
-    return pd.DataFrame(_shared(feeder).imag[np.ix_(rows, rows)] * units.s_kva, index=units.buses, columns=units.buses)
+    return pd.DataFrame(
+        _shared(feeder).imag[np.ix_(rows, rows)] * units.s_kva,
+        index=units.buses,
+        columns=units.buses,
+    )
 
 
 def loop_gain(curve, x_pu):
@@ -858,7 +1000,9 @@ def loop_gain(curve, x_pu):
     _checked_falling(curve)
     x = np.asarray(checked("x_pu", x_pu, "pu", ge=0))
     if x.ndim and (x.ndim != 2 or x.shape[0] != x.shape[1]):
-        raise ValueError(f"x_pu has the shape {x.shape}; it must be a number, or a square matrix as `coupling` returns it")
+        raise ValueError(
+            f"x_pu has the shape {x.shape}; it must be a number, or a square matrix as `coupling` returns it"
+        )
     return float(curve.slope * np.abs(np.linalg.eigvals(np.atleast_2d(x))).max())  # eq. (3.13)
 
 
@@ -928,14 +1072,23 @@ def settle(feeder, units, p_kw, q_kvar=0.0, *, period_s, t_end_s, v0_pu=1.0):
     """
     checked("period_s", period_s, "s", gt=0)
     checked("t_end_s", t_end_s, "s", ge=period_s)
-    shape, (p, q_all) = _scenarios(feeder, np.shape(checked("v0_pu", v0_pu, "pu", gt=0)), p_kw=p_kw, q_kvar=q_kvar)
+    shape, (p, q_all) = _scenarios(
+        feeder, np.shape(checked("v0_pu", v0_pu, "pu", gt=0)), p_kw=p_kw, q_kvar=q_kvar
+    )
     if shape:
-        raise ValueError(f"settle follows one scenario, but p_kw, q_kvar and v0_pu together have the shape {shape}")
+        raise ValueError(
+            f"settle follows one scenario, but p_kw, q_kvar and v0_pu together have the shape {shape}"
+        )
     rows, rating, curve, _ = _volt_var(feeder, units)
     share = response(period_s, units.curve.olrt_s)
     t = np.arange(int(t_end_s / period_s + 1e-9) + 1) * period_s
     power, z = _conjugate(p, q_all), _kva_z(feeder)
-    fixed, v, q, record = power[rows], np.full(power.shape, v0_pu + 0j), np.zeros((len(rows), 1)), []
+    fixed, v, q, record = (
+        power[rows],
+        np.full(power.shape, v0_pu + 0j),
+        np.zeros((len(rows), 1)),
+        [],
+    )
     for _ in t:
         power[rows] = fixed - 1j * q
         v, _, _, settled, _ = _sweep(feeder.path, z, power, None, v, 1e-7, _SWEEPS[-1])

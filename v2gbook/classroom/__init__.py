@@ -9,6 +9,23 @@ from .words import money, say
 from .workbook import Workbook
 
 __all__ = [
-    "COLOURS", "LIMIT", "MEASURED", "Workbook", "animate", "choice", "diagram", "explore", "figure", "inventory", "live",
-    "money", "presets", "progress", "quiz", "say", "show", "sketch", "slider",
+    "COLOURS",
+    "LIMIT",
+    "MEASURED",
+    "Workbook",
+    "animate",
+    "choice",
+    "diagram",
+    "explore",
+    "figure",
+    "inventory",
+    "live",
+    "money",
+    "presets",
+    "progress",
+    "quiz",
+    "say",
+    "show",
+    "sketch",
+    "slider",
 ]

@@ -17,10 +17,10 @@ import numpy as np
 from ._student import attempt, quoted_error, quoted_type
 
 CHECKS = Path(__file__).parents[1] / "data" / "checks"
-MOST = 100         # entries of an array that can be checked
-FINE = 50          # buckets within one tolerance: 1 % accepts what is at most 1.02 % away
-NOTHING = 1e-12    # below this a number counts as zero
-ROUNDING = 1e-9    # an entry that is so much smaller than the largest one counts as zero
+MOST = 100  # entries of an array that can be checked
+FINE = 50  # buckets within one tolerance: 1 % accepts what is at most 1.02 % away
+NOTHING = 1e-12  # below this a number counts as zero
+ROUNDING = 1e-9  # an entry that is so much smaller than the largest one counts as zero
 _COMPLEX = (complex, np.complexfloating)
 
 
@@ -74,7 +74,7 @@ def _unreadable(answer, error):
 def _wrong_kind(answer, array):
     """A sentence on numbers of a kind that no question asks for; empty if there are none."""
     mixed = array.dtype.kind == "O"
-    if array.dtype.kind == "c" or mixed and any(isinstance(x, _COMPLEX) for x in array.flat):
+    if array.dtype.kind == "c" or (mixed and any(isinstance(x, _COMPLEX) for x in array.flat)):
         return "this question wants a real number; take its magnitude or its real part"
     if array.dtype.kind not in "iufO":
         return f"this question wants a number, not {quoted_type(answer)}"
@@ -124,8 +124,10 @@ def matches(label, values, stored, tol):
     """True where every value differs by at most the share `tol` from the one that was stored."""
     if len(values) != len(stored):
         return False
-    return all(_within(f"{label}|{i}", value, want, tol)
-               for i, (value, want) in enumerate(zip(values, stored)))
+    return all(
+        _within(f"{label}|{i}", value, want, tol)
+        for i, (value, want) in enumerate(zip(values, stored))
+    )
 
 
 def alike(values, others, tol):

@@ -42,7 +42,9 @@ class Control:
     @property
     def whole(self):
         """True for a slider of whole numbers."""
-        return all(isinstance(number, int) for number in (self.low, self.high, self.step, self.value))
+        return all(
+            isinstance(number, int) for number in (self.low, self.high, self.step, self.value)
+        )
 
     def cast(self, value):
         """A value from the page as `draw` expects it."""
@@ -53,17 +55,33 @@ class Control:
     def checked(self, name, value):
         """A position for this control, or a ValueError that says what is allowed."""
         if self.options and value not in self.options:
-            raise ValueError(f"{name} = {value!r}: {self.label} can be one of {', '.join(self.options)}")
+            raise ValueError(
+                f"{name} = {value!r}: {self.label} can be one of {', '.join(self.options)}"
+            )
         if not self.options and not self.low <= value <= self.high:
-            raise ValueError(f"{name} = {value!r}: {self.label} must lie between {self.low} and {self.high}")
+            raise ValueError(
+                f"{name} = {value!r}: {self.label} must lie between {self.low} and {self.high}"
+            )
         return value
 
     def spec(self, name):
         """The control as plain values for the page."""
-        digits = 0 if self.options or self.whole else len(str(float(self.step)).partition(".")[2].rstrip("0"))
+        digits = (
+            0
+            if self.options or self.whole
+            else len(str(float(self.step)).partition(".")[2].rstrip("0"))
+        )
         return {
-            "name": name, "label": self.label, "unit": self.unit, "value": self.value, "low": self.low, "high": self.high,
-            "step": self.step, "digits": digits, "options": list(self.options), "continuous": self.continuous,
+            "name": name,
+            "label": self.label,
+            "unit": self.unit,
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "step": self.step,
+            "digits": digits,
+            "options": list(self.options),
+            "continuous": self.continuous,
         }
 
 
@@ -73,7 +91,9 @@ def slider(label, low, high, value, *, step, unit, continuous=True):
         raise ValueError(f"{label}: value {value} must lie between {low} and {high}")
     if step <= 0:
         raise ValueError(f"{label}: step {step} must be above 0")
-    return Control(label=label, low=low, high=high, value=value, step=step, unit=unit, continuous=continuous)
+    return Control(
+        label=label, low=low, high=high, value=value, step=step, unit=unit, continuous=continuous
+    )
 
 
 def choice(label, options, value):
@@ -109,7 +129,9 @@ def explore(draw, *, alt, caption="", play=None, positions=None, **controls):
     """
     checked_alt(alt)
     start = {name: control.value for name, control in controls.items()}
-    positions = {name: start | _checked(position, controls) for name, position in (positions or {}).items()}
+    positions = {
+        name: start | _checked(position, controls) for name, position in (positions or {}).items()
+    }
     if play is not None and (play not in controls or controls[play].options):
         raise ValueError(f"play = {play!r}: it must name one of the sliders {', '.join(controls)}")
     fig, words = _page.parted(draw(**start))
@@ -117,18 +139,30 @@ def explore(draw, *, alt, caption="", play=None, positions=None, **controls):
     display(stored(fig.update_layout(template=TEMPLATE), alt), raw=True)
     labels = ", ".join(control.label for control in controls.values())
     spec = {
-        "kind": "explorer", "label": f"Explorer: {labels}", "alt": alt, "words": words, "trims": trims, "ghost": True,
-        "controls": [control.spec(name) for name, control in controls.items()], "reset": start, "positions": positions,
-        "play": play and {"name": play, "text": f"Play {controls[play].label}"}, "template": TEMPLATE.to_plotly_json(),
+        "kind": "explorer",
+        "label": f"Explorer: {labels}",
+        "alt": alt,
+        "words": words,
+        "trims": trims,
+        "ghost": True,
+        "controls": [control.spec(name) for name, control in controls.items()],
+        "reset": start,
+        "positions": positions,
+        "play": play and {"name": play, "text": f"Play {controls[play].label}"},
+        "template": TEMPLATE.to_plotly_json(),
     }
 
     def answer(**values):
         return draw(**{name: controls[name].cast(value) for name, value in values.items()})
 
-    _page.place(spec, (
-        f'<p class="v2g-words">{words}</p><p><b>Explore</b> {_page.text(labels)}. '
-        "Run this cell, then drag a slider, or reach it with Tab and press the arrow keys.</p>"
-    ), answer)
+    _page.place(
+        spec,
+        (
+            f'<p class="v2g-words">{words}</p><p><b>Explore</b> {_page.text(labels)}. '
+            "Run this cell, then drag a slider, or reach it with Tab and press the arrow keys.</p>"
+        ),
+        answer,
+    )
     captioned(caption, alt)
 
 
@@ -164,22 +198,35 @@ def animate(draw, times, *, alt, caption="", unit="s"):
     film["frames"] = _frames(times, [stored(fig, alt)[PLOTLY]["data"] for fig, _ in shots])
     size = _stored_bytes(film["frames"])
     if size > FILM_BYTES:
-        raise ValueError(f"the film has {size / 1000:.0f} kB, at most {FILM_BYTES / 1000:.0f} are stored: fewer times or points")
+        raise ValueError(
+            f"the film has {size / 1000:.0f} kB, at most {FILM_BYTES / 1000:.0f} are stored: fewer times or points"
+        )
     display(bundle, raw=True)
     step = Control(label="Time", unit=unit, value=0, low=0, high=len(times) - 1, step=1)
     spec = {
-        "kind": "film", "label": "Film", "alt": alt, "words": words, "trims": trims, "ghost": False,
-        "controls": [step.spec("step") | {"texts": [f"{time:g} {unit}" for time in times]}], "reset": {"step": 0},
-        "play": {"name": "step", "text": "Play"}, "template": TEMPLATE.to_plotly_json(),
+        "kind": "film",
+        "label": "Film",
+        "alt": alt,
+        "words": words,
+        "trims": trims,
+        "ghost": False,
+        "controls": [step.spec("step") | {"texts": [f"{time:g} {unit}" for time in times]}],
+        "reset": {"step": 0},
+        "play": {"name": "step", "text": "Play"},
+        "template": TEMPLATE.to_plotly_json(),
     }
 
     def answer(step):
         return shots[round(step)]
 
-    _page.place(spec, (
-        f'<p class="v2g-words">{words}</p><p><b>Film</b> from {times[0]:g} to {times[-1]:g} {_page.text(unit)}. '
-        "Run this cell, then press Play, or move through time with the arrow keys.</p>"
-    ), answer)
+    _page.place(
+        spec,
+        (
+            f'<p class="v2g-words">{words}</p><p><b>Film</b> from {times[0]:g} to {times[-1]:g} {_page.text(unit)}. '
+            "Run this cell, then press Play, or move through time with the arrow keys.</p>"
+        ),
+        answer,
+    )
     captioned(caption, alt)
 
 
@@ -206,7 +253,8 @@ def _frames(times, shots):
         if here != kinds:
             raise ValueError(
                 f"draw({time:g}) has the traces {', '.join(here)}, and the first {', '.join(kinds)}: "
-                "a film keeps its traces; hide one with x=[]")
+                "a film keeps its traces; hide one with x=[]"
+            )
     changing = [_changing(takes) for takes in zip(*shots)]
     moving = [number for number, names in enumerate(changing) if names]
 
@@ -234,12 +282,20 @@ def _changing(takes):
 def live(words, fig=None, *, alt="What this machine has just measured."):
     """Show what this machine has just measured; the notebook does not keep it, since no other run repeats it."""
     spec = {
-        "kind": "explorer", "label": "Measured just now", "alt": alt, "words": "", "trims": _trimmed(fig) if fig else [],
-        "ghost": False, "controls": [], "template": TEMPLATE.to_plotly_json(),
+        "kind": "explorer",
+        "label": "Measured just now",
+        "alt": alt,
+        "words": "",
+        "trims": _trimmed(fig) if fig else [],
+        "ghost": False,
+        "controls": [],
+        "template": TEMPLATE.to_plotly_json(),
     }
     _page.place(
-        spec, "<p><b>Live</b> Run this cell: what it measures is true of your machine, today, and is not stored.</p>",
-        lambda: (fig, words) if fig else words)
+        spec,
+        "<p><b>Live</b> Run this cell: what it measures is true of your machine, today, and is not stored.</p>",
+        lambda: (fig, words) if fig else words,
+    )
 
 
 def progress(label, total):
@@ -247,7 +303,8 @@ def progress(label, total):
     count = 0
     update = _page.place(
         {"kind": "bar", "label": label, "total": total, "done": 0},
-        f"<p>{_page.text(label)}: a bar counts to {total} while this cell runs.</p>")
+        f"<p>{_page.text(label)}: a bar counts to {total} while this cell runs.</p>",
+    )
 
     def done(more=1):
         nonlocal count
@@ -261,7 +318,9 @@ def _checked(position, controls):
     """A named position, each value within its control's range."""
     strangers = position.keys() - controls.keys()
     if strangers:
-        raise ValueError(f"positions: there is no control {', '.join(sorted(strangers))}; there are {', '.join(controls)}")
+        raise ValueError(
+            f"positions: there is no control {', '.join(sorted(strangers))}; there are {', '.join(controls)}"
+        )
     return {name: controls[name].checked(name, value) for name, value in position.items()}
 
 
@@ -270,4 +329,7 @@ def _trimmed(fig):
     add_units(fig)
     add_patterns(fig)
     traces = [trace.to_plotly_json() for trace in fig.data]
-    return [{name: trace[name] for name in ("hovertemplate", "fillpattern") if name in trace} for trace in traces]
+    return [
+        {name: trace[name] for name in ("hovertemplate", "fillpattern") if name in trace}
+        for trace in traces
+    ]

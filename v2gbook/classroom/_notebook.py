@@ -24,6 +24,7 @@ def cell():
     """Something that is the same whenever the same cell runs: its id, where the front end tells it, else its text. None outside of a kernel."""
     try:
         from IPython import get_ipython
+
         request = get_ipython().get_parent()
     except (AttributeError, ImportError):
         return None
@@ -34,6 +35,7 @@ def run():
     """A number that is new each time a cell runs; None outside of IPython."""
     try:
         from IPython import get_ipython
+
         return get_ipython().execution_count
     except (AttributeError, ImportError):
         return None
@@ -43,6 +45,7 @@ def after(seconds, work):
     """Do some work later, in a front end that names its cells as JupyterLab does; elsewhere nobody looks, and nothing is done."""
     try:
         from IPython import get_ipython
+
         if get_ipython().get_parent().get("metadata", {}).get("cellId"):
             asyncio.get_running_loop().call_later(seconds, work)
     except (AttributeError, ImportError, RuntimeError):

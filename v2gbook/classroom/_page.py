@@ -19,7 +19,9 @@ from . import _notebook
 
 HERE = Path(__file__).parent
 PATIENCE_S = 3.0  # a widget that has not been heard of for so long is taken for lost
-_SESSION = secrets.token_hex(4)  # so that a placeholder of another session is never taken for one of this
+_SESSION = secrets.token_hex(
+    4
+)  # so that a placeholder of another session is never taken for one of this
 _numbers = itertools.count(1)
 
 
@@ -42,7 +44,9 @@ def place(spec, invitation, answer=None):
     """
     part = f"{_SESSION}-{next(_numbers)}"
     shown = f'<div class="v2g-part" data-part="{part}">{invitation}</div>'
-    display({"text/html": shown, "text/plain": "a part of the page that runs in JupyterLab"}, raw=True)
+    display(
+        {"text/html": shown, "text/plain": "a part of the page that runs in JupyterLab"}, raw=True
+    )
     _answers[part] = answer
     wake()
 
@@ -56,7 +60,7 @@ def place(spec, invitation, answer=None):
 
 
 _parts, _answers = {}, {}  # of this session, by number
-_pages = []                # widgets, the newest last
+_pages = []  # widgets, the newest last
 
 
 def wake(tries=3):
@@ -109,7 +113,9 @@ def reply(answers, asked):
         words, figure = drawn(answers[asked["part"]], asked["values"])
         draw_ms = 1000 * (time.perf_counter() - start)
         chunks = []
-        return {"words": words, "figure": packed(figure, chunks), "draw_ms": draw_ms}, [b"".join(chunks)]
+        return {"words": words, "figure": packed(figure, chunks), "draw_ms": draw_ms}, [
+            b"".join(chunks)
+        ]
     except Exception as error:  # whatever a draw function raises belongs on the page, not in a log
         return {"trouble": f"{type(error).__name__}: {error}"[:300]}, []
 
@@ -118,6 +124,7 @@ def reply(answers, asked):
 def plotly_js():
     """The drawing library that the plotly package ships."""
     import plotly
+
     return (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
 
 
@@ -147,7 +154,11 @@ def packed(value, chunks):
     if isinstance(value, dict):
         return {name: packed(one, chunks) for name, one in value.items()}
     if isinstance(value, np.ndarray):
-        return _noted(value, chunks) if value.dtype.kind in "fiub" else packed(value.astype(str).tolist(), chunks)
+        return (
+            _noted(value, chunks)
+            if value.dtype.kind in "fiub"
+            else packed(value.astype(str).tolist(), chunks)
+        )
     if isinstance(value, (list, tuple)):
         if len(value) > 8 and all(type(one) in (int, float) for one in value):
             return _noted(np.array(value), chunks)

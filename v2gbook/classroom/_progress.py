@@ -22,7 +22,7 @@ from . import presets
 from ._answers import marks as marks_of
 from ._answers import sheet, topics
 
-NAME = re.compile(r"\w{1,60}", re.ASCII)        # of a sheet, a question or a stage
+NAME = re.compile(r"\w{1,60}", re.ASCII)  # of a sheet, a question or a stage
 MARK = re.compile(r"(\w+) (\d+(?:\.5)?)", re.ASCII)
 UNREADABLE = (ValueError, KeyError, AttributeError, TypeError, RecursionError, OverflowError)
 
@@ -90,8 +90,11 @@ def _inventory():
     path = _store() / "inventory.json"
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        right = {stage: _number(result) for stage, result in kept["right"].items()
-                 if NAME.fullmatch(stage)}
+        right = {
+            stage: _number(result)
+            for stage, result in kept["right"].items()
+            if NAME.fullmatch(stage)
+        }
         return {"right": right, "of": _number(kept["of"])}
     except FileNotFoundError:
         pass
@@ -212,16 +215,23 @@ def title(topic):
 
 def _page(sheets, inventory):
     """The text of MY_PROGRESS.md."""
-    lines = ["# My progress", "",
-             "Best result of each question so far, from the checks in the exercises.", "",
-             "| exercise | marks | questions |", "|---|---|---|"]
+    lines = [
+        "# My progress",
+        "",
+        "Best result of each question so far, from the checks in the exercises.",
+        "",
+        "| exercise | marks | questions |",
+        "|---|---|---|",
+    ]
     for topic, found in sheets.items():
         link = f"[{title(topic)}](exercises/{topic}.ipynb)"
         each = ", ".join(f"{question} {marks:g}" for question, marks in sorted(found.items()))
         total = sum(marks_of(topic).values())
         lines.append(f"| {link} | {sum(found.values()):g} of {total:g} | {each} |")
     if inventory["right"]:
-        each = ", ".join(f"{stage} {right:g}" for stage, right in sorted(inventory["right"].items()))
+        each = ", ".join(
+            f"{stage} {right:g}" for stage, right in sorted(inventory["right"].items())
+        )
         of = inventory["of"]
         lines.append(f"| questions before and after the course | of {of:g} | {each} |")
     return "\n".join(lines) + "\n"
@@ -232,14 +242,20 @@ def _picture(topic, found):
     got, of = sum(found.values()), sum(marks_of(topic).values())
     words = html.escape(f"{title(topic)}: {got:g} of {of:g} marks")
     drawing = TICK if got == of else RING.format(share=100 * got / of)
-    return ('<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20" viewBox="0 0 20 20" '
-            f'role="img"><title>{words}</title>{drawing}</svg>\n')
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20" viewBox="0 0 20 20" '
+        f'role="img"><title>{words}</title>{drawing}</svg>\n'
+    )
 
 
 # Colours that can be told from a white page and from a black one.
-TICK = ('<circle cx="10" cy="10" r="9" fill="#0a7d5e"/>'
-        '<path d="M5.5 10.5l3 3 6-7" fill="none" stroke="#fff" stroke-width="2"/>')
-RING = ('<g fill="none" stroke-width="4" transform="rotate(-90 10 10)">'
-        '<circle cx="10" cy="10" r="7" stroke="#8a8f94" stroke-opacity="0.4"/>'
-        '<circle cx="10" cy="10" r="7" stroke="#0072B2" pathLength="100" '
-        'stroke-dasharray="{share:.0f} 100"/></g>')
+TICK = (
+    '<circle cx="10" cy="10" r="9" fill="#0a7d5e"/>'
+    '<path d="M5.5 10.5l3 3 6-7" fill="none" stroke="#fff" stroke-width="2"/>'
+)
+RING = (
+    '<g fill="none" stroke-width="4" transform="rotate(-90 10 10)">'
+    '<circle cx="10" cy="10" r="7" stroke="#8a8f94" stroke-opacity="0.4"/>'
+    '<circle cx="10" cy="10" r="7" stroke="#0072B2" pathLength="100" '
+    'stroke-dasharray="{share:.0f} 100"/></g>'
+)

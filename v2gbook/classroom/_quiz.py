@@ -34,7 +34,9 @@ def quiz(name, topic=None):
     topic = topic or _own_topic()
     asked = _questions(topic).get(name)
     if asked is None:
-        raise ValueError(f"name = {name!r}: {topic}.toml has the questions {', '.join(_questions(topic))}")
+        raise ValueError(
+            f"name = {name!r}: {topic}.toml has the questions {', '.join(_questions(topic))}"
+        )
     display(Markdown(as_markdown(checked(asked, name))))
 
 
@@ -43,10 +45,15 @@ def as_markdown(asked):
     parts = [f"**Check yourself** (choose an answer to open it). {asked['ask']}"]
     for answer in asked["answers"]:
         good = answer["text"] == asked["right"]
-        verdict = '<span class="v2g-right">✓ Right.</span>' if good else '<span class="v2g-wrong">✗ Not quite.</span>'
+        verdict = (
+            '<span class="v2g-right">✓ Right.</span>'
+            if good
+            else '<span class="v2g-wrong">✗ Not quite.</span>'
+        )
         parts.append(
             f'<details class="v2g-answer"><summary>{html.escape(answer["text"], quote=False)}</summary>\n\n'
-            f"{verdict} {answer['why']}\n\n</details>")
+            f"{verdict} {answer['why']}\n\n</details>"
+        )
     return "\n\n".join(parts)
 
 
@@ -54,10 +61,14 @@ def checked(asked, name):
     """The question, if its right answer is among the answers and each has an explanation."""
     answers = asked.get("answers", [])
     if asked.get("right") not in [answer["text"] for answer in answers]:
-        raise ValueError(f"question {name!r}: right = {asked.get('right')!r} must be one of its answers")
+        raise ValueError(
+            f"question {name!r}: right = {asked.get('right')!r} must be one of its answers"
+        )
     for answer in answers:
         if len(answer["why"].split()) < 4:
-            raise ValueError(f"question {name!r}: the answer {answer['text']!r} needs an explanation, not {answer['why']!r}")
+            raise ValueError(
+                f"question {name!r}: the answer {answer['text']!r} needs an explanation, not {answer['why']!r}"
+            )
     return asked
 
 
@@ -74,7 +85,9 @@ def _own_topic():
     """Topic of the notebook that this cell belongs to."""
     notebook = _notebook.path()
     if notebook is None:
-        raise ValueError('this notebook cannot tell its own name here; give the topic: quiz("name", "01_frequency")')
+        raise ValueError(
+            'this notebook cannot tell its own name here; give the topic: quiz("name", "01_frequency")'
+        )
     return notebook.stem
 
 
@@ -93,13 +106,19 @@ def inventory(stage):
         raise ValueError(f'stage = {stage!r}: it must be "before" or "after"')
     questions = tomllib.loads(INVENTORY.read_text(encoding="utf-8"))["question"]
     spec = {
-        "kind": "form", "label": f"{len(questions)} questions {stage} the course", "submit": "Count my answers",
+        "kind": "form",
+        "label": f"{len(questions)} questions {stage} the course",
+        "submit": "Count my answers",
         "questions": [{"ask": asked["ask"], "answers": asked["answers"]} for asked in questions],
     }
-    _page.place(spec, (
-        f"<p><b>{len(questions)} questions {stage} the course</b>, about ten minutes. Run this cell, then answer with the "
-        "mouse, or with Tab and the arrow keys. The result is kept on this machine only.</p>"
-    ), lambda chosen: counted(stage, questions, chosen))
+    _page.place(
+        spec,
+        (
+            f"<p><b>{len(questions)} questions {stage} the course</b>, about ten minutes. Run this cell, then answer with the "
+            "mouse, or with Tab and the arrow keys. The result is kept on this machine only.</p>"
+        ),
+        lambda chosen: counted(stage, questions, chosen),
+    )
 
 
 def counted(stage, questions, chosen):
@@ -115,7 +134,8 @@ def counted(stage, questions, chosen):
         return words
     reasons = [
         f"<li>{html.escape(asked['ask'])} <b>{html.escape(asked['answers'][choice])}</b>: {html.escape(asked['why'][choice])}</li>"
-        for good, choice, asked in zip(right, chosen, questions) if not good
+        for good, choice, asked in zip(right, chosen, questions)
+        if not good
     ]
     return words + (f"<ol>{''.join(reasons)}</ol>" if reasons else "")
 

@@ -17,8 +17,11 @@ import linecache
 
 def functions_of(source):
     """Digest of the text of each function that a cell defines, by the function's name."""
-    return {node.name: _digest(ast.get_source_segment(source, node))
-            for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+    return {
+        node.name: _digest(ast.get_source_segment(source, node))
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef)
+    }
 
 
 def is_own(score, stored):

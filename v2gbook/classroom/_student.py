@@ -8,9 +8,13 @@ import unicodedata
 LONGEST = 200  # characters of a student's text that are shown
 
 # Every character with which Markdown, HTML or mathematics could begin, as it is shown literally.
-_LITERAL = str.maketrans({mark: f"&#{ord(mark)};" for mark in "&<>*_`[]|~#"} | {
-    "$": r"<span>\$</span>", "\\": "<span>&#92;</span>",  # a span of its own never pairs with another
-})
+_LITERAL = str.maketrans(
+    {mark: f"&#{ord(mark)};" for mark in "&<>*_`[]|~#"}
+    | {
+        "$": r"<span>\$</span>",
+        "\\": "<span>&#92;</span>",  # a span of its own never pairs with another
+    }
+)
 
 # Marks that look alike, and that keyboards put in for one another.
 _ALIKE = str.maketrans("’‘ʼ`´‐‑‒–—−", "'''''------")
@@ -33,7 +37,7 @@ def quoted(text, longest=LONGEST):
     shown = "".join(_printable(character) for character in text)
     shown = " ".join(shown.split())
     if len(shown) > longest:
-        shown = shown[:longest - 1] + "…"
+        shown = shown[: longest - 1] + "…"
     return shown.translate(_LITERAL)
 
 
@@ -78,5 +82,8 @@ def same_name(name):
 
 def _visible(text):
     """The text without control characters, format characters and halves of characters."""
-    return "".join(character for character in text
-                   if character.isspace() or unicodedata.category(character)[0] != "C")
+    return "".join(
+        character
+        for character in text
+        if character.isspace() or unicodedata.category(character)[0] != "C"
+    )

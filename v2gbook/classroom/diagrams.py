@@ -40,9 +40,9 @@ from schemdraw.segments import Segment, SegmentCircle, SegmentPoly
 from .figures import GREY, WIDTH, captioned, checked_alt
 
 SVG = "image/svg+xml"
-INK = "#222222"                        # of text and lines; GREY is for remarks
+INK = "#222222"  # of text and lines; GREY is for remarks
 FONT = "Arial, Helvetica, sans-serif"  # schemdraw reckons with the widths of Arial's letters
-BORDER = 12                            # white space around a drawing [pixels]
+BORDER = 12  # white space around a drawing [pixels]
 
 _PLACES = {"cx", "cy", "d", "dy", "points", "r", "rx", "ry", "transform", "x", "y"}
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
@@ -61,8 +61,15 @@ def sketch(**style):
     schemdraw.Drawing
     """
     ours = {
-        "canvas": "svg", "show": False, "unit": 2, "inches_per_unit": 0.5, "margin": 0,
-        "font": "sans-serif", "fontsize": 14, "color": INK, "lw": 1.6,
+        "canvas": "svg",
+        "show": False,
+        "unit": 2,
+        "inches_per_unit": 0.5,
+        "margin": 0,
+        "font": "sans-serif",
+        "fontsize": 14,
+        "color": INK,
+        "lw": 1.6,
     }
     return schemdraw.Drawing(**(ours | style))
 
@@ -97,18 +104,34 @@ def as_svg(drawing, alt):
     if width > WIDTH:
         raise ValueError(
             f"drawing is {width:.0f} pixels wide; it must be at most {WIDTH} with its border, or "
-            "its text becomes too small on the page")
-    svg = ElementTree.Element("svg", {
-        "xmlns": "http://www.w3.org/2000/svg", "role": "img", "font-family": FONT,
-        "width": f"{width:.0f}", "height": f"{height:.0f}",
-        "viewBox": f"{x:.2f} {y:.2f} {width:.2f} {height:.2f}",
-    })
+            "its text becomes too small on the page"
+        )
+    svg = ElementTree.Element(
+        "svg",
+        {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "role": "img",
+            "font-family": FONT,
+            "width": f"{width:.0f}",
+            "height": f"{height:.0f}",
+            "viewBox": f"{x:.2f} {y:.2f} {width:.2f} {height:.2f}",
+        },
+    )
     ElementTree.SubElement(svg, "title").text = re.split(r"(?<=\.)\s", alt)[0]
     ElementTree.SubElement(svg, "desc").text = alt
-    ElementTree.SubElement(svg, "rect", {
-        "x": f"{x + 0.5:.2f}", "y": f"{y + 0.5:.2f}", "rx": "6", "fill": "white",
-        "width": f"{width - 1:.2f}", "height": f"{height - 1:.2f}", "stroke": "#cccccc",
-    })
+    ElementTree.SubElement(
+        svg,
+        "rect",
+        {
+            "x": f"{x + 0.5:.2f}",
+            "y": f"{y + 0.5:.2f}",
+            "rx": "6",
+            "fill": "white",
+            "width": f"{width - 1:.2f}",
+            "height": f"{height - 1:.2f}",
+            "stroke": "#cccccc",
+        },
+    )
     svg.extend([_tidied(shape) for shape in shapes])
     return ElementTree.tostring(svg, encoding="unicode")
 
@@ -117,7 +140,7 @@ def _shapes(drawing):
     """What schemdraw makes of a drawing, with text as text on every machine."""
     config = schemdraw.svgconfig
     before = config.text, config.useBatik
-    config.text = "text"    # also where a package is installed that would turn it into outlines
+    config.text = "text"  # also where a package is installed that would turn it into outlines
     config.useBatik = True  # no `dominant-baseline`, which not every program knows
     try:
         return drawing.draw(show=False, canvas="svg").getsvg()
@@ -136,7 +159,7 @@ def _tidied(shape):
             shape.set("fill", INK)  # schemdraw gives a label the colour of its element
         for line in shape:
             _place_indices(line, float(shape.get("font-size")))
-    elif "style" in shape.keys():
+    elif "style" in shape:
         style = shape.get("style").replace("stroke-dasharray:-;", "")  # "no dashes", but not in CSS
         shape.set("style", style)
     return shape
@@ -199,9 +222,17 @@ class Car(_Picture):
     """A car, seen from its side."""
 
     def __init__(self, **options):
-        body = SegmentPoly([
-            (-0.42, 0.09), (-0.42, 0.27), (-0.28, 0.3), (-0.17, 0.48),
-            (0.12, 0.48), (0.27, 0.3), (0.42, 0.25), (0.42, 0.09),
-        ])
+        body = SegmentPoly(
+            [
+                (-0.42, 0.09),
+                (-0.42, 0.27),
+                (-0.28, 0.3),
+                (-0.17, 0.48),
+                (0.12, 0.48),
+                (0.27, 0.3),
+                (0.42, 0.25),
+                (0.42, 0.09),
+            ]
+        )
         wheels = [SegmentCircle((x, 0.09), 0.09, fill="white") for x in (-0.23, 0.23)]
         super().__init__(0.84, 0.48, [body, *wheels], **options)

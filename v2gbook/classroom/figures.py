@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
 from . import _notebook
+import itertools
 
 # Six colours with a contrast of at least 3:1 on white and on JupyterLab's dark page, and distinct with every common kind of
 # colour vision (a test simulates them); dashes and markers repeat the difference in grey.
@@ -22,24 +23,54 @@ GREY = "#6B6B6B"
 DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "solid"]
 MARKERS = ["circle", "square", "diamond", "cross", "triangle-up", "x"]
 PATTERNS = ["", "/", ".", "x", "-", "|"]
-LIMIT = {"color": GREY, "dash": "dot", "width": 1.5}  # a threshold: fig.add_scatter(..., line=LIMIT)
-MEASURED = {"mode": "markers", "marker": {"color": GREY, "symbol": "circle-open", "size": 9}}  # add_scatter(..., **MEASURED)
+LIMIT = {
+    "color": GREY,
+    "dash": "dot",
+    "width": 1.5,
+}  # a threshold: fig.add_scatter(..., line=LIMIT)
+MEASURED = {
+    "mode": "markers",
+    "marker": {"color": GREY, "symbol": "circle-open", "size": 9},
+}  # add_scatter(..., **MEASURED)
 
 _AXIS = {
-    "showline": True, "linecolor": "#555", "gridcolor": "#e5e5e5", "zeroline": False, "ticks": "outside",
-    "automargin": True, "title": {"standoff": 8},
+    "showline": True,
+    "linecolor": "#555",
+    "gridcolor": "#e5e5e5",
+    "zeroline": False,
+    "ticks": "outside",
+    "automargin": True,
+    "title": {"standoff": 8},
 }
 TEMPLATE = go.layout.Template(
     layout={
-        "colorway": COLOURS, "font": {"size": 14, "color": "#222"}, "paper_bgcolor": "white", "plot_bgcolor": "white",
-        "xaxis": _AXIS, "yaxis": _AXIS, "margin": {"l": 70, "r": 20, "t": 40, "b": 60}, "hovermode": "x unified",
+        "colorway": COLOURS,
+        "font": {"size": 14, "color": "#222"},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "margin": {"l": 70, "r": 20, "t": 40, "b": 60},
+        "hovermode": "x unified",
         "hoverlabel": {"namelength": -1},
-        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "traceorder": "normal"},
+        "legend": {
+            "orientation": "h",
+            "yanchor": "bottom",
+            "y": 1.02,
+            "x": 0,
+            "traceorder": "normal",
+        },
     },
-    data={"scatter": [
-        {"mode": "lines", "line": {"dash": dash, "width": 2.5, "simplify": False}, "marker": {"symbol": symbol, "size": 8}}
-        for dash, symbol in zip(DASHES, MARKERS)
-    ]},
+    data={
+        "scatter": [
+            {
+                "mode": "lines",
+                "line": {"dash": dash, "width": 2.5, "simplify": False},
+                "marker": {"symbol": symbol, "size": 8},
+            }
+            for dash, symbol in zip(DASHES, MARKERS)
+        ]
+    },
 )
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDTH, HEIGHT = 760, 380  # of a stored picture [pixels]
@@ -71,7 +102,8 @@ def figure(x, y, *, below=None, height=None, **layout):
     for name, title in (("x", x), ("y", y), ("below", below or "[-]")):
         if not (title.endswith("]") and "[" in title):
             raise ValueError(
-                f"{name} = {title!r}: an axis title ends in its unit in brackets, such as 'time [s]' or 'share [-]'")
+                f"{name} = {title!r}: an axis title ends in its unit in brackets, such as 'time [s]' or 'share [-]'"
+            )
     high = height or (540 if below else HEIGHT)
     panel = 0.4 * high if below else 0.7 * high
     axes = {"xaxis": {"title": _wrapped(x, WIDTH - 100)}, "yaxis": {"title": _wrapped(y, panel)}}
@@ -79,7 +111,12 @@ def figure(x, y, *, below=None, height=None, **layout):
         axes["xaxis"]["anchor"] = "y2"
         axes["yaxis"]["domain"] = [0.53, 1]
         axes["yaxis2"] = {"title": _wrapped(below, panel), "domain": [0, 0.47], "anchor": "x"}
-    for name, value in layout.items():  # yaxis_range=... joins its axis here: update_layout takes four times as long
+    for (
+        name,
+        value,
+    ) in (
+        layout.items()
+    ):  # yaxis_range=... joins its axis here: update_layout takes four times as long
         axis, _, entry = name.partition("_")
         if axis in axes:
             axes[axis][entry] = value
@@ -120,7 +157,9 @@ def show(fig, *, alt, caption=""):
 def checked_alt(alt):
     """Refuse a text alternative that is not a sentence."""
     if len(alt.split()) < 5 or not alt.rstrip().endswith("."):
-        raise ValueError(f"alt is {alt!r}; say in one whole sentence, with a full stop, what the figure shows")
+        raise ValueError(
+            f"alt is {alt!r}; say in one whole sentence, with a full stop, what the figure shows"
+        )
 
 
 def stored(fig, alt):
@@ -198,10 +237,16 @@ def add_units(fig):
     if fig.layout.hovermode not in (None, "x unified"):
         return
     for trace in fig.data:
-        if trace.type in ("scatter", "bar") and trace.hovertemplate is None and trace.hoverinfo is None:
+        if (
+            trace.type in ("scatter", "bar")
+            and trace.hovertemplate is None
+            and trace.hoverinfo is None
+        ):
             trace.hovertemplate = f"%{{y:.5~g}} {unit_of(axis_of(trace, fig, 'y'))}".rstrip()
     across = unit_of(fig.layout.xaxis)
-    numeric = fig.layout.xaxis.type in (None, "linear", "log") and all(is_numeric(trace.x) for trace in fig.data)
+    numeric = fig.layout.xaxis.type in (None, "linear", "log") and all(
+        is_numeric(trace.x) for trace in fig.data
+    )
     if across and numeric:
         fig.layout.xaxis.unifiedhovertitle.text = f"%{{x:.5~g}} {across}"
 
@@ -213,20 +258,42 @@ def is_numeric(values):
 
 def add_patterns(fig):
     """Where several areas or several kinds of bars meet, each gets its own pattern."""
-    areas = [trace for trace in fig.data if trace.type == "scatter" and (trace.stackgroup or trace.fill not in (None, "none"))]
-    named = [trace for trace in areas if trace.name and trace.fillpattern.shape is None and trace.fillcolor is None]
-    bars = [trace for trace in fig.data if trace.type == "bar" and trace.marker.pattern.shape is None]
+    areas = [
+        trace
+        for trace in fig.data
+        if trace.type == "scatter" and (trace.stackgroup or trace.fill not in (None, "none"))
+    ]
+    named = [
+        trace
+        for trace in areas
+        if trace.name and trace.fillpattern.shape is None and trace.fillcolor is None
+    ]
+    bars = [
+        trace for trace in fig.data if trace.type == "bar" and trace.marker.pattern.shape is None
+    ]
     for number, trace in enumerate(named if len(named) > 1 else []):
         trace.fillpattern = {"shape": PATTERNS[number % len(PATTERNS)], "solidity": 0.25}
     kinds = list(dict.fromkeys(trace.name for trace in bars))  # bars of one name are one kind
     for trace in bars if len(kinds) > 1 else []:
-        trace.marker.pattern = {"shape": PATTERNS[kinds.index(trace.name) % len(PATTERNS)], "solidity": 0.25}
+        trace.marker.pattern = {
+            "shape": PATTERNS[kinds.index(trace.name) % len(PATTERNS)],
+            "solidity": 0.25,
+        }
 
 
 def thin(trace, fig, pixels=0.05):
     """Drop the points of a long curve that nobody could see: those less than a fraction of a pixel beside the line."""
-    plain = trace.type == "scatter" and "markers" not in (trace.mode or "lines") and not trace.stackgroup
-    if not plain or trace.fill not in (None, "none") or not is_numeric(trace.x) or not is_numeric(trace.y):
+    plain = (
+        trace.type == "scatter"
+        and "markers" not in (trace.mode or "lines")
+        and not trace.stackgroup
+    )
+    if (
+        not plain
+        or trace.fill not in (None, "none")
+        or not is_numeric(trace.x)
+        or not is_numeric(trace.y)
+    ):
         return
     if any(axis_of(trace, fig, letter).type == "log" for letter in "xy"):
         return
@@ -272,7 +339,9 @@ def visible_points(x, y, tolerance):
         run = x[last] - x[first]
         share = (x[inside] - x[first]) / run if run else np.zeros(last - first - 1)
         away = np.abs(y[inside] - (y[first] + share * (y[last] - y[first])))
-        worst = int(np.argmax(np.round(away, 6)))  # rounded, so that equal distances fall alike on every machine
+        worst = int(
+            np.argmax(np.round(away, 6))
+        )  # rounded, so that equal distances fall alike on every machine
         if away[worst] > tolerance:
             middle = first + 1 + worst
             keep[middle] = True
@@ -286,7 +355,11 @@ def name_ends(fig):
     A line that is alone in its panel needs no name: the title of its axis says what it is.
     """
     lines = [trace for trace in fig.data if trace.showlegend is not False and trace.name]
-    if not 2 <= len(lines) <= 6 or fig.layout.showlegend is False or fig.layout.legend.to_plotly_json():
+    if (
+        not 2 <= len(lines) <= 6
+        or fig.layout.showlegend is False
+        or fig.layout.legend.to_plotly_json()
+    ):
         return
     ends = [_end(trace, fig) for trace in lines]
     if None in ends or not _room(ends):
@@ -296,8 +369,16 @@ def name_ends(fig):
         trace.showlegend = False
         if panels.count(axis) > 1:
             fig.add_annotation(
-                text=trace.name, xref="paper", x=1, xanchor="left", xshift=4, yref=axis, y=value, showarrow=False,
-                font={"size": 13})
+                text=trace.name,
+                xref="paper",
+                x=1,
+                xanchor="left",
+                xshift=4,
+                yref=axis,
+                y=value,
+                showarrow=False,
+                font={"size": 13},
+            )
     named = [note.text for note in fig.layout.annotations]
     fig.update_layout(margin_r=24 + 7.3 * max(map(len, named), default=0), showlegend=False)
 
@@ -305,8 +386,18 @@ def name_ends(fig):
 def _end(trace, fig):
     """Axis, value and height (0..1 of the figure) of a line's right end; None if it does not end at the right edge in sight."""
     y_axis, x_axis = axis_of(trace, fig, "y"), axis_of(trace, fig, "x")
-    plain = trace.type == "scatter" and "lines" in (trace.mode or "lines") and not trace.stackgroup and len(trace.name) <= 22
-    if not plain or not is_numeric(trace.x) or not is_numeric(trace.y) or {x_axis.type, y_axis.type} - {None, "linear"}:
+    plain = (
+        trace.type == "scatter"
+        and "lines" in (trace.mode or "lines")
+        and not trace.stackgroup
+        and len(trace.name) <= 22
+    )
+    if (
+        not plain
+        or not is_numeric(trace.x)
+        or not is_numeric(trace.y)
+        or {x_axis.type, y_axis.type} - {None, "linear"}
+    ):
         return None
     if len(trace.x) < 2 or y_axis.overlaying or y_axis.side == "right":
         return None
@@ -327,8 +418,11 @@ def _range(fig, axis, letter, name=None):
     if axis.range is not None:
         return tuple(float(end) for end in axis.range)
     drawn = [
-        np.asarray(trace[letter], dtype=float) for trace in fig.data
-        if is_numeric(trace[letter]) and len(trace[letter]) and (name is None or (trace.yaxis or "y") == name)
+        np.asarray(trace[letter], dtype=float)
+        for trace in fig.data
+        if is_numeric(trace[letter])
+        and len(trace[letter])
+        and (name is None or (trace.yaxis or "y") == name)
     ]
     values = np.concatenate(drawn) if drawn else np.array([0.0, 1.0])
     low, high = np.nanmin(values), np.nanmax(values)
@@ -338,4 +432,4 @@ def _range(fig, axis, letter, name=None):
 def _room(ends):
     """True where no two names lie closer than a line of text (about a fifteenth of the figure)."""
     places = sorted(place for _, _, place in ends)
-    return all(above - below > 0.07 for below, above in zip(places, places[1:]))
+    return all(above - below > 0.07 for below, above in itertools.pairwise(places))

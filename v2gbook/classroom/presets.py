@@ -24,8 +24,9 @@ class Table(dict):
     """A table of a preset; a key that it lacks is named together with its file and table."""
 
     def __init__(self, values, where):
-        super().__init__({key: _tables(value, f"{where}, [{key}]")
-                          for key, value in values.items()})
+        super().__init__(
+            {key: _tables(value, f"{where}, [{key}]") for key, value in values.items()}
+        )
         self.where = where
 
     def __missing__(self, key):
@@ -66,7 +67,8 @@ class Preset:
             raise AttributeError(topic)
         if topic not in self.tables:
             raise AttributeError(
-                f"preset {self.key!r} has no table [{topic}]; it has {', '.join(self.tables)}")
+                f"preset {self.key!r} has no table [{topic}]; it has {', '.join(self.tables)}"
+            )
         return self.tables[topic]
 
 
@@ -84,8 +86,10 @@ def load(key):
         If there is no preset of that name, or its file has a missing, unknown or impossible entry.
     """
     if key not in names():
-        raise ValueError(f"there is no preset {key!r}; known presets are {', '.join(names())} "
-                         "(files in v2gbook/data/presets)")
+        raise ValueError(
+            f"there is no preset {key!r}; known presets are {', '.join(names())} "
+            "(files in v2gbook/data/presets)"
+        )
     path = FOLDER / f"{key}.toml"
     raw = _read(path)
     tables = {name: value for name, value in raw.items() if isinstance(value, dict)}
@@ -100,8 +104,9 @@ def _read(path):
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
-        raise ValueError(f"{path} cannot be read: it is not UTF-8 text; save it again "
-                         "with the encoding UTF-8") from None
+        raise ValueError(
+            f"{path} cannot be read: it is not UTF-8 text; save it again with the encoding UTF-8"
+        ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read: {error}; {EXAMPLE}") from None
     except OSError as error:
@@ -114,8 +119,9 @@ def _check_keys(path, given, wanted):
         if key not in wanted:
             near = difflib.get_close_matches(key, wanted, 1)
             meant = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{path}: the key {key!r} is unknown{meant} "
-                             f"(allowed are {', '.join(wanted)})")
+            raise ValueError(
+                f"{path}: the key {key!r} is unknown{meant} (allowed are {', '.join(wanted)})"
+            )
 
 
 def _text(value):
@@ -132,14 +138,19 @@ def _texts(value):
 
 
 # What an entry must be, by the type that the dataclass gives it.
-_FITS = {str: (_text, "text in quotes"), float: (_above_zero, "a number above 0"),
-         int: (_above_zero, "a number above 0"), list: (_texts, "a list of texts")}
+_FITS = {
+    str: (_text, "text in quotes"),
+    float: (_above_zero, "a number above 0"),
+    int: (_above_zero, "a number above 0"),
+    list: (_texts, "a list of texts"),
+}
 
 
 def _check_preset(path, plain):
     """Refuse a preset with a missing, unknown or impossible entry outside of its tables."""
-    wanted = {field.name: field.type for field in fields(Preset)
-              if field.name not in ("key", "tables")}
+    wanted = {
+        field.name: field.type for field in fields(Preset) if field.name not in ("key", "tables")
+    }
     _check_keys(path, plain, list(wanted))
     for name, kind in wanted.items():
         fits, allowed = _FITS[kind]
@@ -148,8 +159,10 @@ def _check_preset(path, plain):
         if not fits(plain[name]):
             raise ValueError(f"{path}: {name} = {plain[name]!r}; it must be {allowed}")
     if not re.fullmatch("[A-Z]{3}", plain["currency"]):
-        raise ValueError(f"{path}: currency = {plain['currency']!r}; it must be an ISO code of "
-                         'three capital letters, such as "USD"')
+        raise ValueError(
+            f"{path}: currency = {plain['currency']!r}; it must be an ISO code of "
+            'three capital letters, such as "USD"'
+        )
 
 
 def course_root():
@@ -205,8 +218,10 @@ def of_sheet():
 def fallback_words():
     """What is said where nobody names a region."""
     default = load(DEFAULTS["preset"])
-    return ("No region is set (there is no course.toml here or above, and this notebook names "
-            f"none), so the numbers are those of {default.label} ({default.key}).")
+    return (
+        "No region is set (there is no course.toml here or above, and this notebook names "
+        f"none), so the numbers are those of {default.label} ({default.key})."
+    )
 
 
 def _named(sources):
@@ -214,8 +229,10 @@ def _named(sources):
     for source in sources:
         key, where = source()
         if key and key not in names():
-            raise ValueError(f"{where}: there is no preset {key!r}; known presets are "
-                             f"{', '.join(names())} (files in v2gbook/data/presets)")
+            raise ValueError(
+                f"{where}: there is no preset {key!r}; known presets are "
+                f"{', '.join(names())} (files in v2gbook/data/presets)"
+            )
         if key:
             return load(key)
     return None

