@@ -1,15 +1,14 @@
 """Topic 02: published cases by id, closed forms, SciPy on the same equations, conservation, a battery step by step, bad inputs."""
 
 import doctest
-import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import case
 from scipy.integrate import solve_ivp
 from scipy.signal import StateSpace, lsim
 
@@ -36,21 +35,8 @@ from v2gbook.agc import (
     tracking,
 )
 
-CASES = {
-    c["id"]: c
-    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
-}
 NAN, INF = float("nan"), float("inf")
 few = settings(deadline=None, max_examples=25)
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {
-        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
-        for name, out in outputs.items()
-    }
 
 
 F0 = 60.0

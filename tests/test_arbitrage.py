@@ -1,7 +1,6 @@
 """Topic 08: published cases by id, bills by hand, cvxpy as independent tool, schedules that keep their promises, refusals in words, invariants."""
 
 import doctest
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import CASES, case
 
 from v2gbook import arbitrage as module
 from v2gbook import data
@@ -42,21 +42,6 @@ from v2gbook.arbitrage import (
     workplace,
 )
 from v2gbook.charger import Storage
-
-CASES = {
-    c["id"]: c
-    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
-}
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {
-        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
-        for name, out in outputs.items()
-    }
-
 
 # A car that the tests below share. No two numbers are equal, so that none can stand in for another.
 CAR = Storage(

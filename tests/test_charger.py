@@ -2,16 +2,15 @@
 
 import dataclasses
 import doctest
-import json
 import math
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import CASES, case
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
@@ -41,21 +40,6 @@ from v2gbook.charger import (
     soc_floor,
     step,
 )
-
-CASES = {
-    c["id"]: c
-    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
-}
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {
-        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
-        for name, out in outputs.items()
-    }
-
 
 # A pair that the tests below share. No two numbers are equal, so that none can stand in for another.
 WALL = Charger(

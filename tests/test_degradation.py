@@ -1,16 +1,16 @@
 """Topic 09: published cases by id, closed forms, a second rainflow, a second Xu, NREL's BLAST-Lite, refusals in words, invariants."""
 
 import doctest
-import json
+import itertools
 import math
 from collections import Counter
 from dataclasses import astuple, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import CASES, case
 
 from v2gbook import degradation as module
 from v2gbook.arbitrage import spread_profit
@@ -29,22 +29,6 @@ from v2gbook.degradation import (
     throughput_price,
     wear_price,
 )
-import itertools
-
-CASES = {
-    c["id"]: c
-    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
-}
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {
-        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
-        for name, out in outputs.items()
-    }
-
 
 # Every model, for the tests below. The lines of Woehler and Throughput are of no real battery; no two numbers are equal.
 MODELS = {

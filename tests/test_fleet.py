@@ -2,7 +2,6 @@
 
 import doctest
 import itertools
-import json
 import re
 from concurrent.futures import (
     BrokenExecutor,
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from published import CASES, case
 from scipy.optimize import linprog
 from scipy.stats import betabinom, binom, ks_2samp, norm
 
@@ -57,20 +57,6 @@ from v2gbook.fleet import (
     stays,
     still_there,
 )
-
-CASES = {
-    c["id"]: c
-    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
-}
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {
-        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
-        for name, out in outputs.items()
-    }
 
 
 def table(*rows, station=None):

@@ -1,16 +1,15 @@
 """Topic 01: published cases by id, limits, conservation, SciPy and ANDES as independent tools, bad inputs, invariants."""
 
 import doctest
-import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import case
 from scipy import signal
 from scipy.integrate import solve_ivp
 
@@ -44,20 +43,6 @@ from v2gbook.frequency import (
     steady_state,
     sweep,
 )
-
-CASES = {
-    c["id"]: c
-    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
-}
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {
-        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
-        for name, out in outputs.items()
-    }
 
 
 def service(region, key):

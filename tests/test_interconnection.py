@@ -6,6 +6,7 @@ another, and its Q-capability check swaps categories A and B. It also calls 1.25
 cease to energise: here "outside".
 """
 
+import itertools
 import json
 import math
 import tomllib
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from published import CASES, case
 from scipy.optimize import fsolve
 
 from v2gbook import interconnection as module
@@ -43,27 +45,13 @@ from v2gbook.interconnection import (
     smallest_feedback,
     verdict,
 )
-import itertools
 
 HERE = Path(__file__).parent
-CASES = {c["id"]: c for c in json.loads((HERE / "cases.json").read_text(encoding="utf-8"))["cases"]}
 OPENDER = json.loads((HERE / "data" / "opender_trips.json").read_text(encoding="utf-8"))["runs"]
 NAN = float("nan")
 ALL = [(code, category) for code, categories in codes().items() for category in categories]
 I, II, III = (settings("ieee1547_2018", category) for category in ("I", "II", "III"))
 A, B, G99 = settings("en50549_1", "A"), settings("en50549_1", "B"), settings("g99", "A")
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    lift = lambda value: (
-        [math.inf if v is None else v for v in value] if isinstance(value, list) else value
-    )  # noqa: E731
-    return CASES[key]["inputs"], {
-        name: pytest.approx(lift(out["value"]), **{out["tol_kind"]: out["tol"]})
-        for name, out in outputs.items()
-    }
 
 
 def trace(t_s, v_pu=1.0, f_hz=60.0):

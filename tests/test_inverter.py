@@ -1,12 +1,12 @@
 """Topic 07: published cases by id, the full equations in another frame with SciPy's solvers, eigenvalues against decay, limits, bad inputs."""
 
-import json
+import itertools
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from published import CASES, case
 from scipy.integrate import quad, solve_ivp
 from scipy.linalg import expm
 from scipy.optimize import brentq
@@ -45,12 +45,7 @@ from v2gbook.inverter import (
     transfer_limit,
     virtual_machine,
 )
-import itertools
 
-CASES = {
-    c["id"]: c
-    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
-}
 NAN, INF = float("nan"), math.inf
 W0 = 2 * math.pi * 60
 TI = pll_gains(0.04, 0.7, 0.05)
@@ -62,15 +57,6 @@ STEAM = frequency.Governor(
     rating_mw=1000.0, droop_pu=0.05, deadband_hz=0.02, t_valve_s=0.2, t_lead_s=2.0, t_lag_s=7.0
 )
 BESIDE = Machine(grid=AREA, governor=STEAM, rating_mva=200.0)
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {
-        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
-        for name, out in outputs.items()
-    }
 
 
 # ------------------------------------------------------------------------------------------------ published cases

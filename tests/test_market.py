@@ -1,7 +1,6 @@
 """Topic 11: published cases by id, a second score in plain loops, statements by hand, queues against closed forms, refusals in words, invariants."""
 
 import doctest
-import json
 import math
 import re
 from dataclasses import replace
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import case
 from scipy.optimize import linprog
 from scipy.stats import binom
 
@@ -63,21 +63,8 @@ from v2gbook.market import (
     waiting_cost,
 )
 
-CASES = {
-    c["id"]: c
-    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
-}
 RULES = Path(module.__file__).parent / "data" / "rules"
 few = settings(deadline=None, max_examples=25)
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {
-        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
-        for name, out in outputs.items()
-    }
 
 
 STEPS = np.arange(390)  # 65 minutes of 10 s

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ocpp.messages import MessageType, get_validator, unpack
+from published import CASES, case
 from scipy import stats
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -61,27 +62,12 @@ from v2gbook.messaging import (
     wave_odds,
 )
 
-CASES = {
-    c["id"]: c
-    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
-}
 START = "2026-01-01T00:00:00Z"
 KINDS = [
     Session(service=service, control=control)
     for service in ("AC", "DC", "AC_BPT", "DC_BPT")
     for control in ("Scheduled", "Dynamic")
 ]
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {
-        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
-        if out["unit"] not in ("bool", "-")
-        else out["value"]
-        for name, out in outputs.items()
-    }
 
 
 def rng(seed=6):

@@ -2,10 +2,8 @@
 
 import doctest
 import itertools
-import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import cvxpy as cp
 import numpy as np
@@ -13,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import case
 from scipy import stats
 from scipy.integrate import quad
 
@@ -56,20 +55,6 @@ from v2gbook.risk import (
     standard_rules,
     var,
 )
-
-CASES = {
-    c["id"]: c
-    for c in json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))["cases"]
-}
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {
-        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
-        for name, out in outputs.items()
-    }
 
 
 def deal_of(inputs):

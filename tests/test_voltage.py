@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import case
 from scipy.optimize import brentq, root
 
 from v2gbook import voltage as module
@@ -45,21 +46,11 @@ from v2gbook.voltage import (
 )
 
 HERE = Path(__file__).parent
-CASES = {c["id"]: c for c in json.loads((HERE / "cases.json").read_text(encoding="utf-8"))["cases"]}
 RECORDED = json.loads((HERE / "data" / "pandapower_feeders.json").read_text(encoding="utf-8"))[
     "runs"
 ]
 NAN = float("nan")
 few = settings(deadline=None, max_examples=30)
-
-
-def case(key):
-    """Inputs of a published case, and its expected values with the tolerance they were published with."""
-    outputs = CASES[key]["expected"]
-    return CASES[key]["inputs"], {
-        name: pytest.approx(out["value"], **{out["tol_kind"]: out["tol"]})
-        for name, out in outputs.items()
-    }
 
 
 def tree(*lines, root="root", v_kv=0.4, **more):

@@ -1,49 +1,672 @@
-"""What every topic shares: one way to refuse a bad number, and floats where an array has no dimension."""
+"""What every topic shares: one way to refuse a wrong argument.
+
+A refusal is a ValueError, or a TypeError where something of another kind was given. It names the
+argument, says what was given and what is allowed.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+FloatOrArray: TypeAlias = float | np.ndarray
+"""A number, or an array of numbers: what functions that broadcast give back."""
+
+FOLDER = Path(__file__).parent / "data"
+MOST_STEPS = 50_000_000  # numbers that one call may make; a hundred times a year of minutes
+
+_LIMITS = {
+    "gt": (np.less_equal, "above"),
+    "ge": (np.less, "at least"),
+    "lt": (np.greater_equal, "below"),
+    "le": (np.greater, "at most"),
+}
 
 
-def checked(name, value, unit="", *, gt=None, ge=None, lt=None, le=None, finite=True):
-    """Return `value` as a float (or float array), or raise a ValueError that a student can read.
+# ------------------------------------------------------------------------------------ numbers
+
+
+def checked(
+    name: str,
+    value: ArrayLike,
+    unit: str = "",
+    *,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+    finite: bool = True,
+) -> Any:
+    """Return a number, or an array of numbers, as floats, or raise a ValueError.
 
     Parameters
     ----------
     name, unit : str
-        What the message calls the argument, and the unit it adds to the limit.
+        What the message calls the argument, and the unit that it adds to the value; a hint in
+        round brackets stands behind the limit instead.
     value : float or array
-        The argument. Empty arrays, text, NaN and (unless `finite=False`) infinity are refused.
+        The argument. Empty or masked arrays, text, NaN and infinity are refused.
     gt, ge, lt, le : float, optional
         Limits: greater than, at least, less than, at most.
+    finite : bool
+        False allows infinity.
+
+    Returns
+    -------
+    float or array
+        A copy: what is done with it does not reach the caller.
+
+    Raises
+    ------
+    ValueError
+        If the value is not a number, or lies outside of the limits.
+
+    Examples
+    --------
+    >>> checked("price_per_kwh", [0, 1], ge=0)
+    array([0., 1.])
     """
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        array = np.asarray("uneven lists")
-    if array.size and array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must be a number or an array of numbers, not {value!r}")
-    array = array.astype(float)
-    if array.size == 0:
-        raise ValueError(f"{name} is empty; give at least one number")
+    array = _numbers(name, value)
     if np.isnan(array).any():
         raise ValueError(f"{name} contains NaN (not a number); every value must be known")
     if finite and np.isinf(array).any():
-        raise ValueError(f"{name} is infinite; give a finite number{f' in {unit}' if unit else ''}")
-    for limit, broken, words in (
-        (gt, lambda a: a <= gt, "above"),
-        (ge, lambda a: a < ge, "at least"),
-        (lt, lambda a: a >= lt, "below"),
-        (le, lambda a: a > le, "at most"),
-    ):
-        if limit is not None and broken(array).any():
-            culprit = array[broken(array)].flat[0]
-            after = f" {unit}" if unit else ""
-            raise ValueError(
-                f"{name} is {culprit:g}{'' if unit.startswith('(') else after}; it must be {words} {limit:g}{after}"
-            )
+        asked = f"a finite number in {unit}" if unit else "a finite number"
+        raise ValueError(f"{name} is infinite; give {asked}")
+    for kind, limit in {"gt": gt, "ge": ge, "lt": lt, "le": le}.items():
+        if limit is not None:
+            _within(name, array, unit, kind, limit)
     return plain(array)
 
 
-def plain(value):
-    """Return a float where an array has no dimension, else the array."""
+def _numbers(name, value):
+    """The value as a new array of floats with at least one entry."""
+    if np.ma.isMaskedArray(value) and np.ma.is_masked(value):
+        raise ValueError(f"{name} has masked entries; every value must be known")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(f"{name} must be a number or an even array of numbers") from error
+    if array.size and array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be a number or an array of numbers, not {short(value)}")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty; give at least one number")
+    return array.astype(float)
+
+
+def _within(name, array, unit, kind, limit):
+    outside, words = _LIMITS[kind]
+    broken = outside(array, limit)
+    if broken.any():
+        given = repr(float(array[broken].flat[0])).removesuffix(".0")  # 1.0000001 is not 1
+        hint = unit.startswith("(")
+        given += f" {unit}" if unit and not hint else ""
+        allowed = f"{words} {limit:g}" + (f" {unit}" if hint else "")
+        raise ValueError(f"{name} is {given}; it must be {allowed}")
+
+
+def fraction(
+    name: str,
+    value: ArrayLike,
+    *,
+    gt: float | None = None,
+    ge: float | None = 0.0,
+    lt: float | None = None,
+    le: float | None = 1.0,
+) -> Any:
+    """Return a fraction (an efficiency, a state of charge, a probability), as `checked` does.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the argument.
+    value : float or array
+        The argument.
+    gt, ge, lt, le : float, optional
+        Limits; 0 and 1 unless others are given.
+
+    Returns
+    -------
+    float or array
+
+    Raises
+    ------
+    ValueError
+        If the value is no fraction; for one from 1.5 to 100 the message asks whether it is in
+        per cent.
+
+    Examples
+    --------
+    >>> fraction("soc", 0.85)
+    0.85
+    """
+    array = np.asarray(checked(name, value))
+    highest = float(array.max())
+    top = le if lt is None else lt
+    if top is not None and max(top, 1.5) <= highest <= 100:
+        raise ValueError(
+            f"{name} is {highest:g}; it must be a fraction, at most {top:g}: is it in per cent?"
+        )
+    return checked(name, array, "(a fraction)", gt=gt, ge=ge, lt=lt, le=le)
+
+
+def whole(name: str, value: Any, unit: str = "", *, ge: int = 1, le: int = MOST_STEPS) -> int:
+    """Return a whole number as an int.
+
+    Parameters
+    ----------
+    name, unit : str
+        As in `checked`.
+    value : int
+        The argument; 3.0 is as good as 3.
+    ge, le : int
+        Least and most. Without an upper limit a slip of the pen could fill the memory.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If the value is not one whole number within the limits.
+
+    Examples
+    --------
+    >>> whole("n_cars", 100)
+    100
+    """
+    number = one(name, value, unit, ge=ge, le=le)
+    if isinstance(value, (bool, np.bool_)) or number != int(number):
+        raise ValueError(f"{name} is {value!r}; it must be a whole number")
+    return int(number)
+
+
+def one(name: str, value: Any, unit: str = "", **limits: Any) -> float:
+    """Return a single number as a float: as `checked`, but arrays are refused.
+
+    Parameters
+    ----------
+    name, unit : str
+        As in `checked`.
+    value : float
+        The argument.
+    **limits : float or bool
+        Those of `checked`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the value is an array, or not within the limits.
+
+    Examples
+    --------
+    >>> one("dt_h", 0.25, "h", gt=0)
+    0.25
+    """
+    number = checked(name, value, unit, **limits)
+    if np.ndim(number):
+        raise ValueError(f"{name} has shape {np.shape(number)}; give a single number")
+    return number
+
+
+def steps(name: str, end: float, dt: float, *, most: int = MOST_STEPS) -> int:
+    """How many steps of `dt` fit into a time that ends at `end`.
+
+    Parameters
+    ----------
+    name : str
+        The argument that sets the end, such as "t_end_s".
+    end, dt : float
+        End and step, in the same unit, both checked to be above 0 before.
+    most : int
+        More are refused.
+
+    Returns
+    -------
+    int
+        Rounded to the nearest.
+
+    Raises
+    ------
+    ValueError
+        If there are too many, or none.
+
+    Examples
+    --------
+    >>> steps("t_end_s", 20.0, 0.02)
+    1000
+    """
+    count = end / dt
+    if not 0.5 <= count <= most:
+        raise ValueError(f"{name} is {end:g}, with steps of {dt:g}; give 1 to {most:g} steps")
+    return round(count)
+
+
+def row(name: str, value: ArrayLike, unit: str = "", **limits: Any) -> np.ndarray:
+    """Return a series: as `checked`, but the result has exactly one dimension.
+
+    Parameters
+    ----------
+    name, unit : str
+        As in `checked`.
+    value : array, shape (n,)
+        The argument.
+    **limits : float or bool
+        Those of `checked`.
+
+    Returns
+    -------
+    array, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If the value is a single number or a table.
+
+    Examples
+    --------
+    >>> row("soc", [0.2, 0.8])
+    array([0.2, 0.8])
+    """
+    array = np.asarray(checked(name, value, unit, **limits))
+    if array.ndim != 1:
+        raise ValueError(f"{name} has shape {array.shape}; give one series of numbers")
+    return array
+
+
+def together(**values: ArrayLike) -> tuple[int, ...]:
+    """Return the shape that these arguments have together, or say whose shapes do not fit.
+
+    Parameters
+    ----------
+    **values : float or array
+        Arguments by name.
+
+    Returns
+    -------
+    tuple of int
+        The shape to which they broadcast.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+
+    Examples
+    --------
+    >>> together(p_kw=[1.0, 2.0], q_kvar=0.5)
+    (2,)
+    """
+    try:
+        return np.broadcast_shapes(*map(np.shape, values.values()))
+    except ValueError:
+        shapes = ", ".join(f"{name} {np.shape(value)}" for name, value in values.items())
+        raise ValueError(f"these shapes do not fit each other: {shapes}") from None
+
+
+def alike(**values: ArrayLike) -> None:
+    """Refuse arguments whose shapes are not exactly the same.
+
+    Parameters
+    ----------
+    **values : array
+        Arguments by name.
+
+    Raises
+    ------
+    ValueError
+        If two shapes differ.
+
+    Examples
+    --------
+    >>> alike(asked=[1.0, 2.0], delivered=[1.0, 1.5])
+    """
+    if len({np.shape(value) for value in values.values()}) > 1:
+        shapes = ", ".join(f"{name} {np.shape(value)}" for name, value in values.items())
+        raise ValueError(f"these shapes must be the same: {shapes}")
+
+
+def keep(record: Any, **limits: Mapping[str, Any]) -> None:
+    """Check fields of a frozen dataclass, and keep them as `checked` returns them.
+
+    Parameters
+    ----------
+    record : dataclass instance
+        Whose `__post_init__` calls this.
+    **limits : dict
+        By field, the keywords of `checked`; with `fraction=True`, `whole=True`, `one=True` or
+        `row=True` those of that check.
+
+    Raises
+    ------
+    ValueError
+        If a field is refused.
+
+    Examples
+    --------
+    >>> import dataclasses
+    >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+    ... class Battery:
+    ...     energy_kwh: float
+    ...     soc: float
+    ...     def __post_init__(self):
+    ...         keep(self, energy_kwh=dict(unit="kWh", gt=0), soc=dict(fraction=True))
+    >>> Battery(energy_kwh=60, soc=0.5)
+    Battery(energy_kwh=60.0, soc=0.5)
+    """
+    for name, limit in limits.items():
+        options = dict(limit)
+        kind = next((kind for kind in _FIELD_CHECKS if options.pop(kind, False)), "number")
+        check = _FIELD_CHECKS[kind]
+        object.__setattr__(record, name, check(name, getattr(record, name), **options))
+
+
+_FIELD_CHECKS: dict[str, Any] = {
+    "fraction": fraction,
+    "whole": whole,
+    "one": one,
+    "row": row,
+    "number": checked,
+}
+
+
+def plain(value: ArrayLike) -> Any:
+    """Return a float where an array has no dimension, else the array.
+
+    Parameters
+    ----------
+    value : float or array
+        Any numbers.
+
+    Returns
+    -------
+    float or array
+
+    Examples
+    --------
+    >>> plain(np.array(0.3))
+    0.3
+    """
     array = np.asarray(value)
     return float(array) if array.ndim == 0 else array
+
+
+# -------------------------------------------------------------------------- words and objects
+
+
+def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
+    """Return the value if it is one of those allowed.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the argument.
+    value : str
+        The argument.
+    allowed : iterable of str
+        What it may be.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+
+    Examples
+    --------
+    >>> one_of("every", "M", ("M", "W", "D"))
+    'M'
+    """
+    known = list(allowed)
+    if not any(type(value) is type(each) and value == each for each in known):
+        words = ", ".join(map(repr, known))
+        raise ValueError(f"{name} is {short(value)}; it must be one of {words}")
+    return value
+
+
+def instance(name: str, value: Any, kind: type | tuple[type, ...]) -> Any:
+    """Return the value if it is of this kind.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the argument.
+    value : object
+        The argument.
+    kind : type or tuple of types
+        What it must be.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    TypeError
+        If it is of another kind.
+
+    Examples
+    --------
+    >>> instance("name", "GB", str)
+    'GB'
+    """
+    if not isinstance(value, kind):
+        words = " or ".join(_of_topic(each) for each in _kinds(kind))
+        raise TypeError(f"{name} is {short(value)}; it must be a {words}")
+    return value
+
+
+def _kinds(kind):
+    return kind if isinstance(kind, tuple) else (kind,)
+
+
+def instances(name: str, values: Any, kind: type | tuple[type, ...]) -> tuple[Any, ...]:
+    """Return several objects as a tuple, if each is of this kind.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the argument.
+    values : iterable
+        The argument: a list or tuple, even if it has one entry only.
+    kind : type or tuple of types
+        What each entry must be.
+
+    Returns
+    -------
+    tuple
+
+    Raises
+    ------
+    TypeError
+        If it is no list, or an entry is of another kind.
+
+    Examples
+    --------
+    >>> instances("names", ["a", "b"], str)
+    ('a', 'b')
+    """
+    if isinstance(values, (*_kinds(kind), str, Mapping)):
+        raise TypeError(f"{name} is {short(values)}; put it into a list: [...]")
+    try:
+        listed = tuple(values)
+    except TypeError:
+        raise TypeError(f"{name} is {short(values)}; it must be a list") from None
+    for place, value in enumerate(listed):
+        instance(f"{name}[{place}]", value, kind)
+    return listed
+
+
+def columns(name: str, frame: Any, wanted: Iterable[str]) -> pd.DataFrame:
+    """Return a table if it has these columns.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the argument.
+    frame : DataFrame
+        The argument.
+    wanted : iterable of str
+        Columns that it must have.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    TypeError
+        If it is no DataFrame.
+    ValueError
+        If a column is missing.
+
+    Examples
+    --------
+    >>> len(columns("trace", pd.DataFrame({"f_hz": [50.0]}), ["f_hz"]))
+    1
+    """
+    instance(name, frame, pd.DataFrame)
+    missing = [column for column in wanted if column not in frame.columns]
+    if missing:
+        has = ", ".join(map(str, frame.columns)) or "none"
+        raise ValueError(f"{name} has no column {', '.join(missing)}; it has {has}")
+    return frame
+
+
+def stamps(name: str, index: Any) -> pd.DatetimeIndex:
+    """Return an index of time stamps, in order and without doubles.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the argument.
+    index : DatetimeIndex
+        The argument.
+
+    Returns
+    -------
+    DatetimeIndex
+
+    Raises
+    ------
+    TypeError
+        If it holds something else, such as the text of a CSV file.
+    ValueError
+        If it is empty, has a missing entry, or does not rise.
+
+    Examples
+    --------
+    >>> len(stamps("time", pd.date_range("2025-01-01", periods=3, freq="h")))
+    3
+    """
+    if not isinstance(index, pd.DatetimeIndex):
+        raise TypeError(
+            f"{name} must be time stamps (a DatetimeIndex), not {type(index).__name__}; "
+            "for text from a file use pd.to_datetime(..., utc=True).tz_convert(zone)"
+        )
+    if not len(index):
+        raise ValueError(f"{name} is empty; give at least one time stamp")
+    if index.hasnans:
+        raise ValueError(f"{name} has a missing time stamp (NaT)")
+    if not index.is_monotonic_increasing or not index.is_unique:
+        late = int(np.argmax(np.diff(index.asi8) <= 0)) + 1
+        raise ValueError(f"{name} must rise: {index[late]} comes after {index[late - 1]}")
+    return index
+
+
+def short(value: Any) -> str:
+    """What was given, in a few words.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> short("together"), short(None), short([1.0] * 1000)
+    ("'together'", 'None', 'a list')
+    """
+    if value is None or isinstance(value, (str, int, float, complex)):
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    return f"a {_of_topic(type(value))}"
+
+
+def _of_topic(kind):
+    """`frequency.Loss`, but plain `list` and `DataFrame`."""
+    module = kind.__module__
+    return f"{module.split('.')[-1]}.{kind.__name__}" if "v2gbook" in module else kind.__name__
+
+
+# -------------------------------------------------------------------------- files of the book
+
+
+def names_in(kind: str) -> list[str]:
+    """Names of the TOML files in a folder of the book's data.
+
+    Parameters
+    ----------
+    kind : str
+        The folder, such as "feeders".
+
+    Returns
+    -------
+    list of str
+        In alphabetical order.
+
+    Examples
+    --------
+    >>> names_in("gridcodes")
+    ['en50549_1', 'g99', 'ieee1547_2018']
+    """
+    return sorted(path.stem for path in (FOLDER / kind).glob("*.toml"))
+
+
+def read(kind: str, name: str, what: str = "name") -> dict[str, Any]:
+    """Read one TOML file of the book's data.
+
+    Parameters
+    ----------
+    kind : str
+        The folder, such as "feeders".
+    name : str
+        The file, without its ending.
+    what : str
+        What the message calls the argument.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If there is no such file (the message lists those that exist), or it cannot be read.
+
+    Examples
+    --------
+    >>> read("gridcodes", "g99")["name"]
+    'Engineering Recommendation G99'
+    """
+    one_of(what, name, names_in(kind))
+    path = FOLDER / kind / f"{name}.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path.name} in {path.parent} cannot be read: {error}") from error
