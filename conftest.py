@@ -1,9 +1,10 @@
 """How stored notebooks are compared with a fresh run: a thin policy around nbval's own comparison.
 
-Numbers in text may differ by one part in a million; figures are compared by what they show (trace types, names, axis titles,
-smallest, mean and largest value within a ten-thousandth of the range, less than the eye can see), drawings by their text and
-by how many shapes of each kind they have; everything else must be equal, and widgets and PNGs are not compared.
-Where two outputs say the same, the stored one is handed to nbval, which then finds no difference.
+Numbers in text may differ by one part in a million; figures are compared by what they show (trace
+types, names, axis titles, smallest, mean and largest value within a ten-thousandth of the range,
+less than the eye can see), drawings by their text and by how many shapes of each kind they have;
+everything else must be equal, and widgets and PNGs are not compared. Where two outputs say the
+same, the stored one is handed to nbval, which then finds no difference.
 """
 
 import atexit
@@ -20,17 +21,19 @@ import nbval.plugin
 import numpy as np
 
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
-PART = r' data-part=\\"[^"\\]*\\"'  # in JSON: the number of a living part, new in every session and not stored
+# In JSON: the number of a living part, new in every session and not stored.
+PART = r' data-part=\\"[^"\\]*\\"'
 PLOTLY, SVG = "application/vnd.plotly.v1+json", "image/svg+xml"
-FIGURE = "application/vnd.v2gbook.figure+json"  # the same as it is stored in chapters and solutions, where its PNG is shown
+# The same as it is stored in chapters and solutions, where its PNG is shown.
+FIGURE = "application/vnd.v2gbook.figure+json"
 
 
 def same_text(fresh, stored):
     """Equal but for the last digits of numbers."""
     if NUMBER.sub("#", fresh) != NUMBER.sub("#", stored):
         return False
-    pairs = zip(NUMBER.findall(fresh.replace("−", "-")), NUMBER.findall(stored.replace("−", "-")))
-    return all(np.isclose(float(a), float(b), rtol=1e-6, atol=1e-12) for a, b in pairs)
+    ours, theirs = (NUMBER.findall(text.replace("−", "-")) for text in (fresh, stored))
+    return all(np.isclose(float(a), float(b), rtol=1e-6, atol=1e-12) for a, b in zip(ours, theirs))
 
 
 def values(data):
@@ -59,7 +62,10 @@ def same_figure(fresh, stored):
 
 
 def same_trace(fresh, stored):
-    """Equal but for what the eye cannot tell apart; a long curve may have been thinned at other points."""
+    """Equal but for what the eye cannot tell apart.
+
+    A long curve may have been thinned at other points.
+    """
     for axis in "xyz":
         new, old = values(fresh.get(axis, [])), values(stored.get(axis, []))
         if abs(new.size - old.size) > (0.05 * old.size if old.size > 50 else 0):
@@ -76,7 +82,10 @@ def same_trace(fresh, stored):
 
 
 def extent(array, x):
-    """Smallest, mean and largest value; along a curve the mean does not depend on where its points lie."""
+    """Smallest, mean and largest value.
+
+    Along a curve the mean does not depend on where its points lie.
+    """
     rising = x.size > 1 and np.isfinite(x).all() and (np.diff(x) > 0).all()
     if rising and array.size == x.size and np.isfinite(array).all():
         return [array.min(), np.trapezoid(array, x) / np.ptp(x), array.max()]
@@ -85,7 +94,10 @@ def extent(array, x):
 
 
 def same_drawing(fresh, stored):
-    """Equal in what is written in it, and in how many lines, circles and so on it has; places may differ."""
+    """Equal in what is written in it, and in how many lines, circles and so on it has.
+
+    Places may differ.
+    """
 
     def facts(svg):
         parts = list(ElementTree.fromstring(svg).iter())
@@ -141,17 +153,23 @@ def _compare(self, test, ref, skip_compare=None):
     return _strict(self, settled(shown, ref), ref, skip_compare)
 
 
-# What stands between two notebooks in one kernel: no name of the other is left, and the reader's progress is left alone.
+# What stands between two notebooks in one kernel: no name of the other is left, and the reader's
+# progress is left alone.
 BLANK = """%reset -f
 import os
 os.chdir({folder!r})
-os.environ.update(V2GBOOK_PRESET={preset!r}, V2GBOOK_PROGRESS={progress!r}, JPY_SESSION_NAME={name!r})
+os.environ["V2GBOOK_PRESET"] = {preset!r}
+os.environ["V2GBOOK_PROGRESS"] = {progress!r}
+os.environ["JPY_SESSION_NAME"] = {name!r}
 del os"""
 _idle = []  # a kernel that has imported the libraries and waits for the next notebook
 
 
 def _start(self):
-    """A notebook runs with the preset it was stored with, in a kernel of its own or in one that has forgotten everything (importing takes most of the time)."""
+    """A notebook runs with the preset it was stored with, in a kernel without any name of others.
+
+    It is a new kernel, or one that has forgotten everything: importing takes most of the time.
+    """
     progress = tempfile.mkdtemp(prefix="v2gbook-")
     atexit.register(shutil.rmtree, progress, ignore_errors=True)
     if _idle:
@@ -181,12 +199,13 @@ def _fresh(self):
 def _stop(self):
     """Keep the kernel for the next notebook, unless it died or is busy for ever."""
     if self.kernel is None or self.timed_out or not self.kernel.is_alive():
-        return _teardown(self)
-    _idle.append(self.kernel)
+        _teardown(self)
+    else:
+        _idle.append(self.kernel)
 
 
 def pytest_collection_modifyitems(items):
-    """The files that take longest come first, so that no worker is left alone with one of them at the end."""
+    """The files that take longest come first: no worker is left alone with one at the end."""
     longest = "test_browser.py", "test_presets.py", "test_exercises.py"
     items.sort(key=lambda item: item.path.name not in longest)
 

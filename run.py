@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""The one door to the course. `python run.py` sets everything up, once, and opens JupyterLab; `python run.py --help` says more."""
+"""The one door to the course.
+
+`python run.py` sets everything up, once, and opens JupyterLab; `python run.py --help` says more.
+"""
 
 import sys
 
 if sys.version_info < (3, 11):
     sys.exit(
-        "The course needs Python 3.11 or newer; this is Python %d.%d. Get a newer one from python.org and run it again."
-        % sys.version_info[:2]
+        "The course needs Python 3.11 or newer; this is Python %d.%d. "
+        "Get a newer one from python.org and run it again." % sys.version_info[:2]
     )
 
 import argparse
@@ -56,7 +59,7 @@ def stop(sentence, code=1):
     raise SystemExit(code)
 
 
-# ---------------------------------------------------------------------------------------------------------------- set-up
+# ------------------------------------------------------------------------------------------- set-up
 
 
 def facts():
@@ -93,7 +96,8 @@ def set_up():
         return
     if Path(sys.prefix).resolve() == VENV:
         stop(
-            "The set-up must be made again, but this is its own Python. Type  deactivate  (or open a new terminal) and run the same command."
+            "The set-up must be made again, but this is its own Python. "
+            "Type  deactivate  (or open a new terminal) and run the same command."
         )
     with alone():
         reason = trouble()  # another run.py may have finished just now
@@ -112,7 +116,8 @@ def alone():
         lock = os.open(BUSY, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
         stop(
-            f"Another run.py is setting up .venv now. Wait until it is done and run the same command. (If none is running, delete {BUSY.name}.)"
+            "Another run.py is setting up .venv now. Wait until it is done and run the same "
+            f"command. (If none is running, delete {BUSY.name}.)"
         )
     try:
         os.write(lock, str(os.getpid()).encode())
@@ -140,7 +145,8 @@ def clear():
     """Remove an old .venv, but only what a set-up made, and never what a link points to."""
     if VENV.is_symlink():
         stop(
-            f".venv is a link to {os.readlink(VENV)}; the course does not touch what it points to. Remove the link and run the same command."
+            f".venv is a link to {os.readlink(VENV)}; the course does not touch what it points "
+            "to. Remove the link and run the same command."
         )
     if not VENV.exists():
         return
@@ -162,18 +168,22 @@ def clear():
         not (VENV / "pyvenv.cfg").exists() and {path.name.lower() for path in VENV.iterdir()} - ours
     ):
         stop(
-            ".venv holds something that no set-up made. Move it away and run the same command; nothing was deleted."
+            ".venv holds something that no set-up made. Move it away and run the same command; "
+            "nothing was deleted."
         )
     STAMP.unlink(missing_ok=True)
     shutil.rmtree(VENV)
 
 
 def build():
-    """Make .venv from nothing. The stamp is written last: whatever goes wrong before leaves none."""
+    """Make .venv from nothing.
+
+    The stamp is written last: whatever goes wrong before leaves none.
+    """
     uv = shutil.which("uv")
     if not uv and not importlib.util.find_spec("ensurepip"):
         stop(
-            "This Python cannot make a virtual environment, because its venv part is not installed.\n"
+            "This Python cannot make a virtual environment: its venv part is not installed.\n"
             "On Debian and Ubuntu type  sudo apt install python3-venv  and run the same command."
         )
     run(
@@ -209,13 +219,14 @@ def write_stamp():
     os.replace(spare, STAMP)
 
 
-# -------------------------------------------------------------------------------------------------------- other programs
+# ----------------------------------------------------------------------------------- other programs
 
 
 def environment():
     """Variables for programs that we start: .venv first on PATH, nothing of another Python.
 
-    Python keeps what it has compiled in .venv: without that JupyterLab and each kernel compile all packages anew.
+    Python keeps what it has compiled in .venv: without that JupyterLab and each kernel compile all
+    packages anew.
     """
     other = (
         "PYTHONPATH",
@@ -240,7 +251,10 @@ def run(*command):
 
 
 def hand_over(*arguments, here=False, **variables):
-    """Run the course's Python, or with `here` this one, until it ends; returns the exit code. Ctrl-C is for that program to handle."""
+    """Run the course's Python, or with `here` this one, until it ends.
+
+    Returns the exit code. Ctrl-C is for that program to handle.
+    """
     stopped = []
     python = sys.executable if here else str(PYTHON)
     env = os.environ | {"PYTHONUTF8": "1"} if here else environment()
@@ -257,16 +271,21 @@ def tool(name, *arguments):
     """Run a file of tools/ as `python file` would, but without a traceback after Ctrl-C."""
     quietly = (
         "import os, runpy, sys\ndel sys.argv[0]\nsys.path[0] = os.path.dirname(sys.argv[0])\n"
-        "try: runpy.run_path(sys.argv[0], run_name='__main__')\nexcept KeyboardInterrupt: sys.exit(130)"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except KeyboardInterrupt: sys.exit(130)"
     )
     return hand_over("-c", quietly, str(ROOT / "tools" / name), *arguments)
 
 
 def lab(port, browser, here=False):
-    """JupyterLab on START_HERE.md, for this machine only, with the course's settings; with `here` that of this Python, without .venv."""
+    """JupyterLab on START_HERE.md, for this machine only, with the course's settings.
+
+    With `here` that of this Python, without .venv.
+    """
     if port and taken(port):
         stop(
-            f"--port {port}: another program uses this port. Choose another from 1024 to 65535, or leave --port out.",
+            f"--port {port}: another program uses this port. "
+            "Choose another from 1024 to 65535, or leave --port out.",
             2,
         )
     if here:
@@ -276,7 +295,8 @@ def lab(port, browser, here=False):
     progress = ROOT / "MY_PROGRESS.md"
     if not progress.exists():
         progress.write_text(
-            "# My progress\n\nNothing checked yet: solve a question in an exercise and run its check.\n",
+            "# My progress\n\n"
+            "Nothing checked yet: solve a question in an exercise and run its check.\n",
             encoding="utf-8",
         )
     options = [
@@ -331,7 +351,7 @@ def taken(port):
     return False
 
 
-# ----------------------------------------------------------------------------------------------------------------- check
+# -------------------------------------------------------------------------------------------- check
 
 
 def check():
@@ -415,7 +435,8 @@ def packages():
     ]
     script = (
         "import importlib, sys\nfor name in sys.argv[1:]:\n"
-        "    try: importlib.import_module(name)\n    except Exception as error: print(f'{name} ({type(error).__name__}: {error})')"
+        "    try: importlib.import_module(name)\n"
+        "    except Exception as error: print(f'{name} ({type(error).__name__}: {error})')"
     )
     told = subprocess.run(
         [str(PYTHON), "-P", "-c", script, *wanted],
@@ -427,7 +448,8 @@ def packages():
     if told.returncode or told.stdout:
         return (
             False,
-            f"packages that do not start: {' '.join((told.stdout or told.stderr).split())}; delete .venv and run  python run.py",
+            f"packages that do not start: {' '.join((told.stdout or told.stderr).split())}; "
+            "delete .venv and run  python run.py",
         )
     return True, f"packages start: {', '.join(wanted)}"
 
@@ -436,20 +458,23 @@ def preset():
     """Can course.toml be read, and is there a preset of that name?"""
     import tomllib
 
-    known = sorted(path.stem for path in (ROOT / "v2gbook" / "data" / "presets").glob("*.toml"))
+    known = sorted(
+        path.stem for path in (ROOT / "v2gbook" / "classroom" / "data" / "presets").glob("*.toml")
+    )
     try:
         name = tomllib.loads((ROOT / "course.toml").read_text(encoding="utf-8"))["preset"]
     except (OSError, ValueError, KeyError) as error:
         return (
             False,
-            f'course.toml names no preset ({type(error).__name__}: {error}); write a line  preset = "{known[-1]}"',
+            f"course.toml names no preset ({type(error).__name__}: {error}); "
+            f'write a line  preset = "{known[-1]}"',
         )
     return name in known, f"course.toml: preset {name!r}" + (
         "" if name in known else f" does not exist; choose one of {', '.join(known)}"
     )
 
 
-# ---------------------------------------------------------------------------------------------------------- command line
+# ------------------------------------------------------------------------------------- command line
 
 
 def port_number(text):
@@ -477,7 +502,7 @@ def main(argv):
     parser.add_argument(
         "--here",
         action="store_true",
-        help="lab: use the Python that runs this, for example a conda environment's, and make no .venv",
+        help="lab: use the Python that runs this, such as a conda environment's; make no .venv",
     )
     parser.add_argument(
         "--port", type=port_number, help="lab: the port (if not given: 8888, or the next free one)"
@@ -512,7 +537,8 @@ def main(argv):
             else "Most often the network is missing, or a download broke."
         )
         stop(
-            f"The set-up did not work: {Path(error.cmd[0]).name} ended with code {error.returncode}; its message stands above. {likely} {AGAIN}"
+            f"The set-up did not work: {Path(error.cmd[0]).name} ended with code "
+            f"{error.returncode}; its message stands above. {likely} {AGAIN}"
         )
     except OSError as error:
         advice = {

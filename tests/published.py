@@ -22,7 +22,7 @@ def case(key):
 def near(out):
     """A value as it was published: a number or a list of them with a tolerance, or a word."""
     value = out["value"]
-    if out["unit"] in ("bool", "-") and not isinstance(value, (int, float)):
+    if isinstance(value, (bool, str)):
         return value
     if isinstance(value, list):
         value = [math.inf if one is None else one for one in value]  # JSON has no infinity

@@ -1,6 +1,8 @@
-"""Topic 02: published cases by id, closed forms, SciPy on the same equations, conservation, a battery step by step, bad inputs."""
+"""Topic 02: published cases by id, closed forms, SciPy on the same equations, conservation.
 
-import doctest
+And a battery step by step, and bad inputs.
+"""
+
 import math
 from dataclasses import replace
 
@@ -12,7 +14,7 @@ from published import case
 from scipy.integrate import solve_ivp
 from scipy.signal import StateSpace, lsim
 
-from v2gbook import agc as module
+from v2gbook import frequency
 from v2gbook.agc import (
     Agc,
     Area,
@@ -84,7 +86,7 @@ def after(areas, *losses, t_end_s=600.0, **more):
     )
 
 
-# ------------------------------------------------------------------------------------------------ published cases
+# --------------------------------------------------------------------------------- published cases
 
 
 def test_g06_two_areas_without_agc():
@@ -109,9 +111,7 @@ def test_g06_two_areas_without_agc():
 
 def test_g09_static_drop_of_a_textbook_area():
     given, expected = case("G09")
-    damping_pu = (
-        given["load_MW"] / given["rating_MW"]
-    )  # 1 % of load per 1 % of frequency, on the rating
+    damping_pu = given["load_MW"] / given["rating_MW"]  # 1 % of load per 1 % of frequency
     area = Area(
         name="a",
         rating_mw=given["rating_MW"],
@@ -123,26 +123,21 @@ def test_g09_static_drop_of_a_textbook_area():
     assert damping_pu / given["f0_Hz"] == expected["D_pu_per_Hz"]
     assert area.stiffness_mw_per_hz(given["f0_Hz"]) / given["rating_MW"] == expected["beta"]
     assert primary_response(area, rise_mw, f0_hz=given["f0_Hz"]).df_hz["a"] == expected["df_Hz"]
-    assert (
-        primary_response(replace(area, droop_pu=INF), rise_mw, f0_hz=given["f0_Hz"]).df_hz["a"]
-        == expected["df_no_governor_Hz"]
-    )
+    bare = primary_response(replace(area, droop_pu=INF), rise_mw, f0_hz=given["f0_Hz"])
+    assert bare.df_hz["a"] == expected["df_no_governor_Hz"]
 
 
 def test_g19_nerc_area_control_error():
-    given, expected = case("G19")  # from memory; only its arithmetic is a gate
+    given, expected = case("G19")  # only its arithmetic is a gate
     deviation = given["FA_Hz"] - given["FS_Hz"]
     bias = bias_from_nerc(given["B_MW_per_0_1Hz"])
-    assert (
-        ace(given["NIA_MW"], given["NIS_MW"], deviation, bias_mw_per_hz=bias) == expected["ACE_MW"]
-    )
-    assert (
-        ace(given["NIA_MW"], given["NIS_MW"], deviation, bias_mw_per_hz=bias / 10)
-        == expected["ACE_if_factor10_forgotten_MW"]
-    )
+    error = ace(given["NIA_MW"], given["NIS_MW"], deviation, bias_mw_per_hz=bias)
+    assert error == expected["ACE_MW"]
+    slip = ace(given["NIA_MW"], given["NIS_MW"], deviation, bias_mw_per_hz=bias / 10)
+    assert slip == expected["ACE_if_factor10_forgotten_MW"]
 
 
-# ---------------------------------------------------------------------------------------- governors alone, and the end state
+# -------------------------------------------------------------- governors alone, and the end state
 
 
 @few
@@ -163,17 +158,14 @@ def test_primary_response_balances_every_area(drawn):
     loss = [row[3] for row in drawn]
     end = primary_response(areas, loss, f0_hz=50.0)
     assert end.export_mw.sum() == pytest.approx(0, abs=1e-6)
-    assert (end.governor_mw - end.load_mw - loss).to_numpy() == pytest.approx(
-        end.export_mw.to_numpy(), abs=1e-6
-    )
+    left = (end.governor_mw - end.load_mw - loss).to_numpy()
+    assert left == pytest.approx(end.export_mw.to_numpy(), abs=1e-6)
     assert end.df_hz.nunique() == 1
 
 
 def test_simulation_ends_where_the_closed_form_says():
-    end, last = (
-        primary_response([ONE, TWO], [150.0, 0.0], f0_hz=F0),
-        after([ONE, TWO], (1.0, 150.0), t_end_s=90.0).iloc[-1],
-    )
+    end = primary_response([ONE, TWO], [150.0, 0.0], f0_hz=F0)
+    last = after([ONE, TWO], (1.0, 150.0), t_end_s=90.0).iloc[-1]
     for area in (ONE, TWO):
         row = end.loc[area.name]
         assert last[f"{area.name}_f_hz"] - F0 == pytest.approx(row.df_hz, abs=1e-6)
@@ -190,24 +182,22 @@ def test_simulation_with_agc_ends_where_the_closed_form_says(loss, bias):
         controlled(area, bias_mw_per_hz=times * area.stiffness_mw_per_hz(F0)) if times else area
         for area, times in zip((ONE, TWO), bias)
     ]
-    end, last = (
-        restored(areas, [loss, 0.0], f0_hz=F0),
-        after(areas, (1.0, loss), t_end_s=2500.0, dt_s=0.2).iloc[-1],
-    )
+    end = restored(areas, [loss, 0.0], f0_hz=F0)
+    last = after(areas, (1.0, loss), t_end_s=2500.0, dt_s=0.2).iloc[-1]
     for area in areas:
         row = end.loc[area.name]
         assert last[f"{area.name}_f_hz"] - F0 == pytest.approx(row.df_hz, abs=1e-4)
         assert last[f"{area.name}_export_mw"] == pytest.approx(row.export_mw, abs=0.2)
         if area.agc:
-            assert last[f"{area.name}_plant_mw"] + last[f"{area.name}_cars_mw"] == pytest.approx(
-                row.secondary_mw, abs=0.2
-            )
+            units_mw = last[f"{area.name}_plant_mw"] + last[f"{area.name}_cars_mw"]
+            assert units_mw == pytest.approx(row.secondary_mw, abs=0.2)
             assert last[f"{area.name}_ace_mw"] == pytest.approx(row.ace_mw, abs=0.2)
 
 
 def test_enough_reserve_brings_everything_back():
     end = restored([controlled(ONE), controlled(TWO)], [187.5, 0.0], f0_hz=F0)
-    assert end.df_hz.tolist() == [0.0, 0.0] and end.export_mw.abs().max() == 0.0
+    assert end.df_hz.tolist() == [0.0, 0.0]
+    assert end.export_mw.abs().max() == 0.0
     assert end.secondary_mw.tolist() == [187.5, 0.0]
 
 
@@ -220,38 +210,40 @@ def test_too_little_reserve_leaves_frequency_low_and_only_the_own_error_open():
 
 
 def test_neighbour_with_the_wrong_bias_helps_or_hinders():
-    """With a bias above its stiffness the neighbour adds to the help while the trouble lasts, below it takes some away."""
+    """With a bias above its stiffness it adds to the help, below it takes some away."""
     helps = []
     for factor in (0.5, 1.0, 2.0):
         two = controlled(TWO, bias_mw_per_hz=factor * TWO.stiffness_mw_per_hz(F0))
         helps.append(restored([controlled(ONE), two], [400.0, 0.0], f0_hz=F0).secondary_mw["two"])
-    assert helps[0] < -1 and abs(helps[1]) < 1e-9 and helps[2] > 1
+    too_small, right, too_large = helps
+    assert too_small < -1
+    assert abs(right) < 1e-9
+    assert too_large > 1
 
 
 def test_flat_frequency_control_leaves_the_tie_alone():
     """Both areas integrate frequency only: it returns, but nothing returns the tie flow."""
     areas = [controlled(ONE, ties=False), TWO]
     last = after(areas, (1.0, 150.0), t_end_s=1500.0).iloc[-1]
-    assert last.one_f_hz == pytest.approx(F0, abs=1e-4) and last.one_export_mw == pytest.approx(
-        0.0, abs=0.5
-    )
-    neighbour = simulate(
-        areas, [Loss(area="two", t_s=1.0, p_mw=150.0)], [TIE], f0_hz=F0, t_end_s=1500.0
-    ).iloc[-1]
-    assert neighbour.one_f_hz == pytest.approx(
-        F0, abs=1e-4
-    ) and neighbour.one_export_mw == pytest.approx(150.0, abs=0.5)
+    assert last.one_f_hz == pytest.approx(F0, abs=1e-4)
+    assert last.one_export_mw == pytest.approx(0.0, abs=0.5)
+    abroad = [Loss(area="two", t_s=1.0, p_mw=150.0)]
+    neighbour = simulate(areas, abroad, [TIE], f0_hz=F0, t_end_s=1500.0).iloc[-1]
+    assert neighbour.one_f_hz == pytest.approx(F0, abs=1e-4)
+    assert neighbour.one_export_mw == pytest.approx(150.0, abs=0.5)
 
 
-# ------------------------------------------------------------------------------------------------ the transient
+# ----------------------------------------------------------------------------------- the transient
 
 
 def test_scipy_agrees_on_the_linear_transient():
     run = after([ONE, TWO], (0.0, 150.0), t_end_s=30.0)
 
     def slope(t, y):
-        speed, valve, turbine, angle = y[0:2], y[2:4], y[4:6], y[6]
-        flow = 200.0 * angle + 150.0 * F0 * (speed[0] - speed[1])
+        speed = y[0:2]
+        valve = y[2:4]
+        turbine = y[4:6]
+        flow = 200.0 * y[6] + 150.0 * F0 * (speed[0] - speed[1])
         rate = []
         for i, (area, leaves) in enumerate(((ONE, flow), (TWO, -flow))):
             surplus = (
@@ -273,10 +265,8 @@ def test_scipy_agrees_on_the_linear_transient():
     ).y
     assert np.abs(run.one_f_hz - F0 * (1 + exact[0])).max() < 1e-7
     assert np.abs(run.two_f_hz - F0 * (1 + exact[1])).max() < 1e-7
-    assert (
-        np.abs(run.one_export_mw - (200.0 * exact[6] + 150.0 * F0 * (exact[0] - exact[1]))).max()
-        < 1e-4
-    )
+    flow = 200.0 * exact[6] + 150.0 * F0 * (exact[0] - exact[1])
+    assert np.abs(run.one_export_mw - flow).max() < 1e-4
     assert np.abs(run.two_governor_mw - TWO.rating_mw * exact[5]).max() < 1e-4
     assert run.one_export_mw.to_numpy() == pytest.approx(-run.two_export_mw.to_numpy())
 
@@ -284,7 +274,8 @@ def test_scipy_agrees_on_the_linear_transient():
 def test_lone_area_is_the_textbook_transfer_function():
     """One area without ties: -1/(2Hs + D + 1/(R (1+sTg)(1+sTt))), by SciPy's state space."""
     run = simulate(ONE, [Loss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=20.0)
-    tg, tt = ONE.t_valve_s, ONE.t_turbine_s
+    tg = ONE.t_valve_s
+    tt = ONE.t_turbine_s
     system = StateSpace(
         [[-0.06, 0, 0.1], [-1 / (0.05 * tg), -1 / tg, 0], [0, 1 / tt, -1 / tt]],
         [[-0.1], [0], [0]],
@@ -297,18 +288,17 @@ def test_lone_area_is_the_textbook_transfer_function():
 
 def test_first_slope_is_that_of_chapter_one():
     run = simulate(ONE, [Loss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=0.01, dt_s=0.001)
-    assert (run.one_f_hz.iloc[1] - F0) / 0.001 == pytest.approx(
-        -F0 * 100.0 / (2 * 5000.0), rel=1e-3
-    )
+    slope = (run.one_f_hz.iloc[1] - F0) / 0.001
+    assert slope == pytest.approx(-F0 * 100.0 / (2 * 5000.0), rel=1e-3)
 
 
 def test_smaller_steps_change_little():
     areas = [controlled(ONE), controlled(TWO)]
-    coarse, fine = after(areas, (1.0, 187.5)), after(areas, (1.0, 187.5), dt_s=0.05)
+    coarse = after(areas, (1.0, 187.5))
+    fine = after(areas, (1.0, 187.5), dt_s=0.05)
     assert abs(coarse.one_f_hz.min() - fine.one_f_hz.min()) < 3e-3
-    assert (
-        np.abs(coarse.one_export_mw - fine.one_export_mw.loc[coarse.index].to_numpy()).max() < 3.0
-    )
+    apart = coarse.one_export_mw - fine.one_export_mw.loc[coarse.index].to_numpy()
+    assert apart.abs().max() < 3.0
 
 
 def test_power_of_units_arrives_in_the_machines():
@@ -316,12 +306,11 @@ def test_power_of_units_arrives_in_the_machines():
     sure = Unit(name="cars", share=1.0, low_mw=-500.0, high_mw=500.0, lag_s=0.001)
     quick = replace(ONE, agc=Agc(bias_mw_per_hz=500.0, units=(sure,), ki_per_s=0.3, cycle_s=0.1))
     run = simulate(quick, [Loss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=200.0)
-    assert run.one_cars_mw.iloc[-1] == pytest.approx(100.0, abs=1e-3) and run.one_f_hz.iloc[
-        -1
-    ] == pytest.approx(F0, abs=1e-6)
+    assert run.one_cars_mw.iloc[-1] == pytest.approx(100.0, abs=1e-3)
+    assert run.one_f_hz.iloc[-1] == pytest.approx(F0, abs=1e-6)
 
 
-# ------------------------------------------------------------------------------------------------ the controller
+# ---------------------------------------------------------------------------------- the controller
 
 
 def test_set_points_come_in_cycles():
@@ -331,9 +320,8 @@ def test_set_points_come_in_cycles():
         t_end_s=60.0,
     )
     changes = run.index[run.one_ace_mw.diff().abs() > 1e-9]
-    assert np.allclose(changes % 5.0, 0.0) or np.allclose(
-        np.minimum(changes % 5.0, 5.0 - changes % 5.0), 0.0, atol=1e-6
-    )
+    beside = np.minimum(changes % 5.0, 5.0 - changes % 5.0)
+    assert np.allclose(beside, 0.0, atol=1e-6)
     assert len(changes) >= 10
 
 
@@ -351,7 +339,8 @@ def test_the_first_command_by_hand():
 def test_plant_keeps_its_ramp_and_its_limits():
     run = after([controlled(ONE), TWO], (1.0, 400.0), t_end_s=900.0)
     assert run.one_plant_mw.diff().max() <= 40.0 / 60 * 0.1 + 1e-9
-    assert run.one_plant_mw.max() <= 200.0 + 1e-9 and run.one_cars_mw.max() <= 100.0 + 1e-9
+    assert run.one_plant_mw.max() <= 200.0 + 1e-9
+    assert run.one_cars_mw.max() <= 100.0 + 1e-9
     assert run.one_plant_mw.iloc[-1] == pytest.approx(200.0, abs=0.01)
 
 
@@ -392,51 +381,84 @@ def test_cars_stop_when_their_energy_is_used_up():
 )
 def test_dispatch_reaches_whatever_can_be_reached(command, units):
     total = sum(unit[0] for unit in units)
-    shares, low, high = (
-        [unit[0] / total for unit in units],
-        [unit[1] for unit in units],
-        [unit[2] for unit in units],
-    )
+    shares = [unit[0] / total for unit in units]
+    low = [unit[1] for unit in units]
+    high = [unit[2] for unit in units]
     target = dispatch(command, shares, low, high)
     assert all(lo - 1e-9 <= now <= hi + 1e-9 for lo, now, hi in zip(low, target, high))
     assert sum(target) == pytest.approx(min(max(command, sum(low)), sum(high)), abs=1e-6)
 
 
 def test_dispatch_keeps_the_shares_while_it_can():
-    assert dispatch(50.0, [0.7, 0.3], [-100.0, -100.0], [100.0, 100.0]) == pytest.approx(
-        [35.0, 15.0]
-    )
-    assert dispatch(150.0, [0.7, 0.3], [-100.0, -100.0], [100.0, 100.0]) == pytest.approx(
-        [100.0, 50.0]
-    )
-    assert dispatch(-150.0, [0.7, 0.3], [-60.0, -100.0], [100.0, 100.0]) == pytest.approx(
-        [-60.0, -90.0]
-    )
-    assert dispatch(40.0, [0.8, 0.1, 0.1], [-9.0] * 3, [10.0, 30.0, 14.0]) == pytest.approx(
-        [10.0, 4 + 22 * 26 / 36, 4 + 22 * 10 / 36]
-    )
+    low = [-100.0, -100.0]
+    high = [100.0, 100.0]
+    assert dispatch(50.0, [0.7, 0.3], low, high) == pytest.approx([35.0, 15.0])
+    assert dispatch(150.0, [0.7, 0.3], low, high) == pytest.approx([100.0, 50.0])
+    cut = dispatch(-150.0, [0.7, 0.3], [-60.0, -100.0], high)
+    assert cut == pytest.approx([-60.0, -90.0])
+    handed_on = dispatch(40.0, [0.8, 0.1, 0.1], [-9.0] * 3, [10.0, 30.0, 14.0])
+    assert handed_on == pytest.approx([10.0, 4 + 22 * 26 / 36, 4 + 22 * 10 / 36])
 
 
-# ------------------------------------------------------------------------------------------------ the signal
+def test_units_without_a_limit_take_what_is_left_in_equal_parts():
+    low = [-10.0, -INF, -INF]
+    assert dispatch(100.0, [0.6, 0.2, 0.2], low, [10.0, INF, 25.0]) == [10.0, 70.0, 20.0]
+    assert dispatch(-100.0, [0.6, 0.2, 0.2], low, [10.0, INF, 25.0]) == [-10.0, -45.0, -45.0]
+
+
+def test_a_unit_may_have_no_limit():
+    endless = replace(CARS, share=1.0, low_mw=-INF, high_mw=INF)
+    areas = [controlled(ONE, units=(endless,)), TWO]
+    end = restored(areas, [400.0, 0.0], f0_hz=F0)
+    assert end.secondary_mw["one"] == pytest.approx(400.0)
+    last = after(areas, (1.0, 400.0)).iloc[-1]
+    assert last.one_cars_mw == pytest.approx(400.0, abs=0.1)
+
+
+@pytest.mark.parametrize("dt_s", [0.01, 0.1])
+def test_what_was_stepped_is_what_was_integrated(dt_s):
+    """With a short cycle the power follows the continuous law, however time is cut into steps.
+
+    Quasi-steady: the error e = c - P obeys e = -(kp e + integral of ki e) - P.
+    """
+    only = Unit(name="cars", share=1.0, low_mw=-500.0, high_mw=500.0)
+    area = controlled(ONE, units=(only,), cycle_s=0.1)
+    trip = [Loss(area="one", t_s=0.0, p_mw=100.0)]
+    run = simulate(area, trip, f0_hz=F0, t_end_s=30.0, dt_s=dt_s)
+    law = 100.0 * (1 - math.exp(-0.02 * 30.0 / 1.2) / 1.2)
+    assert run.one_cars_mw.iloc[-1] == pytest.approx(law, abs=0.1)
+
+
+def test_a_cycle_must_have_a_whole_number_of_steps():
+    for cycle_s, dt_s in ((0.01, 0.1), (4.0, 0.3), (0.25, 0.1)):
+        area = controlled(ONE, cycle_s=cycle_s)
+        with pytest.raises(ValueError, match=f"cycle_s of area 'one' = {cycle_s:g} s is no mult"):
+            simulate(area, [], f0_hz=F0, dt_s=dt_s)
+    assert len(simulate(controlled(ONE), [], f0_hz=F0, t_end_s=10.0, dt_s=1 / 3)) == 31
+
+
+# -------------------------------------------------------------------------------------- the signal
 
 
 def test_signal_is_what_its_recipe_says():
     signal = regulation_signal(24 * 20, np.random.default_rng(3))
-    assert len(signal) == 24 * 20 * 900 and signal.index[1] == 4.0 and signal.abs().max() <= 1
-    assert signal.std() == pytest.approx(0.35, rel=0.05) and abs(signal.mean()) < 0.03
-    raw = (
-        regulation_signal(24 * 20, np.random.default_rng(3), rms=0.01).to_numpy() / 0.01
-    )  # hardly ever clipped
+    assert len(signal) == 24 * 20 * 900
+    assert signal.index[1] == 4.0
+    assert signal.abs().max() <= 1
+    assert signal.std() == pytest.approx(0.35, rel=0.05)
+    assert abs(signal.mean()) < 0.03
+    small = regulation_signal(24 * 20, np.random.default_rng(3), rms=0.01)  # hardly ever clipped
+    raw = small.to_numpy() / 0.01
     for lag_s in (4.0, 40.0, 400.0):
         k = round(lag_s / 4)
-        assert np.corrcoef(raw[:-k], raw[k:])[0, 1] == pytest.approx(
-            (math.exp(-lag_s / 900) + math.exp(-lag_s / 30)) / 2, abs=0.05
-        )
+        expected = (math.exp(-lag_s / 900) + math.exp(-lag_s / 30)) / 2
+        assert np.corrcoef(raw[:-k], raw[k:])[0, 1] == pytest.approx(expected, abs=0.05)
 
 
 def test_signal_repeats_with_its_seed():
     one, again, other = (regulation_signal(1, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert one.equals(again) and not one.equals(other)
+    assert one.equals(again)
+    assert not one.equals(other)
 
 
 def test_split_adds_up_and_is_causal():
@@ -448,12 +470,12 @@ def test_split_adds_up_and_is_causal():
     changed[900:] = 0.0
     assert split(changed, period_s=4.0, cutoff_s=300.0)[0][:900] == pytest.approx(slow[:900])
     step = split(np.r_[0.0, np.ones(100)], period_s=4.0, cutoff_s=40.0)[0]
-    assert step[10] == pytest.approx(1 - math.exp(-1)) and split(
-        np.ones(50), period_s=4.0, cutoff_s=40.0
-    )[0] == pytest.approx(np.ones(50))
+    assert step[10] == pytest.approx(1 - math.exp(-1))
+    steady = split(np.ones(50), period_s=4.0, cutoff_s=40.0)[0]
+    assert steady == pytest.approx(np.ones(50))
 
 
-# ------------------------------------------------------------------------------------------------ a fleet that follows
+# ---------------------------------------------------------------------------- a fleet that follows
 
 
 BATTERY = Fleet(p_mw=2.0, energy_mwh=4.0, soc=0.5, eta_charge=0.92, eta_discharge=0.9)
@@ -462,22 +484,16 @@ DAY = regulation_signal(24, np.random.default_rng(5)).to_numpy()
 
 def one_by_one(signal, fleet, period_s, offset=None):
     """The same fleet, written plainly a second time: energy in MWh, one step after the other."""
-    stored, dt, rows, schedule, announced = (
-        fleet.soc * fleet.energy_mwh,
-        period_s / 3600,
-        [],
-        0.0,
-        0.0,
-    )
-    share, block = (
-        (offset.share, round(offset.period_s / period_s)) if offset else (0.0, len(signal) + 1)
-    )
+    stored = fleet.soc * fleet.energy_mwh
+    dt = period_s / 3600
+    rows = []
+    schedule = announced = 0.0
+    share = offset.share if offset else 0.0
+    block = round(offset.period_s / period_s) if offset else len(signal) + 1
     for k, value in enumerate(signal):
         if offset and k % block == 0:
-            schedule, surplus = (
-                announced,
-                stored - announced * block * dt - offset.target_soc * fleet.energy_mwh,
-            )
+            schedule = announced
+            surplus = stored - announced * block * dt - offset.target_soc * fleet.energy_mwh
             announced = max(-share * fleet.p_mw, min(share * fleet.p_mw, surplus / (block * dt)))
         p = max(-fleet.p_mw, min(fleet.p_mw, (1 - share) * fleet.p_mw * value + schedule))
         if p > 0:
@@ -501,7 +517,8 @@ def one_by_one(signal, fleet, period_s, offset=None):
 def test_follow_equals_a_plain_battery(fleet, offset):
     run = follow(DAY, fleet, period_s=4.0, offset=offset)
     assert np.abs(run.to_numpy() - one_by_one(DAY, fleet, 4.0, offset)).max() < 1e-9
-    assert run.soc.between(fleet.soc_min, fleet.soc_max).all() and run.index[1] == 4.0
+    assert run.soc.between(fleet.soc_min, fleet.soc_max).all()
+    assert run.index[1] == 4.0
 
 
 @pytest.mark.parametrize(
@@ -518,10 +535,8 @@ def test_many_fleets_at_once_equal_each_one_alone(offset):
 
 def test_energy_is_conserved():
     run = follow(DAY, replace(BATTERY, energy_mwh=0.5), period_s=4.0)
-    out, taken = (
-        run.delivered_mw.clip(lower=0).sum() / 900,
-        -run.delivered_mw.clip(upper=0).sum() / 900,
-    )
+    out = run.delivered_mw.clip(lower=0).sum() / 900
+    taken = -run.delivered_mw.clip(upper=0).sum() / 900
     assert taken * 0.92 - out / 0.9 == pytest.approx((run.soc.iloc[-1] - 0.5) * 0.5, abs=1e-9)
 
 
@@ -536,28 +551,26 @@ def test_a_signal_of_mean_zero_empties_a_lossy_battery_as_the_closed_form_says()
 
 def test_an_offset_holds_the_battery_where_it_should_be():
     small = replace(BATTERY, energy_mwh=3.0)
-    free, held = (
-        follow(DAY, small, period_s=4.0),
-        follow(DAY, small, period_s=4.0, offset=Offset(share=0.25, period_s=900.0)),
-    )
+    free = follow(DAY, small, period_s=4.0)
+    held = follow(DAY, small, period_s=4.0, offset=Offset(share=0.25, period_s=900.0))
     assert np.ptp(held.soc) < 0.6 * np.ptp(free.soc)
-    assert tracking(held.asked_mw, held.delivered_mw - held.schedule_mw) > tracking(
-        free.asked_mw, free.delivered_mw
-    )
+    better = tracking(held.asked_mw, held.delivered_mw - held.schedule_mw)
+    assert better > tracking(free.asked_mw, free.delivered_mw)
 
 
 def test_a_schedule_is_fixed_one_period_ahead():
-    """What the signal does inside a period cannot change that period's schedule, nor the next one's."""
-    offset, other = Offset(share=0.3, period_s=900.0), DAY.copy()
+    """What the signal does inside a period changes neither its schedule nor the next one."""
+    offset = Offset(share=0.3, period_s=900.0)
+    other = DAY.copy()
     other[450:675] = -1.0
     one, two = (
         follow(signal, BATTERY, period_s=4.0, offset=offset).schedule_mw.to_numpy()
         for signal in (DAY, other)
     )
-    assert (one[:900] == two[:900]).all() and (one[900:1125] != two[900:1125]).any()
-    assert (one[:225] == 0).all() and all(
-        np.ptp(one[k : k + 225]) == 0 for k in range(0, len(one), 225)
-    )
+    assert (one[:900] == two[:900]).all()
+    assert (one[900:1125] != two[900:1125]).any()
+    assert (one[:225] == 0).all()
+    assert all(np.ptp(one[k : k + 225]) == 0 for k in range(0, len(one), 225))
 
 
 def test_tracking_and_mileage_by_hand():
@@ -567,10 +580,14 @@ def test_tracking_and_mileage_by_hand():
     assert mileage([0.0, 0.5, -0.5, -0.5]) == 1.5
 
 
-# ------------------------------------------------------------------------------------------------ bad input
+# --------------------------------------------------------------------------------------- bad input
 
 
 SIGNAL = np.zeros(10)
+FREE = Area(name="free", rating_mw=1000.0, inertia_s=5.0, damping_pu=0.0, droop_pu=INF)
+FALL = Loss(area="free", t_s=0.0, p_mw=500.0)
+FLAT = [controlled(ONE, ties=False), TWO]
+TWINS = controlled(ONE, units=(Unit(name="export", share=1.0, low_mw=-1.0, high_mw=1.0),))
 
 
 @pytest.mark.parametrize(
@@ -578,7 +595,7 @@ SIGNAL = np.zeros(10)
     [
         (lambda: replace(ONE, rating_mw=0.0), "rating_mw is 0 MW"),
         (lambda: replace(ONE, inertia_s=0.0), "inertia_s is 0 s"),
-        (lambda: replace(ONE, droop_pu=0.0), "droop_pu is 0 pu"),
+        (lambda: replace(ONE, droop_pu=0.0), "droop_pu is 0"),
         (lambda: replace(ONE, damping_pu=-1.0), "damping_pu is -1"),
         (lambda: replace(ONE, t_valve_s=0.0), "t_valve_s is 0 s"),
         (lambda: replace(ONE, t_turbine_s=-1.0), "t_turbine_s is -1 s"),
@@ -632,8 +649,34 @@ SIGNAL = np.zeros(10)
         (lambda: Offset(share=0.2, period_s=900.0, target_soc=50.0), "target_soc is 50"),
         (lambda: follow([0.0, 1.5], BATTERY, period_s=4.0), "signal is 1.5"),
         (lambda: follow(SIGNAL, BATTERY, period_s=0.0), "period_s is 0 s"),
-        (lambda: tracking([1.0], [1.0, 2.0]), "must be alike"),
+        (lambda: tracking([1.0], [1.0, 2.0]), "these shapes must be the same"),
         (lambda: tracking([0.0, 0.0], [1.0, 2.0]), "nothing to follow"),
+        (lambda: replace(ONE, droop_pu=5.0), "droop_pu is 5; .* per cent"),
+        (lambda: primary_response(FREE, 1.0, f0_hz=F0), "areas have no stiffness"),
+        (lambda: dispatch(NAN, [1.0], [0.0], [1.0]), "command_mw contains NaN"),
+        (lambda: dispatch(1.0, [0.3, 0.3, 0.4], [0, 0], [1, 1]), "shapes must be the same"),
+        (lambda: dispatch(1.0, [0.5, 0.5], [2, 0], [1, 1]), "low_mw = 2 MW lies above high_mw = 1"),
+        (lambda: dispatch(1.0, [0.5, 0.6], [0, 0], [1, 1]), "shares add up to 1.1"),
+        (lambda: dispatch(1.0, [50, 50], [0, 0], [1, 1]), "shares is 50; .* per cent"),
+        (lambda: Loss(area="one", t_s=-5.0, p_mw=1.0), "t_s is -5 s"),
+        (lambda: Loss(area="one", t_s=0.0, p_mw=NAN), "p_mw contains NaN"),
+        (lambda: controlled(ONE, units=(replace(CARS, share=0.5),) * 2), "different names"),
+        (lambda: simulate(TWINS, [], f0_hz=F0), "make the column one_export_mw twice"),
+        (lambda: simulate(FREE, [FALL], f0_hz=F0), "frequency of 'free' leaves 0 to 2 f0_hz"),
+        (lambda: simulate(ONE, [], f0_hz=F0, dt_s=1e-6), "t_end_s is 600, with steps of 1e-06"),
+        (lambda: restored(FLAT, [1.0, 0.0], f0_hz=F0), "'one' has an AGC with ties = False"),
+        (lambda: restored(controlled(ONE, ki_per_s=0.0), 1.0, f0_hz=F0), "ki_per_s = 0"),
+        (lambda: restored(controlled(ONE, bias_mw_per_hz=0.0), 1.0, f0_hz=F0), "no frequency"),
+        (lambda: regulation_signal(1e9, np.random.default_rng(1)), "hours = 1e"),
+        (lambda: regulation_signal(1, np.random.default_rng(1), rms=35), "rms is 35; .* per cent"),
+        (lambda: replace(BATTERY, soc=85), "soc is 85; .* per cent"),
+        (lambda: replace(BATTERY, soc=[0.5] * 2, p_mw=[1.0] * 3), r"p_mw \(3,\)"),
+        (lambda: drift_per_h(BATTERY, [5.0]), "signal is 5"),
+        (lambda: follow(0.5, BATTERY, period_s=4.0), "signal has shape"),
+        (
+            lambda: follow(SIGNAL, BATTERY, period_s=4.0, offset=Offset(share=0.2, period_s=10.0)),
+            "period_s of the offset = 10 s is no multiple of period_s = 4 s",
+        ),
     ],
 )
 def test_bad_input_is_named(broken, message):
@@ -641,5 +684,24 @@ def test_bad_input_is_named(broken, message):
         broken()
 
 
-def test_examples_in_docstrings():
-    assert doctest.testmod(module).failed == 0
+@pytest.mark.parametrize(
+    "broken, message",
+    [
+        (lambda: simulate(FREE, FALL, f0_hz=F0), r"losses is an agc.Loss; put it into a list"),
+        (
+            lambda: simulate(ONE, [frequency.Loss(p_mw=1.0)], f0_hz=F0),
+            r"losses\[0\] is a frequency.Loss; it must be an agc.Loss",
+        ),
+        (lambda: simulate(ONE, [], TIE, f0_hz=F0), "ties is an agc.Tie; put it into a list"),
+        (lambda: primary_response(CARS, 1.0, f0_hz=F0), "areas is an agc.Unit"),
+        (lambda: controlled(ONE, units=(ONE,)), r"units\[0\] is an agc.Area"),
+        (lambda: replace(ONE, agc=CARS), "agc is an agc.Unit; it must be an agc.Agc"),
+        (lambda: Tie(between="ab", stiffness_mw_per_rad=1.0), "between is 'ab'"),
+        (lambda: regulation_signal(1.0, 7), "rng is 7; it must be a Generator"),
+        (lambda: follow(SIGNAL, CARS, period_s=4.0), "fleet is an agc.Unit"),
+        (lambda: follow(SIGNAL, BATTERY, period_s=4.0, offset=0.2), "offset is 0.2"),
+    ],
+)
+def test_an_object_of_another_kind_is_named(broken, message):
+    with pytest.raises(TypeError, match=message):
+        broken()

@@ -1,9 +1,10 @@
-"""Topic 08: published cases by id, bills by hand, cvxpy as independent tool, schedules that keep their promises, refusals in words, invariants."""
+"""Topic 08: published cases by id, bills by hand, cvxpy as independent tool.
 
-import doctest
+Also: schedules that keep their promises, refusals in words, invariants.
+"""
+
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import cvxpy as cp
 import numpy as np
@@ -13,15 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from published import CASES, case
 
-from v2gbook import arbitrage as module
-from v2gbook import data
+from v2gbook import _check, charger, data
 from v2gbook.arbitrage import (
     Diary,
     Peak,
     Prices,
     Site,
     Tariff,
-    annuity,
     best_hours,
     bill,
     burning_price,
@@ -31,7 +30,6 @@ from v2gbook.arbitrage import (
     floor_line,
     follow,
     implied_efficiency,
-    net_present_value,
     optimise,
     priced,
     rates,
@@ -53,6 +51,7 @@ CAR = Storage(
     eta_charge=0.94,
     eta_discharge=0.96,
 )
+ALONE = Site()  # nothing else is connected
 few = settings(deadline=None, max_examples=12)
 
 
@@ -67,7 +66,11 @@ def column(value, cars):
 
 
 def assert_sound(plan, storage, diary, dt_h):
-    """What every schedule must obey: (8.9) with one direction at a time, the charger's limits, the window, the promises, and energy conserved."""
+    """What every schedule must obey.
+
+    That is (8.9) with one direction at a time, the charger's limits, the window, the promises, and
+    energy conserved.
+    """
     p, soc, plugged = (np.atleast_2d(a) for a in (plan.p_kw, plan.soc, diary.plugged))
     car = {name: column(getattr(storage, name), len(p)) for name in storage.__dataclass_fields__}
     into, out = np.maximum(-p, 0), np.maximum(p, 0)
@@ -85,17 +88,15 @@ def assert_sound(plan, storage, diary, dt_h):
         (car["energy_kwh"] * (soc[:, -1:] - start))[:, 0] + lost.sum(axis=1) + driven,
         atol=1e-3,
     )
-    assert (into <= car["p_charge_kw"] * plugged + 1e-6).all() and (
-        out <= car["p_discharge_kw"] * plugged + 1e-6
-    ).all()
-    assert (soc >= np.where(plugged >= 1, car["soc_min"], 0.0) - 1e-6).all() and (
-        soc <= car["soc_max"] + 1e-6
-    ).all()
+    assert (into <= car["p_charge_kw"] * plugged + 1e-6).all()
+    assert (out <= car["p_discharge_kw"] * plugged + 1e-6).all()
+    assert (soc >= np.where(plugged >= 1, car["soc_min"], 0.0) - 1e-6).all()
+    assert (soc <= car["soc_max"] + 1e-6).all()
     assert (soc >= np.atleast_2d(diary.soc_promise) - 1e-6).all()
     assert np.minimum(plan.import_kw, plan.export_kw).max() == 0.0
 
 
-# ------------------------------------------------------------------------------------------------ published cases
+# ---------------------------------------------------------------------------------- published cases
 
 
 def test_e01_profit():
@@ -154,7 +155,8 @@ def test_e02_demand_charge():
 
 
 def test_e03_measured_efficiencies():
-    trade, (inputs, expected) = CASES["E01"]["inputs"], case("E03")
+    trade = CASES["E01"]["inputs"]
+    inputs, expected = case("E03")
     assert (
         spread_profit(
             20.0, trade["p_off"], trade["p_peak"], eta_round_trip=inputs["eta_rt"]
@@ -179,38 +181,7 @@ def test_e09_regulation_revenue():
     ]
 
 
-def test_e11_capital_recovery():
-    inputs, expected = case("E11")
-    assert annuity(inputs["d"], inputs["n"]) == expected["CRF"]
-    assert inputs["capital"] * annuity(inputs["d"], inputs["n"]) == expected["annual_usd"]
-
-
-def test_e13_first_paid_cars():
-    """365 days of USD 5 without discount; 100 kW shared by 15 cars."""
-    inputs, expected = case("E13")
-    assert net_present_value(0.0, np.full(365, inputs["usd_per_day"])) == expected["usd_per_year"]
-    assert inputs["pool_kW"] / inputs["cars"] == expected["kW_per_car"]
-
-
-# ------------------------------------------------------------------------------------------------ closed forms
-
-
-@few
-@given(st.floats(0.0, 0.3), st.integers(1, 30))
-def test_annuity_pays_back_exactly(rate, years):
-    assert net_present_value(rate, [-1.0, *[annuity(rate, years)] * years]) == pytest.approx(
-        0.0, abs=1e-9
-    )
-
-
-def test_annuity_without_interest_is_an_equal_share():
-    assert annuity(0.0, 8) == 1 / 8
-    assert annuity(1e-12, 8) == pytest.approx(1 / 8, rel=1e-9)
-    assert annuity([0.0, 0.1], [8, 10]).tolist() == pytest.approx([0.125, 0.1 / (1 - 1.1**-10)])
-
-
-def test_net_present_value_by_hand():
-    assert net_present_value(0.1, [-100.0, 55.0, 121.0]) == pytest.approx(-100 + 50 + 100)
+# ------------------------------------------------------------------------------------- closed forms
 
 
 def test_losses_can_eat_the_spread():
@@ -223,7 +194,8 @@ def test_losses_can_eat_the_spread():
 @few
 @given(st.floats(0.0, 40.0), st.integers(0, 11))
 def test_demand_saving_ends_at_the_next_peak(help_kw, k):
-    """A car that covers only the highest of 12 intervals saves the smaller of its power and the lead of that interval."""
+    """A car that covers only the highest of 12 intervals saves its power, but no more than the lead
+    of that interval."""
     load = np.linspace(10.0, 43.0, 12)
     load[[k, -1]] = load[[-1, k]]
     helped = np.where(np.arange(12) == k, help_kw, 0.0)
@@ -246,7 +218,7 @@ def test_the_meter_takes_the_mean_of_an_interval():
 
 
 def test_export_does_not_lower_an_interval():
-    """What is given in one step is not taken off what is drawn in the next: the meter counts import."""
+    """What is given in one step is not taken off what the next draws: the meter counts import."""
     assert demand_saving([10.0, 10.0], [30.0, 0.0], 1.0, interval_steps=2) == pytest.approx(5.0)
 
 
@@ -255,13 +227,14 @@ def test_a_car_that_does_nothing_saves_nothing_where_the_site_exports(load):
     assert demand_saving(load, [0.0, 0.0], 10.0, interval_steps=2) == 0.0
 
 
-# --------------------------------------------------------------------------------------------------------- bills
+# -------------------------------------------------------------------------------------------- bills
 
 ALWAYS = list(range(1, 13))
 HAND = Tariff(
     name="by hand",
     currency="USD",
     timezone="America/Los_Angeles",
+    interval_min=60,
     fixed_per_month=9.0,
     export_per_kwh=0.04,
     energy=[
@@ -272,6 +245,7 @@ HAND = Tariff(
         {"months": ALWAYS, "days": "all", "from_h": 0.0, "to_h": 24.0, "price_per_kw_month": 10.0}
     ],
 )
+QUARTERS = replace(HAND, interval_min=15)
 MONDAY = "2025-07-07"
 
 
@@ -307,18 +281,13 @@ def test_a_july_of_sce_by_hand():
     )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        path.stem
-        for path in sorted((Path(module.__file__).parent / "data" / "tariffs").glob("*.toml"))
-    ],
-)
+@pytest.mark.parametrize("name", _check.names_in("tariffs"))
 def test_every_stored_tariff_has_a_price_for_every_hour(name):
     stored = tariff(name)
     time = pd.date_range("2025-01-01", "2026-01-01", freq="15min", inclusive="left", tz="UTC")
     price = rates(stored, time)
-    assert (price.buy_per_kwh > 0).all() and str(price.index.tz) == stored.timezone
+    assert (price.buy_per_kwh > 0).all()
+    assert str(price.index.tz) == stored.timezone
     assert set(price.buy_per_kwh) == {rule["price_per_kwh"] for rule in stored.energy}
 
 
@@ -365,17 +334,28 @@ def test_a_day_of_changing_clocks_has_its_own_length(day, length):
     assert bill(HAND, pd.Series(1.0, time)).energy.item() == pytest.approx(length * 0.1)
 
 
-@pytest.mark.parametrize(
-    "freq, load", [("5min", [0, 0, 30, 6, 6, 6]), ("15min", [10, 6]), ("h", [10, 6])]
-)
+@pytest.mark.parametrize("freq, load", [("5min", [0, 0, 30, 6, 6, 6]), ("15min", [10, 6])])
 def test_peak_is_the_highest_mean_of_15_minutes(freq, load):
-    table = bill(HAND, hours(load, freq=freq))
+    table = bill(QUARTERS, hours(load, freq=freq))
     assert table.peak_kw.item() == pytest.approx(10.0)
     assert table.demand.item() == pytest.approx(100.0)
 
 
+def test_an_hourly_load_cannot_show_the_highest_quarter_of_an_hour():
+    """It is refused where that quarter is charged for, and billed where it is not."""
+    load = hours([10, 6])
+    words = sentence(lambda: bill(QUARTERS, load))
+    assert "import_kw has steps of 60 min" in words
+    assert "highest mean of 15 min" in words
+    free = [QUARTERS.demand[0] | {"price_per_kw_month": 0.0}]
+    for charge in ([], free):
+        table = bill(replace(QUARTERS, demand=charge), load)
+        assert table.energy.item() == pytest.approx(1.6)
+        assert table.peak_kw.item() == 10.0
+
+
 def test_each_demand_rule_is_a_charge_of_its_own():
-    """50 kW at 3:00 and 20 kW at 17:00, USD 10 per kW at any time and USD 5 per kW from 16 to 21."""
+    """50 kW at 3:00 and 20 kW at 17:00: USD 10 per kW at any time, USD 5 per kW from 16 to 21."""
     load = np.zeros(24)
     load[[3, 17]] = 50.0, 20.0
     evening = {
@@ -444,21 +424,93 @@ def test_export_is_paid():
 
 def test_bills_of_two_months():
     table = bill(HAND, hours([2, 2, 4, 4], start="2025-05-31 22:00"))
-    assert table.energy.tolist() == pytest.approx([0.4, 0.8]) and table.fixed.tolist() == [9.0, 9.0]
+    assert table.energy.tolist() == pytest.approx([0.4, 0.8])
+    assert table.fixed.tolist() == [9.0, 9.0]
     assert table.demand.tolist() == pytest.approx([20, 40])
 
 
 def test_a_load_that_ends_within_a_billing_interval_loses_no_demand():
-    """Refused or billed, but not passed over: 50 kW in the last 5 minutes, and a load shorter than an interval."""
+    """Not passed over: 50 kW in the last 5 minutes, and a load shorter than an interval."""
     for load in ([1.0] * 24 + [50.0], [1.0, 1.0]):
-        try:
-            table = bill(HAND, hours(load, freq="5min"))
-        except ValueError:
-            continue
-        assert table.peak_kw.item() > max(1.0, max(load) / 4)
+        words = sentence(lambda load=load: bill(QUARTERS, hours(load, freq="5min")))
+        assert "ends within a billing interval of 15 min" in words
 
 
-# ------------------------------------------------------------------------------------------------------ even steps
+RULE = HAND.demand[0]
+
+
+@pytest.mark.parametrize(
+    "field, value, words",
+    [
+        ("months", [13], ("months in demand[0] of the tariff 'by hand' is 13", "at most 12")),
+        ("months", [0, 1], ("is 0", "at least 1")),
+        ("months", [True], ("months in demand[0]", "whole number")),
+        ("months", [], ("months in demand[0]", "empty")),
+        ("months", [[1, 2], [3]], ("months in demand[0]", "single number")),
+        ("months", 6, ("months in demand[0]", "a list")),
+        ("months", "summer", ("months in demand[0]", "'summer'")),
+        ("days", "sundays", ("days in demand[0]", "'sundays'", "'weekdays'")),
+        ("days", None, ("days in demand[0]", "None")),
+        ("from_h", -1.0, ("from_h in demand[0]", "at least 0")),
+        ("to_h", 25.0, ("to_h in demand[0]", "25 h", "at most 24")),
+        ("to_h", np.nan, ("to_h in demand[0]", "NaN")),
+        ("to_h", True, ("to_h in demand[0]", "True")),
+        ("price_per_kw_month", np.nan, ("price_per_kw_month in demand[0]", "NaN")),
+        ("price_per_kw_month", np.inf, ("price_per_kw_month in demand[0]", "infinite")),
+        ("price_per_kw_month", -1.0, ("price_per_kw_month in demand[0]", "at least 0")),
+        ("price_per_kw_month", True, ("price_per_kw_month in demand[0]", "True")),
+        ("price_per_kw_month", "12", ("price_per_kw_month in demand[0]", "'12'")),
+        (
+            "price_per_kwh",
+            0.1,
+            ("demand[0] of the tariff 'by hand' has the unknown key price_per_kwh",),
+        ),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused_with_its_place_and_key(field, value, words):
+    said = sentence(lambda: replace(HAND, demand=[RULE | {field: value}]))
+    assert [word for word in words if word not in said] == []
+
+
+@pytest.mark.parametrize(
+    "field, value, word",
+    [
+        ("fixed_per_month", np.nan, "NaN"),
+        ("export_per_kwh", np.nan, "NaN"),
+        ("export_per_kwh", [0.1, 0.2], "single number"),
+        ("interval_min", 0, "at least 1"),
+        ("interval_min", 7.5, "whole number"),
+        ("ratchet", 80, "per cent"),
+        ("ratchet", [0.5, 0.5], "single number"),
+        ("currency", "dollars", "ISO code"),
+        ("timezone", "Atlantis", "time zone"),
+        ("name", None, "None"),
+        ("energy", HAND.energy[0], "put it into a list"),
+        ("demand", RULE, "put it into a list"),
+        ("demand", [7], "demand[0] is 7"),
+    ],
+)
+def test_a_tariff_that_cannot_be_is_refused(field, value, word):
+    said = sentence(lambda: replace(HAND, **{field: value}))
+    assert field in said
+    assert word in said
+
+
+def test_a_tariff_keeps_its_own_copy_of_the_rules():
+    rule = dict(HAND.energy[1])
+    kept = replace(HAND, energy=[rule])
+    rule["price_per_kwh"] = np.nan
+    assert kept.energy[0]["price_per_kwh"] == 0.1
+
+
+def test_a_tariff_file_with_an_unknown_key_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "tariffs").mkdir()
+    (tmp_path / "tariffs" / "odd.toml").write_text('name = "odd"\nratchets = 0.5\n')
+    monkeypatch.setattr(_check, "FOLDER", tmp_path)
+    assert "the key ratchets" in sentence(lambda: tariff("odd"))
+
+
+# --------------------------------------------------------------------------------------- even steps
 
 
 @pytest.mark.parametrize("freq, length_h", [("h", 1.0), ("15min", 0.25), ("5min", 1 / 12)])
@@ -471,26 +523,51 @@ def test_local_time_over_a_change_of_clocks_is_even(day):
     assert even_step(pd.date_range(day, periods=30, freq="h", tz="Europe/Amsterdam")) == 1.0
 
 
-@pytest.mark.parametrize("order, words", [([3, 2, 1, 0], "out of order"), ([0, 0], "repeated")])
-def test_time_that_runs_backwards_or_stands_still_is_no_step(order, words):
-    with pytest.raises(ValueError, match=words):
+@pytest.mark.parametrize("order", [[3, 2, 1, 0], [0, 0]])
+def test_time_that_runs_backwards_or_stands_still_is_no_step(order):
+    with pytest.raises(ValueError, match="time must rise"):
         even_step(pd.date_range(MONDAY, periods=4, freq="h")[order])
 
 
-# ------------------------------------------------------------------------------------------ cvxpy on equations (8.8) to (8.10)
+def test_hours_until_september_and_quarters_from_october_have_no_gap():
+    """As European day-ahead prices had it in 2025."""
+    zone = "Europe/Amsterdam"
+    hourly = pd.date_range("2025-01-01", "2025-10-01", freq="h", inclusive="left", tz=zone)
+    quarters = pd.date_range("2025-10-01", "2026-01-01", freq="15min", inclusive="left", tz=zone)
+    words = sentence(lambda: even_step(hourly.append(quarters)))
+    assert "changes from 60 to 15 min at 2025-10-01 00:00" in words
+    assert "nothing is missing" in words
+    assert "gap" not in words
 
 
-def reference(storage, diary, prices, site=Site(), wear=0.0, whole=False):
-    """Least cost, written with cvxpy from the equations; `whole` adds a direction for every car and for the meter, in every step."""
+@pytest.mark.parametrize("dropped", [[1], [5], [22], [5, 7]])
+def test_a_missing_hour_is_a_gap_wherever_it_is(dropped):
+    time = pd.date_range(MONDAY, periods=24, freq="h")
+    after = f"2025-07-07 {dropped[0] + 1:02d}:00"
+    assert f"{after} follows after a gap" in sentence(lambda: even_step(time.delete(dropped)))
+
+
+@pytest.mark.parametrize("call", [even_step, lambda time: rates(HAND, time)])
+def test_an_index_of_text_is_refused(call):
+    words = sentence(lambda: call(pd.Index(["2025-07-07 00:00", "2025-07-07 01:00"])))
+    assert "time must be time stamps" in words
+
+
+# --------------------------------------------------------------- cvxpy on equations (8.8) to (8.10)
+
+
+def reference(storage, diary, prices, site=ALONE, wear=0.0, whole=False):
+    """Least cost, written with cvxpy from the equations.
+
+    `whole` adds a direction for every car and for the meter, in every step.
+    """
     plugged = np.atleast_2d(diary.plugged)
     cars, steps = plugged.shape
     car = {name: column(getattr(storage, name), cars) for name in storage.__dataclass_fields__}
     wide = np.ones((1, steps))
-    charge, give, soc = (
-        cp.Variable((cars, steps), nonneg=True),
-        cp.Variable((cars, steps), nonneg=True),
-        cp.Variable((cars, steps)),
-    )
+    charge = cp.Variable((cars, steps), nonneg=True)
+    give = cp.Variable((cars, steps), nonneg=True)
+    soc = cp.Variable((cars, steps))
     drawn, given = cp.Variable(steps, nonneg=True), cp.Variable(steps, nonneg=True)
     load = np.broadcast_to(np.asarray(site.load_kw, dtype=float), steps)
     most = 2 * (np.abs(load).max() + car["p_charge_kw"].sum() + car["p_discharge_kw"].sum())
@@ -545,7 +622,10 @@ def reference(storage, diary, prices, site=Site(), wear=0.0, whole=False):
 
 
 def fleet(rng, cars, steps, dt_h=1.0):
-    """Cars of many kinds that all make a trip: a step of which half is spent at the plug, driving, a step that is a quarter at the plug again."""
+    """Cars of many kinds that all make a trip.
+
+    A step of which half is spent at the plug, driving, a step that is a quarter at the plug again.
+    """
     draw = rng.uniform
     storage = Storage(
         energy_kwh=draw(30, 90, cars),
@@ -556,18 +636,17 @@ def fleet(rng, cars, steps, dt_h=1.0):
         eta_charge=draw(0.88, 0.98, cars),
         eta_discharge=draw(0.88, 0.98, cars),
     )
-    plugged, drive, promise = (
-        np.ones((cars, steps)),
-        np.zeros((cars, steps)),
-        np.zeros((cars, steps)),
-    )
+    plugged = np.ones((cars, steps))
+    drive = np.zeros((cars, steps))
+    promise = np.zeros((cars, steps))
     for i in range(cars):
-        leave, back = (
-            rng.integers(steps // 3, steps // 2),
-            rng.integers(steps // 2 + 1, 2 * steps // 3),
-        )
-        plugged[i, leave:back], plugged[i, leave - 1], plugged[i, back] = 0.0, 0.5, 0.25
-        promise[i, leave - 1], promise[i, back] = draw(0.5, 0.6), storage.soc_min[i]
+        leave = rng.integers(steps // 3, steps // 2)
+        back = rng.integers(steps // 2 + 1, 2 * steps // 3)
+        plugged[i, leave:back] = 0.0
+        plugged[i, leave - 1] = 0.5
+        plugged[i, back] = 0.25
+        promise[i, leave - 1] = draw(0.5, 0.6)
+        promise[i, back] = storage.soc_min[i]
         drive[i, leave : back + 1] = draw(0.1, 0.3) * storage.energy_kwh[i] / (back + 1 - leave)
     diary = Diary(
         soc_start=draw(0.3, 0.5, cars), plugged=plugged, drive_kwh=drive, soc_promise=promise
@@ -587,7 +666,8 @@ def peak_of(rng, steps, **fields):
     return Peak(price_per_kw=rng.uniform(0.5, 3.0), counts=rng.random(steps) < 0.6, **fields)
 
 
-# cars, steps, and what else is given: wear, a load, a selling price (as a share of the buying price), limits and peaks
+# cars, steps, and what else is given: wear, a load, a selling price (as a share of the buying
+# price), limits and peaks
 INSTANCES = {
     "one car, one price": (1, 24, {}),
     "one car, one price, wear, quarters of an hour": (1, 48, {"wear": 0.03, "dt_h": 0.25}),
@@ -651,15 +731,13 @@ def test_optimum_agrees_with_cvxpy(name):
     wear = extra.get("wear", 0.0)
     plan = optimise(storage, diary, prices, site, wear_per_kwh=wear)
     assert_sound(plan, storage, diary, prices.dt_h)
-    assert (
-        plan.import_kw.max() <= site.import_limit_kw + 1e-6
-        and plan.export_kw.max() <= site.export_limit_kw + 1e-6
-    )
+    assert plan.import_kw.max() <= site.import_limit_kw + 1e-6
+    assert plan.export_kw.max() <= site.export_limit_kw + 1e-6
     assert plan.cost == pytest.approx(reference(storage, diary, prices, site, wear), rel=1e-6)
     assert plan.binaries == 0
 
 
-# ------------------------------------------------------------------------------------------------- where burning would pay
+# -------------------------------------------------------------------------- where burning would pay
 
 
 @pytest.mark.parametrize(
@@ -685,10 +763,8 @@ def test_optimum_with_directions_agrees_with_a_programme_of_whole_numbers(
 ):
     rng = np.random.default_rng(len(name))
     storage, diary = fleet(rng, cars, 12)
-    storage, diary = (
-        replace(storage, energy_kwh=storage.energy_kwh / 4),
-        replace(diary, drive_kwh=diary.drive_kwh / 4),
-    )  # small, so that it is often full
+    storage = replace(storage, energy_kwh=storage.energy_kwh / 4)  # small, so that it is often full
+    diary = replace(diary, drive_kwh=diary.drive_kwh / 4)
     buy = rng.uniform(-0.3, 0.05, 12) if "negative" in name else rng.uniform(0.05, 0.3, 12)
     prices = Prices(
         dt_h=1.0, buy_per_kwh=buy, sell_per_kwh=None if share is None else share * buy, peaks=peaks
@@ -707,7 +783,7 @@ def test_optimum_with_directions_agrees_with_a_programme_of_whole_numbers(
 @pytest.mark.parametrize("wear", [0.0, 0.005, 0.02])
 @pytest.mark.parametrize("factor, burns", [(0.99, False), (1.01, True)])
 def test_burning_starts_at_the_price_of_8_11(wear, factor, burns):
-    """A full car and one price: below the threshold there is nothing to do but burn, and that is forbidden."""
+    """A full car and one price: below the threshold only burning would pay, and it is forbidden."""
     price = factor * burning_price(CAR, wear) - (0.0 if wear else 0.001 * (1 if burns else -1))
     plan = optimise(
         CAR,
@@ -735,7 +811,7 @@ def test_burning_between_two_prices_starts_where_8_11_says(wear, factor, burns):
 
 
 def test_a_meter_does_not_buy_from_itself():
-    """Export pays more than import costs: import and export at once would be a money machine, and is not one."""
+    """Export pays more than import costs: both at once would be a money machine, and is not one."""
     plan = optimise(
         CAR,
         plugged_in(3, soc_promise=0.5),
@@ -757,7 +833,7 @@ def test_burning_price_by_hand():
     ).tolist() == pytest.approx([-0.08, -np.inf])
 
 
-# ----------------------------------------------------------------------------------------------------------- invariants
+# --------------------------------------------------------------------------------------- invariants
 
 PRICES = st.lists(st.integers(5, 40), min_size=18, max_size=18).map(
     lambda cents: np.array(cents) / 100
@@ -858,12 +934,25 @@ def test_equal_cars_that_share_nothing_cost_what_one_costs(seed, buy, cars):
             for name in ("plugged", "drive_kwh", "soc_promise")
         },
     )
-    together, alone = (
-        optimise(car, rows, market(buy, 1.0), wear_per_kwh=0.01),
-        optimise(car, diary, market(buy, 1.0), wear_per_kwh=0.01),
-    )
+    together = optimise(car, rows, market(buy, 1.0), wear_per_kwh=0.01)
+    alone = optimise(car, diary, market(buy, 1.0), wear_per_kwh=0.01)
     assert_sound(together, car, rows, 1.0)
-    assert together.cost == pytest.approx(cars * alone.cost, rel=1e-6, abs=1e-6)
+    moved_kwh = np.abs(together.p_kw).sum() + cars * np.abs(alone.p_kw).sum()
+    shift = 1e-4 * buy.mean() * moved_kwh  # prices are shifted so much to break ties, no more
+    assert together.cost >= cars * alone.cost - 1e-6
+    assert together.cost <= cars * alone.cost + shift + 1e-6
+
+
+def test_the_shift_that_breaks_ties_costs_no_more_than_itself():
+    """Trades that earn a hundred-thousandth of the price: some are left out, some are done."""
+    sell = 0.2 / (CAR.eta_charge * CAR.eta_discharge)
+    prices = market(np.array([0.2, 1.00001 * sell] * 4), 1.0)
+    diary = Diary(soc_start=0.5, plugged=np.ones((3, 8)), soc_promise=np.r_[np.zeros(7), 0.5])
+    plan = optimise(CAR, diary, prices)
+    best = reference(CAR, diary, prices)
+    shift = 1e-4 * prices.buy_per_kwh.mean() * 2 * 3 * 8 * 10.0  # at most 10 kW in each hour
+    assert plan.cost >= best - 1e-6
+    assert plan.cost <= best + shift
 
 
 def test_cars_that_share_nothing_are_planned_as_if_alone():
@@ -877,7 +966,7 @@ def test_cars_that_share_nothing_are_planned_as_if_alone():
 
 
 def test_ties_between_equal_cars_do_not_move_the_optimum():
-    """One cheap hour for two hours' need and a demand charge that all six share: many plans, one cost."""
+    """One cheap hour for two hours' need, a demand charge that six share: many plans, one cost."""
     diary = Diary(soc_start=0.5, plugged=np.ones((6, 8)), soc_promise=np.r_[np.zeros(7), 0.7])
     prices = market(
         np.array([0.3, 0.2, 0.1, 0.1, 0.1, 0.2, 0.3, 0.4]), 0.0, peaks=(Peak(price_per_kw=0.4),)
@@ -888,7 +977,8 @@ def test_ties_between_equal_cars_do_not_move_the_optimum():
 
 
 def test_the_shift_that_breaks_ties_never_pays_for_burning():
-    """What one way gains by it the other way loses, so that even cars that hardly lose anything have no reason to."""
+    """What one way gains by it the other way loses: even cars that hardly lose anything have no
+    reason to."""
     car = replace(CAR, eta_charge=0.99999, eta_discharge=0.99999)
     assert (
         optimise(
@@ -937,10 +1027,11 @@ def test_a_year_of_quarter_hours():
     )
     assert len(plan.p_kw) == 35_040
     assert_sound(plan, CAR, diary, 0.25)
-    assert plan.discharged_kwh > 1000 and plan.binaries == 0
+    assert plan.discharged_kwh > 1000
+    assert plan.binaries == 0
 
 
-# ------------------------------------------------------------------------------------------------------------- a price tag
+# -------------------------------------------------------------------------------------- a price tag
 
 
 def test_priced_by_hand():
@@ -961,7 +1052,8 @@ def test_priced_by_hand():
         Site(load_kw=[1.0, 4.0]),
         0.3,
     )
-    assert plan.import_kw.tolist() == [0.0, 7.0] and plan.export_kw.tolist() == [1.0, 0.0]
+    assert plan.import_kw.tolist() == [0.0, 7.0]
+    assert plan.export_kw.tolist() == [1.0, 0.0]
     assert plan.energy_cost == pytest.approx(0.5 * (0.2 * 7 - 0.05 * 1))
     assert plan.demand_cost == pytest.approx(70 + 35 + 80 + 0)
     assert plan.discharged_kwh == pytest.approx(1.0)
@@ -973,10 +1065,8 @@ def test_a_table_of_one_car():
     prices = market(np.array([0.1, 0.2, 0.3]), 1.0)
     plan = optimise(CAR, plugged_in(3), prices)
     table = plan.table()
-    assert (
-        table.columns.tolist() == ["p_kw", "soc", "import_kw", "export_kw"]
-        and table.index.name == "step"
-    )
+    assert table.columns.tolist() == ["p_kw", "soc", "import_kw", "export_kw"]
+    assert table.index.name == "step"
     np.testing.assert_array_equal(table.p_kw, plan.p_kw)
     time = pd.date_range(MONDAY, periods=3, freq="h")
     assert plan.table(time).index.equals(time)
@@ -984,20 +1074,21 @@ def test_a_table_of_one_car():
 
 def test_wear_of_several_cars_takes_each_cars_efficiency():
     two = replace(CAR, eta_discharge=np.array([0.8, 0.5]))
-    plan = priced(
-        two, None, market(np.array([0.1]), 1.0), np.array([[4.0], [5.0]]), None, wear_per_kwh=0.1
-    )
+    diary = Diary(soc_start=0.5, plugged=np.ones((2, 1)))
+    power, soc = np.array([[4.0], [5.0]]), np.array([[0.4], [0.3]])
+    plan = priced(two, diary, market(np.array([0.1]), 1.0), power, soc, wear_per_kwh=0.1)
     assert plan.wear_cost == pytest.approx(0.1 * (4 / 0.8 + 5 / 0.5))
     assert plan.energy_cost == pytest.approx(-0.9)
 
 
-# --------------------------------------------------------------------------------------- rules of thumb, and forecasts
+# -------------------------------------------------------------------- rules of thumb, and forecasts
 
 
 @few
 @given(SEEDS, st.integers(1, 3))
 def test_floor_line_is_what_brute_force_finds(seed, cars):
-    """At each step, over all later ones: what must be there then, less what full-power charging adds on balance until then."""
+    """At each step, over all later ones: what must be there then, less what full-power charging
+    adds on balance until then."""
     storage, diary = fleet(np.random.default_rng(seed), cars, 12)
     rows = [
         np.atleast_2d(a)
@@ -1051,15 +1142,19 @@ def test_follow_obeys_a_wish_that_can_be_carried_out():
 def test_follow_clips_at_charger_window_and_promise():
     prices = market(np.full(8, 0.2), 1.0)
     full = follow(CAR, plugged_in(8), prices, -99.0)
-    assert full.p_kw[:2].tolist() == [-10.0, -10.0] and full.soc[-1] == pytest.approx(0.9)
+    assert full.p_kw[:2].tolist() == [-10.0, -10.0]
+    assert full.soc[-1] == pytest.approx(0.9)
     empty = follow(CAR, plugged_in(8), prices, 99.0)
-    assert empty.p_kw[0] == 8.0 and empty.soc[-1] == pytest.approx(0.15)
+    assert empty.p_kw[0] == 8.0
+    assert empty.soc[-1] == pytest.approx(0.15)
     kept = follow(CAR, plugged_in(8, soc_promise=np.r_[np.zeros(7), 0.6]), prices, 99.0)
-    assert kept.soc[-1] == pytest.approx(0.6) and kept.soc.min() < 0.5
+    assert kept.soc[-1] == pytest.approx(0.6)
+    assert kept.soc.min() < 0.5
 
 
 def test_follow_sells_nothing_that_the_same_step_drives():
-    """Half a step at the plug, then 6 kWh driven, and half a battery promised after it: 3 of 60 kWh are left to sell."""
+    """Half a step at the plug, then 6 kWh driven, and half a battery promised after it: 3 of 60 kWh
+    are left to sell."""
     diary = Diary(soc_start=0.65, plugged=[0.5, 0.0], drive_kwh=[6.0, 0.0], soc_promise=[0.5, 0.0])
     plan = follow(CAR, diary, market(np.full(2, 0.2), 1.0), 99.0)
     assert plan.p_kw.tolist() == pytest.approx([0.96 * 3.0, 0.0])
@@ -1090,7 +1185,8 @@ def test_best_hours_of_a_day_that_is_too_short_charges():
 
 
 def test_rolling_keeps_a_promise_just_behind_its_horizon():
-    """Planned two steps ahead, a promise that takes six hours of charging is kept only if the plan knows of it before."""
+    """Planned two steps ahead, a promise that takes six hours of charging is kept only if the plan
+    knows of it before."""
     diary = plugged_in(8, soc_start=0.15, soc_promise=np.r_[np.zeros(7), 0.85])
     plan = rolling(
         CAR,
@@ -1114,7 +1210,8 @@ def test_rolling_keeps_a_promise_just_behind_its_horizon():
     ],
 )
 def test_rolling_carries_the_peak_reached_so_far(counts, interval, expected):
-    """Ten kW of load in the first hour, if they are billed anyway, make ten kW of charging free in the third; else it is spread."""
+    """Ten kW of load in the first hour, if they are billed anyway, make ten kW of charging free in
+    the third; else it is spread."""
     car = replace(CAR, p_discharge_kw=0.0, eta_charge=0.9)
     diary = plugged_in(4, soc_promise=np.array([0, 0, 0, 0.5 + 9 / 60]))
     prices = market(
@@ -1135,7 +1232,7 @@ def test_rolling_carries_the_peak_reached_so_far(counts, interval, expected):
 
 
 def test_rolling_with_foresight_is_the_optimum_under_limits_and_two_demand_charges():
-    """The evening has a charge of its own; neither peak may stand in for the other when they are carried."""
+    """The evening has a charge of its own; neither peak stands in for the other when carried."""
     buy, steps = np.random.default_rng(4).uniform(0.05, 0.4, 12), np.arange(12)
     site = Site(
         load_kw=np.where(steps // 4 == 1, 9.0, 1.0), import_limit_kw=10.0, export_limit_kw=1.5
@@ -1153,7 +1250,8 @@ def test_rolling_with_foresight_is_the_optimum_under_limits_and_two_demand_charg
         CAR, diary, prices, lambda k, steps: buy[k : k + steps], site, every=2, horizon=12
     )
     assert plan.cost == pytest.approx(optimise(CAR, diary, prices, site).cost, rel=1e-7)
-    assert plan.import_kw.max() <= 10.0 + 1e-6 and plan.export_kw.max() == pytest.approx(1.5)
+    assert plan.import_kw.max() <= 10.0 + 1e-6
+    assert plan.export_kw.max() == pytest.approx(1.5)
 
 
 def test_rolling_believes_its_forecast_and_pays_the_true_price():
@@ -1172,11 +1270,11 @@ def test_rolling_believes_its_forecast_and_pays_the_true_price():
     assert plan.energy_cost == pytest.approx(4.0)
 
 
-# --------------------------------------------------------------------------------------------------- when there is no schedule
+# ------------------------------------------------------------------------ when there is no schedule
 
 
 def sentence(call):
-    with pytest.raises(ValueError) as refusal:
+    with pytest.raises((ValueError, TypeError)) as refusal:
         call()
     return str(refusal.value)
 
@@ -1188,13 +1286,12 @@ LATE = plugged_in(8, soc_promise=np.r_[np.zeros(7), 0.8])
 
 def test_a_limit_that_is_too_low_is_answered_with_the_least_that_does():
     """0.2 of 52 kWh at 0.8 within two hours is 6.5 kW, beside a load of 1 kW."""
-    car, diary = (
-        replace(CAR, energy_kwh=52.0, eta_charge=0.8),
-        plugged_in(2, soc_promise=np.array([0.0, 0.7])),
-    )
+    car = replace(CAR, energy_kwh=52.0, eta_charge=0.8)
+    diary = plugged_in(2, soc_promise=np.array([0.0, 0.7]))
     prices = market(np.array([0.1, 0.3]), 1.0)
     words = sentence(lambda: optimise(car, diary, prices, Site(load_kw=1.0, import_limit_kw=5.0)))
-    assert "import_limit_kw = 5 kW" in words and "at least 7.5 kW" in words
+    assert "import_limit_kw = 5 kW" in words
+    assert "at least 7.5 kW" in words
     assert optimise(
         car, diary, prices, Site(load_kw=1.0, import_limit_kw=7.5 + 1e-6)
     ).import_kw.max() == pytest.approx(7.5)
@@ -1205,10 +1302,8 @@ def test_a_limit_that_is_too_low_is_answered_with_the_least_that_does():
 
 @pytest.mark.parametrize("promise", [0.7, 0.71, 0.712, 0.737])
 def test_the_limit_that_the_sentence_names_is_enough(promise):
-    diary, site = (
-        plugged_in(3, soc_promise=np.array([0.0, 0.0, promise])),
-        Site(load_kw=1.0, import_limit_kw=2.0),
-    )
+    diary = plugged_in(3, soc_promise=np.array([0.0, 0.0, promise]))
+    site = Site(load_kw=1.0, import_limit_kw=2.0)
     named = float(
         re.search(
             r"at least ([\d.]+) kW",
@@ -1227,7 +1322,8 @@ def test_the_load_alone_is_above_the_limit():
             Site(load_kw=[1, 1, 9, 1], import_limit_kw=5.0),
         )
     )
-    assert "at least 7.0 kW" in words and "step 2" in words
+    assert "at least 7.0 kW" in words
+    assert "step 2" in words
 
 
 @pytest.mark.parametrize("horizon", [2, 4])
@@ -1240,7 +1336,8 @@ def test_rolling_names_an_impossible_trip_as_optimise_does(horizon):
     )
     assert "cannot make the trip in step 7" in sentence(lambda: optimise(CAR, diary, FLAT8))
     words = sentence(lambda: rolling(CAR, diary, FLAT8, guess, every=1, horizon=horizon))
-    assert "per cent" not in words and "step 7" in words
+    assert "per cent" not in words
+    assert "step 7" in words
 
 
 NOON = hours([1, 1, 1, 1, 1, 1], start="2025-07-07 12:00")
@@ -1287,7 +1384,7 @@ BAD = {
     "efficiency in per cent": (
         lambda: spread_profit(20.0, 0.08, 0.2, eta_round_trip=90),
         "eta_round_trip is 90",
-        "not per cent",
+        "per cent",
     ),
     "no efficiency": (
         lambda: spread_profit(20.0, 0.08, 0.2, eta_round_trip=0.0),
@@ -1300,19 +1397,13 @@ BAD = {
     ),
     "profit above the spread": (
         lambda: implied_efficiency(3.0, 20.0, 0.08, 0.2),
-        "profit = 3.0",
+        "profit = 3 ",
+        "price_sell = 0.2",
         "at most 2.4",
     ),
     "profit that needs no energy": (
         lambda: implied_efficiency(5.0, 20.0, 0.08, 0.2),
         "outside 0..1",
-    ),
-    "interest in per cent": (lambda: annuity(10.0, 10), "rate is 10", "not per cent"),
-    "no years": (lambda: annuity(0.1, 0), "years is 0 years", "above 0"),
-    "discount in per cent": (
-        lambda: net_present_value(8.0, [1.0, 2.0]),
-        "rate is 8",
-        "not per cent",
     ),
     "dispatch in per cent": (
         lambda: regulation_revenue(
@@ -1324,19 +1415,20 @@ BAD = {
     "half an interval": (
         lambda: demand_saving(np.ones(7), np.ones(7), 1.0, interval_steps=3),
         "7 steps",
-        "intervals of 3 steps",
+        "interval_steps = 3",
     ),
     "tariff unknown": (lambda: tariff("cheap"), "'cheap'", "sce_tou_ev_4"),
     "tariff without periods": (lambda: replace(HAND, energy=[]), "'by hand'", "no energy periods"),
     "tariff of Sundays": (
         lambda: replace(HAND, demand=[HAND.demand[0] | {"days": "sundays"}]),
         "'by hand'",
-        "cannot be read",
+        "demand[0]",
         "sundays",
     ),
     "tariff after midnight": (
         lambda: replace(HAND, energy=[HAND.energy[0] | {"from_h": 22, "to_h": 6}]),
-        "cannot be read",
+        "from_h in energy[0] of the tariff 'by hand' is 22 and to_h is 6",
+        "two rules",
     ),
     "ratchet in per cent": (lambda: replace(HAND, ratchet=80), "ratchet is 80", "at most 1"),
     "hour without price": (
@@ -1351,25 +1443,25 @@ BAD = {
     ),
     "repeated hour": (
         lambda: bill(HAND, NOON.iloc[[0, 1, 1, 2, 3]]),
+        "the index of import_kw must rise",
         "2025-07-07 13:00",
-        "is repeated",
     ),
     "hours out of order": (
         lambda: bill(HAND, NOON.iloc[[0, 1, 2, 4, 3, 5]]),
+        "the index of import_kw must rise",
         "2025-07-07 15:00",
-        "out of order",
     ),
     "hour that goes back": (
         lambda: even_step(NOON.index[[0, 1, 2, 1, 2, 3, 4]]),
+        "time must rise",
         "2025-07-07 13:00",
-        "out of order",
     ),
     "one hour": (lambda: bill(HAND, NOON[:1]), "at least two steps"),
     "unknown load": (lambda: bill(HAND, NOON.where(NOON.index.hour != 14)), "import_kw", "NaN"),
     "negative load": (lambda: bill(HAND, -NOON), "import_kw is -1 kW", "at least 0"),
     "negative export": (lambda: bill(HAND, NOON, -NOON), "export_kw is -1 kW", "at least 0"),
     "step that does not divide": (
-        lambda: bill(HAND, hours([1, 2, 3], freq="10min")),
+        lambda: bill(QUARTERS, hours([1, 2, 3], freq="10min")),
         "steps of 10 min",
         "billing interval of 15 min",
     ),
@@ -1415,13 +1507,13 @@ BAD = {
     ),
     "shapes of a diary": (
         lambda: plugged_in(3, drive_kwh=[0.0, 1.0]),
+        "drive_kwh has shape (2,)",
         "plugged has shape (3,)",
-        "drive_kwh (2,)",
     ),
     "storage in per cent": (
         lambda: replace(CAR, eta_charge=94),
         "eta_charge is 94",
-        "not per cent",
+        "per cent",
     ),
     "diary shorter than prices": (
         lambda: optimise(CAR, plugged_in(7), FLAT8),
@@ -1517,7 +1609,7 @@ BAD = {
     ),
     "no step kept": (
         lambda: rolling(CAR, LATE, FLAT8, guess, every=0, horizon=2),
-        "every must be at least 1",
+        "every is 0; it must be at least 1",
     ),
     "forecast too long": (
         lambda: rolling(CAR, LATE, FLAT8, lambda k, steps: np.ones(steps + 1), every=2, horizon=4),
@@ -1546,6 +1638,52 @@ BAD = {
     "commute by night": (lambda: home(leave_h=22.0, back_h=6.0), "leave_h", "back_h"),
     "commute of negative spread": (lambda: home(spread_h=-1.0), "spread_h"),
     "no sessions": (lambda: work(table=TABLE[:0]), "0 sessions"),
+    "sessions without departures": (
+        lambda: work(table=TABLE.drop(columns="departure")),
+        "sessions has no column departure",
+    ),
+    "a session that never leaves": (
+        lambda: work(table=TABLE.assign(departure=TABLE.departure.where(TABLE.index != 2))),
+        "session 2 in sessions has no departure (NaT)",
+    ),
+    "a session that leaves before it arrives": (
+        lambda: work(table=TABLE.assign(departure=TABLE.arrival - pd.Timedelta("1h"))),
+        "session 0",
+        "departure = 2025-07-07 07:00:00",
+        "must leave after it arrives",
+    ),
+    "a session of unknown energy": (
+        lambda: work(table=TABLE.assign(delivered_kwh=np.nan)),
+        "delivered_kwh in sessions",
+        "NaN",
+    ),
+    "sessions in text": (
+        lambda: work(table=TABLE.astype({"arrival": str})),
+        "arrival in sessions must hold time stamps",
+    ),
+    "arrival and departure on two clocks": (
+        lambda: work(table=TABLE.assign(arrival=TABLE.arrival.dt.tz_localize("UTC"))),
+        "same time zone",
+    ),
+    "a list of sessions": (lambda: work(table=[1, 2]), "sessions is a list", "DataFrame"),
+    "a seed for a generator": (lambda: home(rng=7), "rng is 7", "Generator"),
+    "a seed for a generator at work": (lambda: work(rng=7), "rng is 7", "Generator"),
+    "a diary of a fleet": (
+        lambda: commuter(
+            YEAR,
+            replace(CAR, energy_kwh=np.array([50.0, 60.0])),
+            drive_kwh=9.0,
+            leave_h=8.0,
+            back_h=17.5,
+            spread_h=0.5,
+            soc_promise=0.8,
+            rng=np.random.default_rng(3),
+        ),
+        "energy_kwh of the storage",
+        "one car",
+    ),
+    "time in text": (lambda: home(time=YEAR.astype(str)), "time must be time stamps"),
+    "time in text at work": (lambda: work(time=YEAR.astype(str)), "time must be time stamps"),
     "no sessions on a Friday": (lambda: work(table=TABLE[:4]), "4 sessions", "Friday"),
     "presence in per cent": (lambda: work(presence=80), "presence is 80", "at most 1"),
     "workplace promise below the window": (
@@ -1575,7 +1713,141 @@ BAD = {
         lambda: replace(
             HAND, energy=[{k: v for k, v in HAND.energy[1].items() if k != "price_per_kwh"}]
         ),
-        "cannot be read",
+        "energy[0] of the tariff 'by hand' has no price_per_kwh",
+    ),
+    "no step in an interval": (
+        lambda: demand_saving(np.ones(6), np.ones(6), 1.0, interval_steps=0),
+        "interval_steps is 0",
+        "at least 1",
+    ),
+    "load in a column": (
+        lambda: demand_saving(np.ones((96, 1)), np.ones(96), 1.0, interval_steps=1),
+        "load_kw has shape (96, 1)",
+        "one series",
+    ),
+    "load and help of two lengths": (
+        lambda: demand_saving(np.ones(6), np.ones(5), 1.0, interval_steps=1),
+        "load_kw (6,)",
+        "help_kw (5,)",
+    ),
+    "contracts of two lengths": (
+        lambda: regulation_revenue(
+            [15.0, 10.0],
+            [1.0, 2.0, 3.0],
+            capacity_per_kw_h=0.04,
+            energy_per_kwh=0.1,
+            dispatch=0.1,
+        ),
+        "p_kw (2,)",
+        "plugged_h (3,)",
+    ),
+    "two limits of import": (
+        lambda: Site(import_limit_kw=[5.0, 6.0]),
+        "import_limit_kw has shape (2,)",
+        "single number",
+    ),
+    "two limits of export": (lambda: Site(export_limit_kw=np.ones(8)), "export_limit_kw has shape"),
+    "site load in a column": (lambda: Site(load_kw=np.ones((96, 1))), "load_kw has shape (96, 1)"),
+    "prices in a column": (
+        lambda: Prices(dt_h=1.0, buy_per_kwh=np.ones((96, 1))),
+        "buy_per_kwh has shape (96, 1)",
+    ),
+    "prices beyond all money": (
+        lambda: Prices(dt_h=1.0, buy_per_kwh=[1e12]),
+        "buy_per_kwh is 1000000000000",
+        "at most 1e+09",
+    ),
+    "step of a year": (lambda: Prices(dt_h=8760.0, buy_per_kwh=[0.1]), "dt_h is 8760 h"),
+    "peak with half a mark": (lambda: Peak(price_per_kw=1.0, counts=[0.5, 1.0]), "counts"),
+    "peak of half a step": (lambda: Peak(price_per_kw=1.0, interval_steps=1.5), "interval_steps"),
+    "a peak cut by numbers": (lambda: Peak(price_per_kw=1.0).cut(3), "span is 3", "slice"),
+    "wear of each car": (
+        lambda: optimise(CAR, TWO, FLAT8, wear_per_kwh=[0.1, 0.2]),
+        "wear_per_kwh has shape (2,)",
+        "single number",
+    ),
+    "unknown wear, followed": (
+        lambda: follow(CAR, LATE, FLAT8, 1.0, wear_per_kwh=np.nan),
+        "wear_per_kwh contains NaN",
+    ),
+    "unknown wear, priced": (
+        lambda: priced(CAR, LATE, FLAT8, np.zeros(8), np.full(8, 0.5), wear_per_kwh=np.nan),
+        "wear_per_kwh contains NaN",
+    ),
+    "unknown power, priced": (
+        lambda: priced(CAR, LATE, FLAT8, np.full(8, np.nan), np.full(8, 0.5)),
+        "p_kw contains NaN",
+    ),
+    "powers of another length, priced": (
+        lambda: priced(CAR, LATE, FLAT8, np.zeros(7), np.full(8, 0.5)),
+        "p_kw (7,)",
+        "(8,)",
+    ),
+    "start of another number of cars": (
+        lambda: Diary(soc_start=[0.5, 0.6, 0.7], plugged=np.ones((2, 8))),
+        "soc_start has shape (3,)",
+        "one for each car",
+    ),
+    "a storage of another kind": (
+        lambda: optimise(charger, plugged_in(8), FLAT8),
+        "storage is a module",
+        "charger.Storage",
+    ),
+    "a site for a diary": (
+        lambda: optimise(CAR, Site(), FLAT8),
+        "diary is an arbitrage.Site",
+        "arbitrage.Diary",
+    ),
+    "a floor for another number of cars": (
+        lambda: floor_line(replace(CAR, energy_kwh=np.full(3, 60.0)), LATE, dt_h=1.0),
+        "energy_kwh of the storage has shape (3,)",
+        "1 cars",
+    ),
+    "wear of other cars": (
+        lambda: burning_price(replace(CAR, eta_charge=np.array([0.8, 0.9])), [0.1, 0.2, 0.3]),
+        "wear_per_kwh (3,)",
+        "eta_charge (2,)",
+    ),
+    "a table of forecasts": (
+        lambda: rolling(CAR, LATE, FLAT8, np.ones(8), every=2, horizon=4),
+        "forecast must be a function",
+    ),
+    "plans that cut a billing interval": (
+        lambda: rolling(
+            CAR,
+            LATE,
+            replace(FLAT8, peaks=(Peak(price_per_kw=1.0, interval_steps=2),)),
+            guess,
+            every=1,
+            horizon=4,
+        ),
+        "every is 1 steps; with a demand charge",
+        "interval_steps = 2",
+    ),
+    "groups of another length": (
+        lambda: best_hours([1.0, 2.0], [0], 1, 1),
+        "group has shape (1,)",
+        "2 steps",
+    ),
+    "a step that belongs to no day": (
+        lambda: best_hours([1.0, 2.0], [0.0, np.nan], 1, 1),
+        "group has missing labels",
+    ),
+    "part of a step": (lambda: best_hours([1.0, 2.0], [0, 0], 0.5, 1), "charge_steps is 0.5"),
+    "labels of another length": (
+        lambda: optimise(CAR, LATE, FLAT8).table(pd.RangeIndex(7)),
+        "index has shape (7,)",
+        "8 steps",
+    ),
+    "an array for a load": (lambda: bill(HAND, np.ones(4)), "import_kw", "Series"),
+    "a load with an index of text": (
+        lambda: bill(HAND, NOON.set_axis(NOON.index.astype(str))),
+        "the index of import_kw must be time stamps",
+    ),
+    "the name of a tariff for a tariff": (
+        lambda: bill("sce_tou_ev_4", NOON),
+        "tariff is 'sce_tou_ev_4'",
+        "Tariff",
     ),
     "ratchet without months": (
         lambda: bill(replace(HAND, ratchet=0.5, ratchet_months=0), NOON),
@@ -1592,7 +1864,7 @@ def test_bad_input_is_refused_in_words(name):
     assert [word for word in words if word not in said] == []
 
 
-# ------------------------------------------------------------------------------------------------------------- diaries
+# ------------------------------------------------------------------------------------------ diaries
 
 
 def test_a_commuter_is_away_on_weekdays_only():
@@ -1600,42 +1872,39 @@ def test_a_commuter_is_away_on_weekdays_only():
     table = pd.DataFrame({"away": 1 - diary.plugged, "drive": diary.drive_kwh}, index=YEAR)
     days = table.groupby(YEAR.date).sum()
     weekday = pd.DatetimeIndex(days.index).day_of_week < 5
-    assert (
-        days.drive[weekday].tolist() == pytest.approx([9.0] * weekday.sum())
-        and (days[~weekday] == 0).all().all()
-    )
+    assert days.drive[weekday].tolist() == pytest.approx([9.0] * weekday.sum())
+    assert (days[~weekday] == 0).all().all()
     assert days.away[weekday].mean() == pytest.approx(9.5, abs=0.2)
     assert table.away[YEAR.hour == 12].eq((YEAR.day_of_week < 5)[YEAR.hour == 12]).all()
-    assert set(diary.plugged) == {0.0, 1.0} and diary.soc_start == 0.8
+    assert set(diary.plugged) == {0.0, 1.0}
+    assert diary.soc_start == 0.8
 
 
 def test_a_commuter_leaves_with_the_promise_and_drives_before_the_return():
     diary = home(spread_h=0.0)
-    leaving, returning = (
-        np.flatnonzero(np.diff(diary.plugged) < 0),
-        np.flatnonzero(np.diff(diary.plugged) > 0),
-    )
+    turns = np.diff(diary.plugged)
+    leaving = np.flatnonzero(turns < 0)
+    returning = np.flatnonzero(turns > 0)
     np.testing.assert_array_equal(np.flatnonzero(diary.soc_promise), leaving)
     np.testing.assert_array_equal(np.flatnonzero(diary.drive_kwh), returning)
     assert set(diary.soc_promise[leaving]) == {0.8}
-    assert set(YEAR[leaving].hour) == {7} and set(YEAR[returning].hour) == {17}
+    assert set(YEAR[leaving].hour) == {7}
+    assert set(YEAR[returning].hour) == {17}
 
 
 def test_a_commuters_times_scatter_as_asked():
-    """The first step away begins up to 15 min after the time of leaving, 7.5 min on average; 3 sigma of the mean."""
+    """The first step away begins up to 15 min after leaving, 7.5 min on average; 3 sigma of the
+    mean."""
     quarters = pd.date_range("2025-01-01", "2026-01-01", freq="15min", inclusive="left")
     diary = home(quarters, spread_h=1.0)
     clock = quarters.hour + quarters.minute / 60
-    leave, back = (
-        clock[np.flatnonzero(np.diff(diary.plugged) < 0) + 1],
-        clock[np.flatnonzero(np.diff(diary.plugged) > 0) + 1],
-    )
-    assert leave.to_numpy().mean() == pytest.approx(
-        8.125, abs=0.2
-    ) and leave.to_numpy().std() == pytest.approx(1.0, abs=0.15)
-    assert back.to_numpy().mean() == pytest.approx(
-        17.625, abs=0.2
-    ) and back.to_numpy().std() == pytest.approx(1.0, abs=0.15)
+    turns = np.diff(diary.plugged)
+    leave = clock[np.flatnonzero(turns < 0) + 1].to_numpy()
+    back = clock[np.flatnonzero(turns > 0) + 1].to_numpy()
+    assert leave.mean() == pytest.approx(8.125, abs=0.2)
+    assert leave.std() == pytest.approx(1.0, abs=0.15)
+    assert back.mean() == pytest.approx(17.625, abs=0.2)
+    assert back.std() == pytest.approx(1.0, abs=0.15)
 
 
 @pytest.mark.parametrize("build", [home, work])
@@ -1663,7 +1932,7 @@ def test_a_diary_over_a_change_of_clocks_keeps_local_time(build, start):
 
 
 def test_a_session_is_laid_onto_its_weekday():
-    """Monday 3 kWh, Tuesday 4 kWh, ... from 8 to 16; driven in the hour before, promised at the end."""
+    """3 kWh on Monday, 4 on Tuesday, ... from 8 to 16; driven in the hour before."""
     time = pd.date_range(MONDAY, periods=7 * 24, freq="h", tz="Europe/Amsterdam")
     diary = work(time)
     weekday = time.day_of_week < 5
@@ -1720,9 +1989,8 @@ def test_real_sessions_make_a_diary_that_can_be_kept():
     diary = work(time, table)
     came = pd.Series(diary.plugged, time).groupby(time.date).max()
     assert came[pd.DatetimeIndex(came.index).day_of_week >= 5].max() == 0.0
-    assert came.sum() >= 36 and 0 < diary.drive_kwh.max() <= min(
-        table.delivered_kwh.max(), 0.65 * 60
-    )
+    assert came.sum() >= 36
+    assert 0 < diary.drive_kwh.max() <= min(table.delivered_kwh.max(), 0.65 * 60)
     plan = optimise(
         CAR,
         diary,
@@ -1730,12 +1998,3 @@ def test_real_sessions_make_a_diary_that_can_be_kept():
         wear_per_kwh=0.05,
     )
     assert_sound(plan, CAR, diary, 0.25)
-
-
-# -------------------------------------------------------------------------------------------------------------- examples
-
-
-def test_examples_in_the_docstrings():
-    result = doctest.testmod(module)
-    assert result.attempted > 0
-    assert result.failed == 0

@@ -15,9 +15,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from tidy_notebooks import FIGURE  # noqa: E402
+from tidy_notebooks import FIGURE
 
-from v2gbook.classroom import figure, figures  # noqa: E402
+from v2gbook.classroom import figure, figures
 
 NOTEBOOKS = sorted(
     path

@@ -1,7 +1,8 @@
 """The course as a reader meets it: JupyterLab in a real browser, by keyboard and by mouse.
 
-Every third chapter is opened and looked at. Every sixth is played as well: run, its explorer moved, its quizzes answered, saved
-and opened again. It is all chapters where V2GBOOK_SCREENSHOTS names a folder for pictures; `python run.py bench` moves every explorer.
+Every third chapter is opened and looked at. Every sixth is played as well: run, its explorer moved,
+its quizzes answered, saved and opened again. It is all chapters where V2GBOOK_SCREENSHOTS names a
+folder for pictures; `python run.py bench` moves every explorer.
 """
 
 import json
@@ -17,12 +18,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import browser  # noqa: E402
+import browser
 
 CHAPTERS = sorted(path.name for path in (ROOT / "chapters").glob("*.ipynb"))
 ALL = bool(os.environ.get("V2GBOOK_SCREENSHOTS"))
 READ, PLAYED = (CHAPTERS, CHAPTERS) if ALL else (CHAPTERS[2::3], CHAPTERS[::6])
-ANSWER = 'answer = {sign}frequency.rocof(plant["output_mw"], plant["kinetic_energy_mws"] - plant["inertia_s"] * plant["rating_mva"], f0_hz=f0_hz)'
+ANSWER = """left_mws = plant["kinetic_energy_mws"] - plant["inertia_s"] * plant["rating_mva"]
+answer = {sign}frequency.rocof(plant["output_mw"], left_mws, f0_hz=f0_hz)"""
 
 # A page with one explorer and little else, for what has to be tried many times.
 SMALL = """import numpy as np
@@ -36,7 +38,8 @@ def draw(gain):
     fig.add_scatter(x=[0.0, 50.0, 99.0], y=[0.0, gain, gain], name="limit", line_shape="hv")
     return fig, f"The gain is <b>{gain}</b>."
 
-explore(draw, gain=slider("Gain", 1, 10, 3, step=1, unit="MW"), play="gain", positions={"Strong": {"gain": 8}},
+explore(draw, gain=slider("Gain", 1, 10, 3, step=1, unit="MW"), play="gain",
+        positions={"Strong": {"gain": 8}},
         alt="A wave whose height is the gain.", caption="What the gain does.")"""
 
 
@@ -79,7 +82,10 @@ def explorer(chapter):
 
 @pytest.fixture(scope="module")
 def small(desk):
-    """The small page after Run All Cells. (The tests of it stand in an order in which each can use what the one before left.)"""
+    """The small page after Run All Cells.
+
+    (The tests of it stand in an order in which each can use what the one before left.)
+    """
     with desk.notebook("chapters/90_small.ipynb") as notebook:
         notebook.run_all()
         yield notebook
@@ -87,7 +93,7 @@ def small(desk):
 
 @pytest.fixture(scope="module")
 def sheet(desk):
-    """The exercise of the first chapter, opened by its link on the start page, after Run All Cells."""
+    """The first chapter's exercise, opened by its link on the start page; all cells have run."""
     with desk.notebook("exercises/01_frequency.ipynb") as notebook:
         notebook.run_all()
         yield notebook
@@ -121,7 +127,7 @@ def test_chapter_reads_well_before_it_runs(desk, name):
         assert notebook.wide_cells() == []
 
 
-# ------------------------------------------------------------------------------------------------------- a chapter, played
+# -------------------------------------------------------------------------------- a chapter, played
 
 
 def test_chapter_runs_without_error(chapter):
@@ -196,11 +202,14 @@ def test_quizzes_by_keyboard(chapter):
         assert sum("Right" in verdict for verdict in verdicts) == 1
 
 
-# -------------------------------------------------------------------------------------------------------- a page that lasts
+# -------------------------------------------------------------------------------- a page that lasts
 
 
 def test_starts_on_a_slow_laptop(desk):
-    """Throttled four times, with every core busy: a start shows curves and follows the slider (`bench --only starts` tries 20 a chapter)."""
+    """Throttled four times, with every core busy.
+
+    A start shows curves and follows the slider (`bench --only starts` tries 20 a chapter).
+    """
     with browser.slow_laptop(desk.page), desk.notebook("chapters/90_small.ipynb") as notebook:
         notebook.run_all()
         notebook.explorer().follow()
@@ -255,7 +264,7 @@ def test_a_kernel_that_ends_is_told(small, desk):
     small.find(browser.RESTS).wait_for()
 
 
-# ------------------------------------------------------------------------------------------------------------------ a sheet
+# ------------------------------------------------------------------------------------------ a sheet
 
 
 def test_exercise_runs_unanswered(sheet):

@@ -1,4 +1,7 @@
-"""Prices, sessions and tariffs: every hour accounted for, known events found, and what a frame says about itself is true."""
+"""Prices, sessions and tariffs.
+
+Every hour accounted for, known events found, and what a frame says about itself is true.
+"""
 
 import datetime
 import functools
@@ -43,7 +46,7 @@ def number(words, text):
     return int(re.search(rf"([\d,]+) {words}", text)[1].replace(",", ""))
 
 
-# -------------------------------------------------------------------------------------------------- prices
+# ------------------------------------------------------------------------------------------- prices
 
 
 @pytest.mark.parametrize(("market", "year"), YEARS)
@@ -250,7 +253,7 @@ def test_what_a_price_frame_says():
     )
 
 
-# ------------------------------------------------------------------------------------------------ sessions
+# ----------------------------------------------------------------------------------------- sessions
 
 
 @pytest.fixture(scope="module")
@@ -385,7 +388,7 @@ def test_session_windows():
     )
 
 
-# ------------------------------------------------------------------------------------- refusals and the cache
+# --------------------------------------------------------------------------- refusals and the cache
 
 
 @pytest.mark.parametrize(
@@ -393,20 +396,20 @@ def test_session_windows():
     [
         (
             lambda: data.prices("texas"),
-            "no market 'texas'; there are ercot_hb_houston, .*, netherlands",
+            "market is 'texas'; it must be one of 'ercot_hb_houston', .*, 'netherlands'",
         ),
-        (lambda: data.prices(["netherlands"]), "no market"),
-        (lambda: data.sessions("mit"), "no site 'mit'; there are caltech, jpl"),
-        (lambda: data.sessions(None), "no site None"),
+        (lambda: data.prices(["netherlands"]), "market is a list"),
+        (lambda: data.sessions("mit"), "site is 'mit'; it must be one of 'caltech', 'jpl'"),
+        (lambda: data.sessions(None), "site is None"),
         (
             lambda: data.prices("ercot_hb_west", "2023-01-01", "2023-02-01"),
-            "from 2021-01-01 to 2022-12-31, but none in the window from 2023-01-01",
+            "from 2021-01-01 to 2022-12-31, but none in the window from start = 2023-01-01",
         ),
         (lambda: data.prices("ercot_hb_west", end="2021-01-01"), "prices from 2021-01-01"),
         (lambda: data.prices("netherlands", "2025-01-01"), "2015-01-01 to 2024-12-31"),
         (
             lambda: data.prices("netherlands", "2020-02-02", "2020-02-02"),
-            "none in the window from 2020-02-02",
+            "none in the window from start = 2020-02-02",
         ),
         (lambda: data.prices("netherlands", "2020-02-02", "2020-02-01"), "none in the window"),
         (
@@ -493,7 +496,7 @@ def test_the_store_is_small_stable_and_says_nothing_of_the_machine():
         assert b"\r" not in content and content.endswith(b"\n") and b"http" not in content
 
 
-# ------------------------------------------------------------------------------------------------- tariffs
+# ------------------------------------------------------------------------------------------ tariffs
 
 
 def price_at(tariff, month, weekend, hour):

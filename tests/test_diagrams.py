@@ -19,7 +19,7 @@ from v2gbook.classroom.diagrams import GREY, INK, SVG, WIDTH, Car, House, Transf
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import pictures  # noqa: E402
+import pictures
 
 ALT = "A battery feeds a filter, which takes out the steps."
 NAME = "{http://www.w3.org/2000/svg}"

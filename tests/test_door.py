@@ -1,4 +1,7 @@
-"""The one door: set-up that can be interrupted, clear sentences, and three lists of packages in step."""
+"""The one door.
+
+Set-up that can be interrupted, clear sentences, and three lists of packages in step.
+"""
 
 import ast
 import errno
@@ -17,7 +20,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import run as door  # noqa: E402
+import run as door
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def copy(tmp_path, monkeypatch):
     for name in ("requirements.lock", "pyproject.toml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "course.toml").write_text('preset = "na-60hz"')
-    presets = tmp_path / "v2gbook" / "data" / "presets"
+    presets = tmp_path / "v2gbook" / "classroom" / "data" / "presets"
     presets.mkdir(parents=True)
     (presets / "na-60hz.toml").touch()
     for name, path in (
@@ -51,7 +54,7 @@ def installed(copy):
     return copy
 
 
-# ------------------------------------------------------------------------------------------------------- packages
+# ----------------------------------------------------------------------------------------- packages
 
 
 def wanted():
@@ -113,7 +116,7 @@ def test_door_needs_nothing_but_python():
     assert names <= set(sys.stdlib_module_names)
 
 
-# --------------------------------------------------------------------------------------------------------- set-up
+# ------------------------------------------------------------------------------------------- set-up
 
 
 def test_a_valid_stamp_starts_at_once(installed, monkeypatch):
@@ -156,7 +159,10 @@ def test_set_up_is_not_trusted_after(installed, harm, reason):
 def test_an_interrupted_set_up_leaves_no_stamp(
     installed, monkeypatch, capsys, accident, words, code, step
 ):
-    """Whatever happens at whatever step: a clear sentence, no stamp, no lock, and the next call sets up again."""
+    """Whatever happens at whatever step.
+
+    A clear sentence, no stamp, no lock, and the next call sets up again.
+    """
     steps = []
 
     def run(*command):
@@ -213,7 +219,7 @@ def test_a_folder_that_is_not_ours_is_never_emptied(copy, capsys):
     assert "no set-up made" in capsys.readouterr().err and (door.VENV / "thesis.txt").exists()
 
 
-# ---------------------------------------------------------------------------------------------------------- verbs
+# -------------------------------------------------------------------------------------------- verbs
 
 
 def call(*arguments):

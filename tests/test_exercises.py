@@ -18,10 +18,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import make_exercises  # noqa: E402
-from tidy_notebooks import tidy  # noqa: E402
+import make_exercises
+from tidy_notebooks import tidy
 
-from v2gbook.classroom import _answers, _score, presets, workbook  # noqa: E402
+from v2gbook.classroom import _answers, _score, presets, workbook
 
 SOLUTIONS = sorted((ROOT / "solutions").glob("*.ipynb"))
 pytestmark = pytest.mark.skipif(not SOLUTIONS, reason="a student's copy: no solutions here")
@@ -122,7 +122,7 @@ def headings(notebook, pattern):
 
 
 def test_sheet_has_5_to_6_questions_and_20_to_25_marks(solution):
-    topic, notebook = solution
+    _, notebook = solution
     keys = make_exercises.keys_of(notebook, "na-60hz")
     assert 5 <= len(keys) <= 6
     assert 20 <= sum(int(match[2]) for match in headings(notebook, HEADING)) <= 25

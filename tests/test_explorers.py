@@ -1,4 +1,7 @@
-"""Which controls of an explorer change nothing; test_presets.py asks it of every explorer of the course."""
+"""Which controls of an explorer change nothing.
+
+Test_presets.py asks it of every explorer of the course.
+"""
 
 import json
 

@@ -48,7 +48,7 @@ def lines(*names, x=(0.0, 1.0), ends=(1.0, 2.0, 3.0), **layout):
     return fig
 
 
-# ------------------------------------------------------------------------------------------------ titles and captions
+# ------------------------------------------------------------------------------ titles and captions
 
 
 def test_figure_needs_units():
@@ -100,7 +100,7 @@ def test_figures_are_numbered_in_order_and_a_cell_keeps_its_numbers(shown, monke
     assert figures.numbers.next() == "12.1"
 
 
-# ------------------------------------------------------------------------------------------------------------ colours
+# ------------------------------------------------------------------------------------------ colours
 
 
 def linear(colour):
@@ -170,7 +170,7 @@ def test_template_is_small():
     assert len(json.dumps(figures.TEMPLATE.to_plotly_json())) < 5000
 
 
-# ----------------------------------------------------------------------------------------------------------- dressing
+# ----------------------------------------------------------------------------------------- dressing
 
 
 def test_hover_says_units():
@@ -230,7 +230,7 @@ def test_names_stay_in_the_legend_otherwise(fig):
     assert not fig.layout.annotations
 
 
-# ----------------------------------------------------------------------------------------------------------- thinning
+# ----------------------------------------------------------------------------------------- thinning
 
 
 def farthest(x, y, keep):

@@ -1,6 +1,8 @@
-"""Topic 10: published cases by id, SciPy's and cvxpy's answers, brute force, real sessions, promises kept, and a result that no worker can change."""
+"""Topic 10: published cases by id, SciPy's and cvxpy's answers, brute force, real sessions.
 
-import doctest
+Also promises kept, refusals in words, and a result that no worker and no damaged file can change.
+"""
+
 import itertools
 import re
 from concurrent.futures import (
@@ -25,19 +27,23 @@ from v2gbook import data
 from v2gbook import fleet as module
 from v2gbook.charger import Storage
 from v2gbook.fleet import (
-    BLOCK,
+    _BLOCK,
+    Announcement,
+    Behaviour,
     Pool,
     Product,
     Scenario,
     Stays,
     Unfinished,
+    _chain_persistence,
+    _goodness,
+    _sample,
     announcement,
     autocorrelation,
     availability,
     bounds_kwh,
     capacity_stack,
     cars_needed,
-    chain_persistence,
     check_sessions,
     disaggregate,
     envelope,
@@ -47,12 +53,10 @@ from v2gbook.fleet import (
     firm_normal,
     firm_observed,
     fit,
-    goodness,
     hold,
     jain,
     joint_reliability,
     reliability_of,
-    sample,
     simulate,
     stays,
     still_there,
@@ -60,7 +64,7 @@ from v2gbook.fleet import (
 
 
 def table(*rows, station=None):
-    """Sessions from (arrival, departure, kWh) with times on days of May 2023; the 1st is a Monday."""
+    """Sessions from (arrival, departure, kWh), times on days of May 2023; the 1st is a Monday."""
     times = [
         [pd.Timestamp(f"2023-05-{row[k]}", tz="America/Los_Angeles") for row in rows]
         for k in (0, 1)
@@ -107,18 +111,16 @@ def jpl():
     return data.sessions("jpl", "2019-05-01", "2019-10-01")
 
 
-# ------------------------------------------------------------------------------------------------ published cases
+# ---------------------------------------------------------------------------------- published cases
 
 
 @pytest.mark.parametrize("key", ["A06", "A07"])
 def test_firm_capacity_of_the_p90_rule(key):
     given, want = case(key)
     k = firm_cars(given["N"], given["p"], 0.9)
-    assert (
-        k == want["k"]
-        and k * given["kW"] == want["P90_kW"]
-        and k * given["kW"] / given["N"] == want["per_EV_kW"]
-    )
+    assert k == want["k"]
+    assert k * given["kW"] == want["P90_kW"]
+    assert k * given["kW"] / given["N"] == want["per_EV_kW"]
     assert reliability_of(given["N"], given["p"])[k] == want["prob"]
     assert firm_normal(given["N"], given["p"], 0.9) * given["kW"] == want["normal_approx_kW"]
 
@@ -126,11 +128,9 @@ def test_firm_capacity_of_the_p90_rule(key):
 def test_cars_for_100_kw_A10():
     given, want = case("A10")
     present = int(np.ceil(100 / given["kW"]))
-    assert (
-        present == want["need_present"]
-        and cars_needed(present, given["p"], 0.9) == want["N"]
-        and present / given["p"] == want["N_mean_based"]
-    )
+    assert present == want["need_present"]
+    assert cars_needed(present, given["p"], 0.9) == want["N"]
+    assert present / given["p"] == want["N_mean_based"]
 
 
 def test_other_direction_of_limited_reservoirs_A12():
@@ -184,14 +184,12 @@ def test_nameplate_of_los_angeles_air_force_base_A15():
         eta_charge=1.0,
         eta_discharge=1.0,
     )
-    assert (
-        envelope(cars, [1.0]).most_kw.item() == want["P_kW"]
-        and cars.below_kwh.mean() == want["mean_kWh"]
-    )
+    assert envelope(cars, [1.0]).most_kw.item() == want["P_kW"]
+    assert cars.below_kwh.mean() == want["mean_kWh"]
     assert envelope(cars, [1.0]).least_kw.item() == -685.0
 
 
-# ---------------------------------------------------------------------------------------------------- firm capacity
+# ------------------------------------------------------------------------------------ firm capacity
 
 
 def test_firm_cars_are_those_of_scipy():
@@ -201,38 +199,34 @@ def test_firm_cars_are_those_of_scipy():
         np.array([0.5, 0.9, 0.999]),
     )
     k = firm_cars(n, p, r)
-    assert (
-        k.shape == (4, 3, 3)
-        and (binom.sf(k - 1, n, p) >= r - 1e-12).all()
-        and (binom.sf(k, n, p) < r).all()
-    )
+    assert k.shape == (4, 3, 3)
+    assert (binom.sf(k - 1, n, p) >= r - 1e-12).all()
+    assert (binom.sf(k, n, p) < r).all()
     for rho in (0.004, 0.3):
         k, a = firm_cars(n, p, r, rho), p * (1 - rho) / rho
         b = a / p * (1 - p)
-        assert (betabinom.sf(k - 1, n, a, b) >= r - 1e-9).all() and (
-            betabinom.sf(k, n, a, b) < r + 1e-9
-        ).all()
+        assert (betabinom.sf(k - 1, n, a, b) >= r - 1e-9).all()
+        assert (betabinom.sf(k, n, a, b) < r + 1e-9).all()
 
 
 def test_variance_of_correlated_cars():
     for n, p, rho in ((50, 0.3, 0.0), (50, 0.8, 0.1), (50, 0.3, 0.1), (400, 0.8, 0.02)):
         mass, k = -np.diff(reliability_of(n, p, rho), append=0.0), np.arange(n + 1)
-        assert mass @ k == pytest.approx(n * p) and reliability_of(n, p, rho).max() <= 1
+        assert mass @ k == pytest.approx(n * p)
+        assert reliability_of(n, p, rho).max() <= 1
         assert mass @ k**2 - (mass @ k) ** 2 == pytest.approx(
             n * p * (1 - p) * (1 + (n - 1) * rho), rel=1e-6
         )
 
 
 def test_firm_capacity_limits():
-    assert (
-        firm_cars(40, 1.0, 0.99) == 40 == firm_cars(40, 1.0, 0.99, 0.5)
-        and firm_cars(40, 0.0, 0.5) == 0
-    )
+    assert firm_cars(40, 1.0, 0.99) == 40 == firm_cars(40, 1.0, 0.99, 0.5)
+    assert firm_cars(40, 0.0, 0.5) == 0
     assert firm_cars(200, 0.7, 0.9, [0, 1e-9]).tolist() == [firm_cars(200, 0.7, 0.9)] * 2
-    assert (np.diff(firm_cars(300, 0.7, 0.9, [0, 0.01, 0.1, 0.5])) < 0).all() and (
-        np.diff(firm_cars(300, 0.7, [0.5, 0.9, 0.99])) < 0
-    ).all()
-    assert isinstance(firm_cars(10, 0.5, 0.9), int) and firm_normal(10, 0.1, 0.99) == 0.0
+    assert (np.diff(firm_cars(300, 0.7, 0.9, [0, 0.01, 0.1, 0.5])) < 0).all()
+    assert (np.diff(firm_cars(300, 0.7, [0.5, 0.9, 0.99])) < 0).all()
+    assert isinstance(firm_cars(10, 0.5, 0.9), int)
+    assert firm_normal(10, 0.1, 0.99) == 0.0
     assert firm_normal(10_000, 0.7, 0.5, 0.1) == pytest.approx(7000)
     assert firm_normal(500, 0.4, norm.cdf(2.0)) == pytest.approx(200 - 2 * np.sqrt(500 * 0.24))
 
@@ -249,11 +243,16 @@ def test_firm_capacity_limits():
 )
 def test_cars_needed_is_the_smallest_fleet(present, p, r, rho):
     n = cars_needed(present, p, r, rho)
-    assert firm_cars(n, p, r, rho) >= present and (n == 1 or firm_cars(n - 1, p, r, rho) < present)
+    assert firm_cars(n, p, r, rho) >= present
+    assert n == 1 or firm_cars(n - 1, p, r, rho) < present
 
 
-def test_no_fleet_may_be_large_enough(monkeypatch):
-    monkeypatch.setattr(module, "firm_cars", lambda *args: 0)
+def test_cars_needed_to_the_last_fleet():
+    assert cars_needed(3_000_000, 0.9, 0.9) == 3_334_113
+    assert binom.sf(2_999_999, 3_334_113, 0.9) >= 0.9 > binom.sf(2_999_999, 3_334_112, 0.9)
+
+
+def test_no_fleet_may_be_large_enough():
     with pytest.raises(
         ValueError,
         match="no fleet below four million cars has 5 of them there with a probability of 0.99",
@@ -307,7 +306,7 @@ def test_joint_reliability_by_enumeration(n, p, steps, persistence):
 
 
 def test_p90_per_interval_is_not_p90_per_product():
-    given, want = case("A06")
+    _, want = case("A06")
     single = CASES["A06"]["expected"]["prob"]["value"]
     assert (
         joint_reliability(100, 0.7, 16, 0.0)(64)
@@ -322,7 +321,9 @@ def test_p90_per_interval_is_not_p90_per_product():
     firm = [
         firm_joint(100, 0.7, 0.9, steps=16, persistence=stay) for stay in (0.0, 0.5, 0.9, 0.99, 1.0)
     ]
-    assert firm == sorted(firm) and firm[0] < 60 and firm[-1] == 64
+    assert firm == sorted(firm)
+    assert firm[0] < 60
+    assert firm[-1] == 64
     assert [
         firm_joint(100, 0.7, 0.9, steps=steps, persistence=0.9) for steps in (1, 4, 16)
     ] == sorted(
@@ -340,10 +341,8 @@ def test_p90_per_interval_is_not_p90_per_product():
 def test_large_fleets_keep_their_tails():
     joint = joint_reliability(5000, 0.97, 8, 0.8)
     mean = 5000 * 0.97
-    assert (
-        joint(int(mean - 8 * np.sqrt(mean * 0.03))) == pytest.approx(1.0, abs=1e-9)
-        and joint(5000) < 1e-9
-    )
+    assert joint(int(mean - 8 * np.sqrt(mean * 0.03))) == pytest.approx(1.0, abs=1e-9)
+    assert joint(5000) < 1e-9
     assert joint_reliability(5000, 0.97, 8, 0.0)(4830) == pytest.approx(
         binom.sf(4829, 5000, 0.97) ** 8, rel=1e-9
     )
@@ -376,17 +375,16 @@ def test_monte_carlo_agrees_with_the_chain_and_carries_correlation():
         rng=np.random.default_rng(2),
         trials=40_000,
     )
-    assert nearly == pytest.approx(firm_cars(300, 0.6, 0.9, 0.05), abs=2) and firm_joint(
-        300, 0.6, 0.9, steps=8, persistence=1.0, rho=0.05
-    ) == firm_cars(300, 0.6, 0.9, 0.05)
+    assert nearly == pytest.approx(firm_cars(300, 0.6, 0.9, 0.05), abs=2)
+    assert firm_joint(300, 0.6, 0.9, steps=8, persistence=1.0, rho=0.05) == firm_cars(
+        300, 0.6, 0.9, 0.05
+    )
     less = firm_joint(
         300, 0.6, 0.9, steps=8, persistence=0.5, rho=0.05, rng=np.random.default_rng(3)
     )
+    assert less < nearly - 3
     assert (
-        less < nearly - 3
-        and firm_joint(
-            300, 1.0, 0.9, steps=8, persistence=0.5, rho=0.05, rng=np.random.default_rng(3)
-        )
+        firm_joint(300, 1.0, 0.9, steps=8, persistence=0.5, rho=0.05, rng=np.random.default_rng(3))
         == 300
     )
     few = module._least_present(200, 0.5, 0.0, 30, 0.6, np.random.default_rng(5), 4000)
@@ -401,17 +399,19 @@ def test_chain_persistence():
         move = np.array(
             [[1 - p * (1 - stay), p * (1 - stay)], [1 - p - (1 - p) * stay, p + (1 - p) * stay]]
         )
-        assert chain_persistence(np.linalg.matrix_power(move, m)[1, 1], p, m) == pytest.approx(stay)
+        assert _chain_persistence(np.linalg.matrix_power(move, m)[1, 1], p, m) == pytest.approx(
+            stay
+        )
     np.testing.assert_allclose(
-        chain_persistence([0.9, 0.7], 0.5, 4),
-        [chain_persistence(0.9, 0.5, 4), chain_persistence(0.7, 0.5, 4)],
+        _chain_persistence([0.9, 0.7], 0.5, 4),
+        [_chain_persistence(0.9, 0.5, 4), _chain_persistence(0.7, 0.5, 4)],
     )
-    assert chain_persistence(0.5, 0.5, 4) == 0.0
-    with pytest.raises(ValueError, match="cars leave and others do not come"):
-        chain_persistence(0.3, 0.5, 4)
+    assert _chain_persistence(0.5, 0.5, 4) == 0.0
+    with pytest.raises(ValueError, match="still = 0.3 is below p = 0.5; still must be at least p"):
+        _chain_persistence(0.3, 0.5, 4)
 
 
-# ----------------------------------------------------------------------------------------------------------- sessions
+# ----------------------------------------------------------------------------------------- sessions
 
 GOOD = table(
     ("01 08:00", "01 12:00", 10),
@@ -422,29 +422,26 @@ GOOD = table(
 
 
 def test_good_sessions_pass():
-    assert (
-        check_sessions(GOOD, 8.0) is GOOD
-        and check_sessions(GOOD, np.array([2.5, 20 / 6, 5.0])) is GOOD
-    )
-    assert (
-        len(check_sessions(GOOD, 8.0, drop=True)) == 3
-        and len(check_sessions(GOOD.assign(delivered_kwh=0.0), 8.0)) == 3
-    )
+    assert check_sessions(GOOD, 8.0) is GOOD
+    assert check_sessions(GOOD, np.array([2.5, 20 / 6, 5.0])) is GOOD
+    assert len(check_sessions(GOOD, 8.0, drop=True)) == 3
+    assert len(check_sessions(GOOD.assign(delivered_kwh=0.0), 8.0)) == 3
 
 
 @pytest.mark.parametrize(
     ("bad", "p_kw", "message"),
     [
-        (GOOD.iloc[:0], None, "the fleet is empty: the table has no session"),
+        (GOOD.iloc[:0], None, "frame is empty: the table has no session"),
         (
             GOOD.drop(columns=["arrival", "departure"]),
             None,
-            "no column arrival, departure; it needs",
+            "frame has no column arrival, departure; it has delivered_kwh, station",
         ),
         (
             table(("01 08:00", "01 12:00", 10), ("01 11:59", "01 18:00", 20), station=["a", "a"]),
             None,
-            r"session 1 arrives 2023-05-01 11:59:00-07:00 at station a, which is taken until 2023-05-01 12:00:00-07:00$",
+            r"^frame: session 1 arrives 2023-05-01 11:59:00-07:00 at station a, "
+            r"which is taken until 2023-05-01 12:00:00-07:00$",
         ),
         (
             table(
@@ -454,19 +451,22 @@ def test_good_sessions_pass():
                 station=["a", "a", "a"],
             ),
             None,
-            r"session 1 arrives 2023-05-01 09:00.*taken until 2023-05-01 20:00.*\(1 more cannot be either\)",
+            r"session 1 arrives 2023-05-01 09:00.*taken until 2023-05-01 20:00.*"
+            r"\(1 more session is invalid\)$",
         ),
         (
             table(("01 12:00", "01 08:00", 10)),
             None,
-            "session 0 departs 2023-05-01 08:00:00-07:00 and arrives 2023-05-01 12:00:00-07:00; a departure must come after",
+            "session 0 departs 2023-05-01 08:00:00-07:00 and arrives 2023-05-01 12:00:00-07:00; "
+            "a departure must come after",
         ),
         (table(("01 12:00", "01 08:00", 10)), 8.0, "a departure must come after the arrival$"),
         (table(("01 12:00", "01 12:00", 10)), None, "a departure must come after the arrival"),
         (
             table(("01 08:00", "01 10:00", 16.1)),
             8.0,
-            "session 0 took 16.1 kWh, and its charger gives at most 16.00 kWh in the 2.00 h it stayed",
+            "session 0 took 16.1 kWh, and its charger gives at most 16.00 kWh "
+            "in the 2.00 h it stayed",
         ),
         (GOOD, np.array([2.5, 3.0, 5.0]), "session 1 took 20 kWh"),
         (
@@ -479,14 +479,14 @@ def test_good_sessions_pass():
         (
             GOOD.assign(departure=GOOD.departure.dt.tz_localize(None)),
             None,
-            "must both be time stamps, with the same time zone",
+            "both must have none; they have America/Los_Angeles and None",
         ),
         (GOOD.assign(arrival=[8.0, 9.0, 10.0]), None, "must both be time stamps"),
         (GOOD.assign(departure="noon"), None, "must both be time stamps"),
         (
             GOOD.assign(departure=GOOD.departure.where(GOOD.delivered_kwh < 0)),
             None,
-            r"session 0 has no arrival or no departure \(2 more",
+            r"session 0 has no arrival or no departure \(2 more sessions are invalid\)",
         ),
         (GOOD, 0.0, "p_kw is 0 kW; it must be above 0"),
     ],
@@ -505,14 +505,27 @@ def test_impossible_sessions_can_be_dropped_and_overlaps_need_a_station():
     ).set_axis([7, 7, 9])
     over.attrs = {"site": "here"}
     kept = check_sessions(over, 8.0, drop=True)
-    assert (
-        kept.delivered_kwh.tolist() == [10.0, 1.0]
-        and kept.attrs["site"] == "here"
-        and len(kept.attrs["refused"]) == 1
-    )
+    assert kept.delivered_kwh.tolist() == [10.0, 1.0]
+    assert kept.attrs["site"] == "here"
+    assert len(kept.attrs["refused"]) == 1
     assert check_sessions(over.drop(columns="station")).shape == (3, 3)
-    with pytest.raises(ValueError, match="fleet is empty"):
+    with pytest.raises(ValueError, match="frame has no session left: session 0 departs"):
         check_sessions(table(("01 12:00", "01 08:00", 10)), drop=True)
+
+
+def test_a_session_behind_one_without_departure_may_overlap_an_earlier_one():
+    some = table(
+        ("01 08:00", "01 12:00", 1), ("01 09:00", "01 10:00", 1), ("01 11:00", "01 13:00", 1)
+    )
+    some = some.assign(station="A", departure=some.departure.where([True, False, True]))
+    good = check_sessions(some, drop=True)
+    assert good.index.tolist() == [0]
+    assert "session 2 arrives" in good.attrs["refused"][1]
+
+
+def test_stations_that_are_not_told_do_not_overlap():
+    over = table(("01 08:00", "01 12:00", 10), ("01 11:00", "01 18:00", 20), station=["a", None])
+    assert len(check_sessions(over)) == 2
 
 
 def test_real_sessions_hold_one_overlap():
@@ -542,20 +555,19 @@ def test_behaviour_keeps_sessions_whole():
         ignore_index=True,
     )
     seen = fit(told)
-    assert seen.weekday.tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1] and seen.day.tolist() == [
+    assert seen.weekday.tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1]
+    assert seen.day.tolist() == [
         0,
         0,
         1,
         8,
     ]
+    assert seen.arrival_h.tolist() == [8.0, 12.0, 9.0, 6.5]
+    assert seen.stay_h.tolist() == [4.0, 6.0, 1.0, 0.5]
+    assert seen.energy_kwh.tolist() == [10, 20, 5, 10]
+    assert seen.announced_h.tolist()[:3] == [5.0, 7.0, 2.0]
     assert (
-        seen.arrival_h.tolist() == [8.0, 12.0, 9.0, 6.5]
-        and seen.stay_h.tolist() == [4.0, 6.0, 1.0, 0.5]
-        and seen.energy_kwh.tolist() == [10, 20, 5, 10]
-    )
-    assert (
-        seen.announced_h.tolist()[:3] == [5.0, 7.0, 2.0]
-        and fit(
+        fit(
             told.assign(estimated_departure=told.estimated_departure.where(told.index > 0))
         ).announced_h[0]
         == 4.0
@@ -571,18 +583,19 @@ def test_months_without_sessions_are_gaps():
         departure=gap.departure.iloc[0] + pd.DateOffset(months=2),
     )
     both = pd.concat([gap, later], ignore_index=True)
-    assert len(fit(both).weekday) == 32 and fit(both).day.tolist() == [0, 30, 31]
+    assert len(fit(both).weekday) == 32
+    assert fit(both).day.tolist() == [0, 30, 31]
     plugged = availability(both)
-    assert len(plugged) == 32 * 96 and plugged.index[31 * 96] == pd.Timestamp(
-        "2023-07-01", tz="America/Los_Angeles"
-    )
+    assert len(plugged) == 32 * 96
+    assert plugged.index[31 * 96] == pd.Timestamp("2023-07-01", tz="America/Los_Angeles")
     assert plugged[plugged.index.month == 7].sum() == 16
 
 
 def test_sample_draws_whole_days(jpl):
     seen, dates = fit(jpl), pd.date_range("2023-01-02", periods=28, tz="America/Los_Angeles")
-    drawn = sample(seen, dates, np.random.default_rng(1))
-    assert drawn.arrival.is_monotonic_increasing and check_sessions(drawn, 8.01) is drawn
+    drawn = _sample(seen, dates, np.random.default_rng(1))
+    assert drawn.arrival.is_monotonic_increasing
+    assert check_sessions(drawn, 8.01) is drawn
     for date in dates:
         today = drawn[drawn.arrival.dt.normalize() == date]
         hours = ((today.arrival - date).dt.total_seconds() / 3600).to_numpy()
@@ -604,19 +617,18 @@ def test_sample_draws_whole_days(jpl):
         for a, s, e in zip(again.arrival_h, again.stay_h, again.energy_kwh)
     } <= known
     pd.testing.assert_frame_equal(
-        sample(seen, dates + pd.Timedelta(hours=9), np.random.default_rng(1)), drawn
+        _sample(seen, dates + pd.Timedelta(hours=9), np.random.default_rng(1)), drawn
     )
     told = (drawn.estimated_departure - drawn.arrival).dt.total_seconds() / 3600
-    assert np.isin(told.round(2), seen.announced_h.round(2)).all() and not np.allclose(
-        again.announced_h, again.stay_h
-    )
+    assert np.isin(told.round(2), seen.announced_h.round(2)).all()
+    assert not np.allclose(again.announced_h, again.stay_h)
 
 
 def test_sample_alone_has_the_same_mean_and_less_spread(jpl):
     seen, dates = fit(jpl), pd.date_range("2023-01-02", periods=700)
     mondays = {}
     for together in (True, False):
-        drawn = sample(
+        drawn = _sample(
             seen, dates[dates.day_of_week == 0], np.random.default_rng(2), together=together
         )
         mondays[together] = (
@@ -624,29 +636,61 @@ def test_sample_alone_has_the_same_mean_and_less_spread(jpl):
             .size()
             .reindex(dates[dates.day_of_week == 0], fill_value=0)
         )
-    assert mondays[True].mean() == pytest.approx(seen.per_day[0], rel=0.08) and mondays[
-        False
-    ].mean() == pytest.approx(seen.per_day[0], rel=0.04)
-    assert mondays[False].var() < 0.5 * mondays[True].var() and mondays[
-        False
-    ].var() == pytest.approx(seen.per_day[0], rel=0.4)
-    quiet = replace(
-        seen, weekday=seen.weekday[seen.weekday < 5], day=seen.day[:0], arrival_h=seen.arrival_h[:0]
-    )
-    assert sample(quiet, dates[:5], np.random.default_rng(1), together=False).empty
+    assert mondays[True].mean() == pytest.approx(seen.per_day[0], rel=0.08)
+    assert mondays[False].mean() == pytest.approx(seen.per_day[0], rel=0.04)
+    assert mondays[False].var() < 0.5 * mondays[True].var()
+    assert mondays[False].var() == pytest.approx(seen.per_day[0], rel=0.4)
+    quiet = replace(QUIET, weekday=[0, 1, 2, 3, 4])
+    assert _sample(quiet, dates[1:5], np.random.default_rng(1), together=False).empty
     with pytest.raises(ValueError, match="no Saturday was recorded"):
-        sample(quiet, dates[:7], np.random.default_rng(1))
+        _sample(quiet, dates[:7], np.random.default_rng(1))
+
+
+ZONE = "America/Los_Angeles"
+QUIET = Behaviour(
+    weekday=[6],
+    day=[0, 0, 0],
+    arrival_h=[1.5, 2.5, 8.0],
+    stay_h=[1.0, 1.0, 8.0],
+    announced_h=[1.0, 1.0, 9.0],
+    energy_kwh=[1.0, 2.0, 3.0],
+)
+
+
+@pytest.mark.parametrize(
+    ("date", "arrivals"),
+    [
+        ("2024-03-10", ["01:30:00-08:00", "03:00:00-07:00", "08:00:00-07:00"]),
+        ("2024-03-17", ["01:30:00-07:00", "02:30:00-07:00", "08:00:00-07:00"]),
+        ("2024-11-03", ["01:30:00-07:00", "02:30:00-08:00", "08:00:00-08:00"]),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_sample_keeps_clock_times_where_the_clock_changes(date, arrivals, together):
+    dates = pd.DatetimeIndex([date], tz=ZONE)
+    drawn = _sample(QUIET, dates, np.random.default_rng(1), together=together)
+    assert set(drawn.arrival.astype(str)) <= {f"{date} {arrival}" for arrival in arrivals}
+    assert len(drawn) == 3 or not together
+    stay_h = (drawn.departure - drawn.arrival).dt.total_seconds() / 3600
+    assert stay_h.tolist() == [{1.0: 1.0, 2.0: 1.0, 3.0: 8.0}[kwh] for kwh in drawn.delivered_kwh]
+
+
+def test_sample_refuses():
+    dates = pd.DatetimeIndex(["2024-03-10"])
+    with pytest.raises(TypeError, match="rng is 7; it must be a Generator"):
+        _sample(QUIET, dates, 7)
+    with pytest.raises(TypeError, match="dates must be time stamps"):
+        _sample(QUIET, ["2024-03-10"], np.random.default_rng(1))
 
 
 def test_goodness_is_the_distance_of_scipy(jpl):
     early, late = jpl[jpl.arrival < "2019-08-01"], jpl[jpl.arrival >= "2019-08-01"]
-    found = goodness(fit(early), late)
+    found = _goodness(fit(early), late)
     assert found.loc["stay_h", "ks"] == pytest.approx(
         ks_2samp(fit(early).stay_h, fit(late).stay_h).statistic
     )
-    assert found.loc["energy_kwh", "later"] == pytest.approx(
-        late.delivered_kwh.mean()
-    ) and found.loc["energy_kwh", "fitted"] == pytest.approx(early.delivered_kwh.mean())
+    assert found.loc["energy_kwh", "later"] == pytest.approx(late.delivered_kwh.mean())
+    assert found.loc["energy_kwh", "fitted"] == pytest.approx(early.delivered_kwh.mean())
     days = pd.date_range("2019-05-01", "2019-07-31")
     workdays = (
         early.groupby(early.arrival.dt.tz_localize(None).dt.normalize())
@@ -659,7 +703,7 @@ def test_goodness_is_the_distance_of_scipy(jpl):
     assert found.loc["arrival_h", "chance"] == pytest.approx(
         1.358 * np.sqrt((len(early) + len(late)) / (len(early) * len(late)))
     )
-    assert (goodness(fit(early), early).ks == 0).all()
+    assert (_goodness(fit(early), early).ks == 0).all()
 
 
 def test_announcements():
@@ -676,7 +720,7 @@ def test_announcements():
         announcement(fit(GOOD))
 
 
-# ------------------------------------------------------------------------------------------------------- availability
+# ------------------------------------------------------------------------------------- availability
 
 
 def test_availability_counts_whole_steps():
@@ -688,12 +732,11 @@ def test_availability_counts_whole_steps():
         ("02 23:00", "04 01:00", 1),
     )
     plugged = availability(some)
-    assert (
-        len(plugged) == 2 * 96
-        and plugged.index[0] == pd.Timestamp("2023-05-01", tz="America/Los_Angeles")
-        and plugged.name == "plugged"
-    )
-    assert plugged.iloc[31:37].tolist() == [0, 1, 2, 2, 1, 0] and plugged.iloc[92:100].tolist() == [
+    assert len(plugged) == 2 * 96
+    assert plugged.index[0] == pd.Timestamp("2023-05-01", tz="America/Los_Angeles")
+    assert plugged.name == "plugged"
+    assert plugged.iloc[31:37].tolist() == [0, 1, 2, 2, 1, 0]
+    assert plugged.iloc[92:100].tolist() == [
         0,
         0,
         1,
@@ -703,12 +746,21 @@ def test_availability_counts_whole_steps():
         0,
         0,
     ]
-    assert availability(some, 60).iloc[[7, 8, 9]].tolist() == [0, 1, 0] and availability(
-        some, 30
-    ).iloc[[16, 17, 47, 48, 49]].tolist() == [1, 1, 1, 1, 0]
+    assert availability(some, 60).iloc[[7, 8, 9]].tolist() == [0, 1, 0]
+    assert availability(some, 30).iloc[[16, 17, 47, 48, 49]].tolist() == [1, 1, 1, 1, 0]
     assert plugged.iloc[-5:].tolist() == [0, 1, 1, 1, 1]
     with pytest.raises(ValueError, match="step_min is 7; it must divide a day"):
         availability(some, 7)
+
+
+@pytest.mark.parametrize(("date", "steps"), [("2025-03-09", 92), ("2025-11-02", 100)])
+def test_availability_where_the_clock_changes(date, steps):
+    """Hours that pass: a car that stays all night is there in each of them."""
+    night = pd.to_datetime([f"{date} 00:00", f"{date} 23:59"]).tz_localize("America/Los_Angeles")
+    plugged = availability(
+        pd.DataFrame({"arrival": night[:1], "departure": night[1:], "delivered_kwh": 1.0})
+    )
+    assert plugged.tolist() == [1] * (steps - 1) + [0]
 
 
 def test_availability_on_real_days(jpl):
@@ -721,19 +773,17 @@ def test_availability_on_real_days(jpl):
 
 def test_still_there_by_hand_and_by_count(jpl):
     some = table(("01 08:00", "01 18:00", 1), ("02 10:00", "02 12:00", 1))
-    assert still_there(some, 4.0) == pytest.approx(6 / 12) and still_there(some, 0.0) == 1.0
+    assert still_there(some, 4.0) == pytest.approx(6 / 12)
+    assert still_there(some, 0.0) == 1.0
     np.testing.assert_allclose(still_there(some, [1.0, 9.0, 11.0]), [10 / 12, 1 / 12, 0.0])
-    assert (
-        still_there(some, 4.0, at_h=11.0) == 0.5
-        and still_there(some, 1.0, at_h=9.0) == 1.0
-        and still_there(some, 3.0, at_h=8.0) == 1.0
-    )
+    assert still_there(some, 4.0, at_h=11.0) == 0.5
+    assert still_there(some, 1.0, at_h=9.0) == 1.0
+    assert still_there(some, 3.0, at_h=8.0) == 1.0
     np.testing.assert_allclose(still_there(some, [0.5, 1.0, 7.0], at_h=11.0), [1.0, 0.5, 0.0])
     night = table(("01 20:00", "03 08:00", 1), ("05 23:00", "06 01:00", 1))
-    assert still_there(night, 2.0, at_h=0.0) == pytest.approx(2 / 3) and still_there(
-        night, 9.0, at_h=0.0
-    ) == pytest.approx(1 / 3)
-    with pytest.raises(ValueError, match="no car is plugged in at 3 h"):
+    assert still_there(night, 2.0, at_h=0.0) == pytest.approx(2 / 3)
+    assert still_there(night, 9.0, at_h=0.0) == pytest.approx(1 / 3)
+    with pytest.raises(ValueError, match=r"no car is plugged in at 3 h \(at_h\)"):
         still_there(some, 1.0, at_h=3.0)
     noon, four = (jpl.arrival.dt.normalize() + pd.Timedelta(hours=h) for h in (12, 16))
     there = (jpl.arrival <= noon) & (jpl.departure > noon)
@@ -750,16 +800,12 @@ def test_autocorrelation_parts_rhythm_from_surprise():
     shock = np.repeat(rng.normal(0, 1, len(time) // 32), 32)
     rhythm = pd.Series(10 * np.sin(2 * np.pi * (time.hour + time.minute / 60) / 24), index=time)
     found = autocorrelation(rhythm + shock, [0.0, 2.0, 4.0, 12.0, 24.0])
-    assert (
-        found.raw[12.0] < -0.9
-        and found.raw[24.0] > 0.9
-        and found.surprise[0.0] == pytest.approx(1.0)
-    )
-    assert (
-        found.surprise[4.0] == pytest.approx(0.5, abs=0.08)
-        and found.surprise[2.0] == pytest.approx(0.75, abs=0.08)
-        and abs(found.surprise[24.0]) < 0.15
-    )
+    assert found.raw[12.0] < -0.9
+    assert found.raw[24.0] > 0.9
+    assert found.surprise[0.0] == pytest.approx(1.0)
+    assert found.surprise[4.0] == pytest.approx(0.5, abs=0.08)
+    assert found.surprise[2.0] == pytest.approx(0.75, abs=0.08)
+    assert abs(found.surprise[24.0]) < 0.15
 
 
 def test_autocorrelation_of_real_days_by_hand(jpl):
@@ -790,22 +836,16 @@ def test_observed_firm_capacity():
         index=time,
     )
     found = firm_observed(plugged, 0.9, 2.0)
-    assert (
-        found.index[-1] == 22 * 3600
-        and found.loc[3600.0 * 8, "mean"] == 55
-        and found.loc[3600 * 8].tolist() == [55.0, 20, 20]
-    )
-    assert (
-        found.loc[3600 * 11].tolist() == [55.0, 20, 10]
-        and found.loc[3600 * 14, "each"] == 5
-        and found.loc[3600 * 13].tolist() == [27.5, 10, 5]
-    )
-    assert (
-        firm_observed(plugged, 0.5, 0.25).loc[0, "each"] == 60
-        and firm_observed(plugged, 0.85, 0.25).loc[0, "each"] == 20
-    )
+    assert found.index[-1] == 22 * 3600
+    assert found.loc[3600.0 * 8, "mean"] == 55
+    assert found.loc[3600 * 8].tolist() == [55.0, 20, 20]
+    assert found.loc[3600 * 11].tolist() == [55.0, 20, 10]
+    assert found.loc[3600 * 14, "each"] == 5
+    assert found.loc[3600 * 13].tolist() == [27.5, 10, 5]
+    assert firm_observed(plugged, 0.5, 0.25).loc[0, "each"] == 60
+    assert firm_observed(plugged, 0.85, 0.25).loc[0, "each"] == 20
     with pytest.raises(
-        ValueError, match="10 whole days cannot show a reliability of 0.95; it takes at least 20"
+        ValueError, match="10 whole days in plugged cannot show a reliability of 0.95"
     ):
         firm_observed(plugged, 0.95, 2.0)
     spring = pd.Series(
@@ -816,6 +856,40 @@ def test_observed_firm_capacity():
     )
     with pytest.raises(ValueError, match="30 whole days"):
         firm_observed(spring, 0.99, 2.0)
+
+
+TWO_WEEKS = pd.Series(
+    np.arange(14 * 24) % 7, index=pd.date_range("2023-05-01", periods=14 * 24, freq="h")
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda x: firm_observed(x.where(x.index.hour != 3), 0.9, 1.0), "plugged contains NaN"),
+        (lambda x: autocorrelation(x.where(x.index.hour != 3), [1.0]), "plugged contains NaN"),
+        (lambda x: firm_observed(x, 90, 1.0), "reliability is 90; .* in per cent"),
+        (lambda x: firm_observed(x, 0.9, 1.2), "hours is 1.2 h; it must be a multiple of the step"),
+        (lambda x: autocorrelation(x, [1.0, 2.5]), "hours is 2.5 h; .* of the step, 1 h"),
+        (lambda x: autocorrelation(x, [24.0 * 14]), "hours is 336 h, and the record is too short"),
+        (lambda x: autocorrelation(x, 1.0), "hours has shape"),
+        (lambda x: autocorrelation(x - x, [1.0]), "plugged does not vary"),
+        (lambda x: autocorrelation(x.iloc[: 24 * 7], [1.0]), "never differs from the usual number"),
+        (lambda x: firm_observed(x.iloc[:1], 0.9, 1.0), "plugged has one entry"),
+        (lambda x: firm_observed(x.iloc[::-1], 0.9, 1.0), "the index of plugged must rise"),
+    ],
+)
+def test_records_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(TWO_WEEKS.astype(float))
+
+
+def test_records_of_another_kind_are_refused():
+    for wrong in (TWO_WEEKS.to_frame(), TWO_WEEKS.set_axis(TWO_WEEKS.index.astype(str))):
+        with pytest.raises(TypeError, match="plugged"):
+            firm_observed(wrong, 0.9, 1.0)
+        with pytest.raises(TypeError, match="plugged"):
+            autocorrelation(wrong, [1.0])
 
 
 def test_observed_firm_capacity_of_independent_cars_is_binomial():
@@ -830,23 +904,20 @@ def test_observed_firm_capacity_of_independent_cars_is_binomial():
     )
 
 
-# --------------------------------------------------------------------------------------------------- power and energy
+# --------------------------------------------------------------------------------- power and energy
 
 
 def test_stays_of_sessions():
     cars = stays(GOOD, PLUG, soc_leave=0.9)
-    assert (
-        cars.arrive_h.tolist() == [8.0, 12.0, 33.0]
-        and cars.leave_h.tolist() == [12.0, 18.0, 34.0]
-        and len(cars) == 3
-    )
+    assert cars.arrive_h.tolist() == [8.0, 12.0, 33.0]
+    assert cars.leave_h.tolist() == [12.0, 18.0, 34.0]
+    assert len(cars) == 3
     np.testing.assert_allclose(cars.need_kwh, [9.4, 18.8, 4.7])
     np.testing.assert_allclose(cars.below_kwh, 48.0 - cars.need_kwh)
     np.testing.assert_allclose(cars.room_kwh, 3.0 + cars.need_kwh)
     long = stays(table(("01 08:00", "02 08:00", 100)), PLUG, soc_leave=0.9)
-    assert long.below_kwh == pytest.approx(0.0, abs=1e-9) and long.room_kwh == pytest.approx(
-        94 / 0.8 * 0.85
-    )
+    assert long.below_kwh == pytest.approx(0.0, abs=1e-9)
+    assert long.room_kwh == pytest.approx(94 / 0.8 * 0.85)
     for kwh in np.linspace(60.0, 140.0, 41):
         assert (
             stays(table(("01 00:00", "02 08:00", kwh)), PLUG, soc_leave=0.9).below_kwh.item() >= 0
@@ -866,13 +937,17 @@ def test_stays_of_sessions():
     [
         (
             {"need_kwh": 10.0},
-            "stay 0 needs 10.00 kWh, but charger, stay and battery allow 7.52 kWh; so it is with 1 more",
+            "stay 0: need_kwh = 10.00 is more than charger, stay and battery allow, 7.52 kWh "
+            r"\(1 more stay is invalid\)$",
         ),
         (
             {"need_kwh": [0.0, 6.0]},
-            "stay 1 needs 6.00 kWh, but charger, stay and battery allow 5.00 kWh$",
+            "stay 1: need_kwh = 6.00 is more than charger, stay and battery allow, 5.00 kWh$",
         ),
-        ({"leave_h": [2.0, 1.0]}, "stay 1 leaves at 1 h and arrives at 1 h"),
+        (
+            {"leave_h": [2.0, 1.0]},
+            "stay 1: leave_h = 1 is not after arrive_h = 1. A car must leave",
+        ),
         ({"below_kwh": [1.0, 2.0, 3.0]}, r"below_kwh has shape \(3,\); there are 2 stays"),
         ({"room_kwh": -1.0}, "room_kwh is -1 kWh; it must be at least 0"),
         ({"eta_charge": 1.1}, "eta_charge is 1.1; it must be at most 1"),
@@ -903,7 +978,7 @@ def test_bounds_are_the_extremes_of_a_linear_programme():
     least, most = bounds_kwh(cars, edges)
     for i in range(len(cars)):
         here = (edges[:-1] >= cars.arrive_h[i]) & (edges[:-1] < cars.leave_h[i])
-        k = int(round((cars.arrive_h[i] + 0.4 * (cars.leave_h[i] - cars.arrive_h[i])) / dt))
+        k = round((cars.arrive_h[i] + 0.4 * (cars.leave_h[i] - cars.arrive_h[i])) / dt)
         rise = np.concatenate(
             [np.eye(steps) * dt * 0.94, -np.eye(steps) * dt / 0.96], axis=1
         )  # of charge and discharge
@@ -923,7 +998,9 @@ def test_bounds_are_the_extremes_of_a_linear_programme():
 def test_bounds_begin_at_nothing_and_end_at_the_need():
     cars = some_cars(np.random.default_rng(1), 50)
     least, most = bounds_kwh(cars, np.linspace(-1, 12, 200))
-    assert (least <= most + 1e-12).all() and (least[0] == 0).all() and (most[0] == 0).all()
+    assert (least <= most + 1e-12).all()
+    assert (least[0] == 0).all()
+    assert (most[0] == 0).all()
     np.testing.assert_allclose(least[-1], cars.need_kwh)
     np.testing.assert_allclose(most[-1], cars.need_kwh)
     no_time = replace(cars, need_kwh=cars.up_kw * (cars.leave_h - cars.arrive_h), room_kwh=200.0)
@@ -937,12 +1014,10 @@ def test_bounds_begin_at_nothing_and_end_at_the_need():
     )
     one_way = some_cars(np.random.default_rng(1), 50, give_kw=0.0)
     least, most = bounds_kwh(one_way, np.linspace(-1, 12, 200))
-    assert (
-        (np.diff(least, axis=0) >= -1e-12).all()
-        and (np.diff(most, axis=0) >= -1e-12).all()
-        and (least >= 0).all()
-        and (most <= one_way.need_kwh + 1e-12).all()
-    )
+    assert (np.diff(least, axis=0) >= -1e-12).all()
+    assert (np.diff(most, axis=0) >= -1e-12).all()
+    assert (least >= 0).all()
+    assert (most <= one_way.need_kwh + 1e-12).all()
 
 
 def test_envelope_is_the_sum():
@@ -954,7 +1029,8 @@ def test_envelope_is_the_sum():
     here = [((cars.arrive_h <= x) & (cars.leave_h > x)).sum() for x in t]
     np.testing.assert_allclose(found.least_kw, -8.0 * np.array(here))
     np.testing.assert_allclose(found.most_kw, 7.0 * np.array(here))
-    assert found.index.name == "t_s" and found.index.tolist() == pytest.approx((3600 * t).tolist())
+    assert found.index.name == "t_s"
+    assert found.index.tolist() == pytest.approx((3600 * t).tolist())
     edge = Stays(
         arrive_h=[1.0],
         leave_h=2.0,
@@ -984,18 +1060,13 @@ def test_hold_by_hand():
     assert hold(car, 12.0, 2.0, level=0.0) == pytest.approx(0.0, abs=1e-9)
     low, high = bounds_kwh(car, 12.0)
     assert (low.item(), high.item()) == (-20.0, 16.0)
-    assert hold(car, 12.0, 1.0, level=1.0) == 7.0 and hold(
-        car, 12.0, 5.0, level=1.0
-    ) == pytest.approx(0.8 * 20 / 5)
-    assert (
-        hold(car, 12.0, 6.0, level=1.0) == pytest.approx(0.8 * 16 / 6)
-        and hold(car, 12.0, 6.01, level=1.0) == 0.0
-    )
-    assert (
-        hold(car, 12.0, 5.0) == pytest.approx(0.8 * 2 / 5)
-        and hold(car, 7.99, 1.0) == 0.0
-        and hold(car, 8.0, 1.0) == pytest.approx(7.0)
-    )
+    assert hold(car, 12.0, 1.0, level=1.0) == 7.0
+    assert hold(car, 12.0, 5.0, level=1.0) == pytest.approx(0.8 * 20 / 5)
+    assert hold(car, 12.0, 6.0, level=1.0) == pytest.approx(0.8 * 16 / 6)
+    assert hold(car, 12.0, 6.01, level=1.0) == 0.0
+    assert hold(car, 12.0, 5.0) == pytest.approx(0.8 * 2 / 5)
+    assert hold(car, 7.99, 1.0) == 0.0
+    assert hold(car, 8.0, 1.0) == pytest.approx(7.0)
     np.testing.assert_allclose(
         hold(car, [12.0, 13.0], [2.0, 5.0]), [hold(car, 12.0, 2.0), hold(car, 13.0, 5.0)]
     )
@@ -1029,7 +1100,7 @@ def test_what_is_held_can_be_held_and_no_more():
     )
 
 
-# ------------------------------------------------------------------------------------------------- the capacity stack
+# ------------------------------------------------------------------------------- the capacity stack
 
 POOL = Pool(
     cars=1000,
@@ -1062,7 +1133,9 @@ def test_stack_layer_by_layer():
         POOL, Product(duration_h=4.0, reliability=0.9, margin=1.34, reverse=0.5, lot_kw=100.0)
     )
     firm, held = firm_cars(1000, 0.7, 0.9), firm_joint(1000, 0.7, 0.9, steps=16, persistence=0.9)
-    assert held < firm and found.index.tolist() == LAYERS and found.index.name == "layer"
+    assert held < firm
+    assert found.index.tolist() == LAYERS
+    assert found.index.name == "layer"
     want = [
         11.0,
         7.7,
@@ -1075,26 +1148,23 @@ def test_stack_layer_by_layer():
     ]
     np.testing.assert_allclose(found.mw, [*want, np.floor(want[-1] * 10) / 10])
     np.testing.assert_allclose(found.lost_mw, np.r_[0.0, -np.diff(found.mw)])
-    assert (found.lost_mw >= 0).all() and found.lost_mw.sum() == pytest.approx(
-        11.0 - found.mw["sellable"]
-    )
-    assert found.why[
-        "duration"
-    ] == f"{held} cars are there in each of 16 steps with that probability" and found.why[
-        "energy"
-    ].endswith("is 4.50 kW a car")
+    assert (found.lost_mw >= 0).all()
+    assert found.lost_mw.sum() == pytest.approx(11.0 - found.mw["sellable"])
     assert (
-        found.why["reliability"] == f"{firm} cars are there with probability 0.9"
-        and found.why["sellable"] == "sold in lots of 100 kW"
+        found.why["duration"] == f"{held} cars are there in each of 16 steps with that probability"
     )
+    assert found.why["energy"].endswith("is 4.50 kW a car")
+    assert found.why["reliability"] == f"{firm} cars are there with probability 0.9"
+    assert found.why["sellable"] == "sold in lots of 100 kW"
 
 
 def test_stack_binds_where_it_should():
     short = Product(duration_h=0.25, reliability=0.9)
     found = capacity_stack(POOL, short).mw
-    assert found["energy"] == found["efficiency"] == found["power limit"] == 6.9 and found[
-        "reliability"
-    ] == found["sellable"] == pytest.approx(firm_cars(1000, 0.7, 0.9) / 100)
+    assert found["energy"] == found["efficiency"] == found["power limit"] == 6.9
+    assert (
+        found["reliability"] == found["sellable"] == pytest.approx(firm_cars(1000, 0.7, 0.9) / 100)
+    )
     assert capacity_stack(replace(POOL, site_limit_kw=500.0), short).mw["sellable"] == 0.5
     assert capacity_stack(replace(POOL, p_car_kw=20.0), short).mw["reliability"] == 6.9
     assert capacity_stack(replace(POOL, soc=0.4), short).mw["sellable"] == 0.0
@@ -1107,15 +1177,12 @@ def test_stack_binds_where_it_should():
         replace(POOL, p_charge_kw=1.0, soc=1.0, soc_keep=0.0),
         replace(short, duration_h=4.0, reverse=0.5, lot_kw=1000.0),
     ).mw
-    assert (
-        far["other direction"]
-        == pytest.approx(firm_joint(1000, 0.7, 0.9, steps=16, persistence=0.9) / 500)
-        and far["other direction"] > 1.3
+    assert far["other direction"] == pytest.approx(
+        firm_joint(1000, 0.7, 0.9, steps=16, persistence=0.9) / 500
     )
-    assert (
-        capacity_stack(POOL, replace(short, lot_kw=1000.0)).mw["sellable"] == 6.0
-        and far["sellable"] == 1.0
-    )
+    assert far["other direction"] > 1.3
+    assert capacity_stack(POOL, replace(short, lot_kw=1000.0)).mw["sellable"] == 6.0
+    assert far["sellable"] == 1.0
     free = capacity_stack(replace(POOL, site_limit_kw=np.inf, p_charger_kw=8.0), short).mw
     assert free["energy"] == free["power limit"] == pytest.approx(0.7 * 8.0)
     hour = [
@@ -1130,9 +1197,8 @@ def test_stack_with_correlated_cars():
     product = Product(duration_h=4.0, reliability=0.9)
     alone = capacity_stack(POOL, product).mw["sellable"]
     alike = capacity_stack(replace(POOL, rho=0.05), product, np.random.default_rng(1))
-    assert alike.mw["sellable"] < 0.95 * alone and alike.mw["reliability"] == pytest.approx(
-        firm_cars(1000, 0.7, 0.9, 0.05) * 4.05e-3
-    )
+    assert alike.mw["sellable"] < 0.95 * alone
+    assert alike.mw["reliability"] == pytest.approx(firm_cars(1000, 0.7, 0.9, 0.05) * 4.05e-3)
     with pytest.raises(ValueError, match="give rng"):
         capacity_stack(replace(POOL, rho=0.05), product)
 
@@ -1140,13 +1206,36 @@ def test_stack_with_correlated_cars():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: replace(POOL, soc=80.0), "soc is 80; it must be at most 1"),
+        (
+            lambda: replace(POOL, soc=80.0),
+            "soc is 80; it must be a fraction, at most 1: is it in per cent",
+        ),
         (lambda: replace(POOL, cars=2.5), "cars is 2.5; it must be a whole number"),
         (lambda: replace(POOL, cars=0), "cars is 0; it must be at least 1"),
         (lambda: replace(POOL, p_car_kw=0.0), "p_car_kw is 0 kW"),
         (lambda: replace(POOL, eta_discharge=0.0), "eta_discharge is 0; it must be above 0"),
         (lambda: replace(POOL, site_limit_kw=-1.0), "site_limit_kw is -1 kW"),
         (lambda: replace(POOL, plugged=1.2), "plugged is 1.2; it must be at most 1"),
+        (lambda: replace(POOL, soc=[0.8, 0.7]), r"soc has shape \(2,\); give a single number"),
+        (lambda: replace(POOL, rho=1.0), "rho is 1; it must be below 1"),
+        (
+            lambda: capacity_stack(
+                replace(POOL, step_h=1e-9), Product(duration_h=1, reliability=0.9)
+            ),
+            "product.duration_h = 1 has 1e\\+09 steps of pool.step_h = 1e-09",
+        ),
+        (
+            lambda: Product(duration_h=1.0, reliability=0.9, reverse=50),
+            "reverse is 50; .* is it in per cent",
+        ),
+        (
+            lambda: Product(duration_h=1.0, reliability=0.9, margin=134),
+            "margin is 134; it must be at",
+        ),
+        (
+            lambda: Product(duration_h=1.0, reliability=0.9, lot_kw=1e-9),
+            "lot_kw is 1e-09 kW; it must be 0, or at least 0.001 kW",
+        ),
         (lambda: Product(duration_h=0.0, reliability=0.9), "duration_h is 0 h"),
         (lambda: Product(duration_h=1.0, reliability=1.0), "reliability is 1; it must be below 1"),
         (
@@ -1154,8 +1243,53 @@ def test_stack_with_correlated_cars():
             "margin is 0.5; it must be at least 1",
         ),
         (lambda: Product(duration_h=1.0, reliability=0.9, reverse=-0.1), "reverse is -0.1"),
-        (lambda: firm_cars(10, 0.5, 90), "reliability is 90; it must be below 1"),
+        (
+            lambda: firm_cars(10, 0.5, 90),
+            "reliability is 90; it must be a fraction, below 1: is it in per",
+        ),
         (lambda: firm_cars(10, 0.5, 0.9, 1.0), "rho is 1; it must be below 1"),
+        (
+            lambda: firm_cars(10, 0.5, 0.9, [0, 1e-12]),
+            "rho is 1e-12; it must be 0, or at least 1e-09",
+        ),
+        (lambda: firm_cars(10**9, 0.5, 0.9), "cars is 1000000000; it must be at most 1e\\+07"),
+        (lambda: firm_cars(np.full(100, 10**6), 0.5, 0.9), "cars: 100 entries are too many"),
+        (lambda: firm_cars([1, 2], [0.1, 0.2, 0.3], 0.9), "these shapes do not fit each other"),
+        (lambda: reliability_of(100, 80), "p is 80; it must be a fraction, .* in per cent"),
+        (lambda: reliability_of(100, np.nan), "p contains NaN"),
+        (lambda: reliability_of(100, 0.8, np.nan), "rho contains NaN"),
+        (lambda: reliability_of(100, 0.8, 1.0), "rho is 1; it must be below 1"),
+        (lambda: reliability_of([100, 10], 0.8), r"cars has shape \(2,\); give a single number"),
+        (lambda: cars_needed(10.4, 0.5, 0.9), "present is 10.4; it must be a whole number"),
+        (lambda: cars_needed(10, 0.0, 0.9), "p is 0; it must be above 0"),
+        (lambda: estimate_rho([1.5, 2.0], 5), "present is 1.5; it must be a whole number"),
+        (lambda: firm_joint(10, 0.5, 0.9, steps=2, persistence=0.5, trials=0), "trials is 0"),
+        (
+            lambda: firm_joint(
+                10, 0.5, 0.99, steps=2, persistence=0.5, rng=np.random.default_rng(1), trials=50
+            ),
+            "50 trials cannot show a reliability of 0.99; it takes at least 100",
+        ),
+        (lambda: joint_reliability(10, 0.5, 10**9, 0.5), "steps is 1000000000"),
+        (lambda: joint_reliability(10, 0.5, 4, 0.5)(np.nan), "k contains NaN"),
+        (lambda: replace(QUIET, day=[0, 0, 1]), "day is 1; it must be at most 0"),
+        (lambda: replace(QUIET, weekday=[0.5]), "weekday is 0.5; it must be a whole number"),
+        (lambda: replace(QUIET, stay_h=[1.0]), "these shapes must be the same: day"),
+        (
+            lambda: Announcement(share=50, early=0.5, bias_h=0, error_h=1),
+            "share is 50; .* per cent",
+        ),
+        (lambda: hold(ONE, 8.0, 1.0, level=50), "level is 50; .* per cent"),
+        (lambda: hold(ONE, [8.0, 9.0], [1.0, 2.0, 3.0]), "do not fit each other: t_h"),
+        (lambda: availability(GOOD, 7.5), "step_min is 7.5; it must be a whole number"),
+        (lambda: check_sessions(GOOD, [8.0, 8.0]), r"p_kw has shape \(2,\); there are 3 sessions"),
+        (lambda: check_sessions(GOOD, drop="no"), "drop is 'no'"),
+        (lambda: check_sessions(GOOD.assign(delivered_kwh="12")), "delivered_kwh must be numbers"),
+        (lambda: fit(GOOD.assign(estimated_departure="noon")), "estimated_departure must be time"),
+        (
+            lambda: fit(GOOD.assign(arrival=GOOD.arrival - pd.to_timedelta([80_000, 0, 0], "D"))),
+            "more than a century later; is a date wrong",
+        ),
         (lambda: joint_reliability(60_000, 0.5, 4, 0.5), "cars is 60000; it must be at most 50000"),
         (
             lambda: firm_joint(10, 0.5, 0.9, steps=0, persistence=0.5),
@@ -1170,32 +1304,31 @@ def test_wrong_numbers_are_refused(make, message):
         make()
 
 
-# ------------------------------------------------------------------------------------------------------ disaggregation
+# ----------------------------------------------------------------------------------- disaggregation
 
 
 def test_jain():
-    assert (
-        jain(np.full(7, 0.3)) == pytest.approx(1.0)
-        and jain([0, 0, 5.0, 0]) == pytest.approx(0.25)
-        and jain([1.0, 2.0, 3.0]) == pytest.approx(36 / 42)
-    )
-    assert jain([0.0, 0.0]) == 1.0 and jain([2.0, 4.0]) == pytest.approx(jain([1.0, 2.0]))
+    assert jain(np.full(7, 0.3)) == pytest.approx(1.0)
+    assert jain([0, 0, 5.0, 0]) == pytest.approx(0.25)
+    assert jain([1.0, 2.0, 3.0]) == pytest.approx(36 / 42)
+    assert jain([0.0, 0.0]) == 1.0
+    assert jain([2.0, 4.0]) == pytest.approx(jain([1.0, 2.0]))
 
 
 def assert_kept(cars, found, dt_h):
     """Limits, the battery's account, both lines, and every departure."""
     edges = dt_h * np.arange(found.p_kw.shape[1] + 1)
     here = np.diff(np.clip(edges[:, None], cars.arrive_h, cars.leave_h), axis=0).T / dt_h
-    assert (found.p_kw <= cars.p_discharge_kw[:, None] * here + 1e-7).all() and (
-        found.p_kw >= -cars.p_charge_kw[:, None] * here - 1e-7
-    ).all()
+    assert (found.p_kw <= cars.p_discharge_kw[:, None] * here + 1e-7).all()
+    assert (found.p_kw >= -cars.p_charge_kw[:, None] * here - 1e-7).all()
     rise = dt_h * (
         cars.eta_charge[:, None] * np.maximum(-found.p_kw, 0)
         - np.maximum(found.p_kw, 0) / cars.eta_discharge[:, None]
     )
     np.testing.assert_allclose(np.diff(found.energy_kwh, axis=1), rise, atol=1e-9)
     least, most = bounds_kwh(cars, edges)
-    assert (found.energy_kwh >= least.T - 1e-7).all() and (found.energy_kwh <= most.T + 1e-7).all()
+    assert (found.energy_kwh >= least.T - 1e-7).all()
+    assert (found.energy_kwh <= most.T + 1e-7).all()
     np.testing.assert_allclose(found.energy_kwh[:, -1], cars.need_kwh, atol=1e-7)
     np.testing.assert_allclose(found.table.given_kw, found.p_kw.sum(0))
     np.testing.assert_allclose(found.given_kwh, dt_h * np.maximum(found.p_kw, 0).sum(1))
@@ -1278,6 +1411,14 @@ def test_must_charge_at_the_last_moment():
         np.testing.assert_allclose(found.p_kw[0, :20], [0.0] * 12 + [-8.0] * 8, atol=1e-9)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_cars_that_cannot_charge_have_a_use(rule):
+    full = bag(2, p_charge_kw=[0.0, 8.0], p_discharge_kw=[0.0, 7.0])
+    found = disaggregate(full, np.r_[2.0, np.full(39, -1.0)], rule)
+    assert found.use[0] == 0.0
+    assert found.use[1] > 0.0
+
+
 def test_a_signal_within_reach_is_met():
     rng = np.random.default_rng(8)
     cars = bag(5, need_kwh=[0, 3, 6, 9, 12])
@@ -1342,7 +1483,7 @@ def test_optimum_is_that_of_cvxpy_and_beats_the_rules(tempting):
 def test_disaggregate_refuses():
     with pytest.raises(
         ValueError,
-        match='rule is "fair"|rule is \'fair\'; it must be "proportional", "urgency" or "optimal"',
+        match="rule is 'fair'; it must be one of 'proportional', 'urgency', 'optimal'",
     ):
         disaggregate(bag(2), np.zeros(40), "fair")
     with pytest.raises(
@@ -1350,12 +1491,12 @@ def test_disaggregate_refuses():
     ):
         disaggregate(bag(2), np.zeros(39))
     with pytest.raises(ValueError, match="signal_kw is 0 throughout"):
-        disaggregate(bag(2), np.zeros(40)).missed
+        _ = disaggregate(bag(2), np.zeros(40)).missed
     with pytest.raises(ValueError, match="signal_kw contains NaN"):
         disaggregate(bag(2), np.full(40, np.nan))
 
 
-# ---------------------------------------------------------------------------------------------------- millions of cars
+# --------------------------------------------------------------------------------- millions of cars
 
 DAY = np.sin(np.arange(24))
 ONE = Stays(
@@ -1392,7 +1533,9 @@ def scenario():
 
 
 def same(a, b):
-    assert a.cars == b.cars and a.left == b.left and a.short_kwh == b.short_kwh
+    assert a.cars == b.cars
+    assert a.left == b.left
+    assert a.short_kwh == b.short_kwh
     pd.testing.assert_frame_equal(a.table, b.table, check_exact=True)
 
 
@@ -1412,15 +1555,14 @@ def test_large_in_the_crowd_is_large_alone(command):
     np.testing.assert_allclose(crowd.table.p_mw, alone.table.given_kw, atol=1e-4)
     np.testing.assert_allclose(crowd.table.stored_mwh, alone.energy_kwh[0, 1:], atol=1e-3)
     here = (np.arange(24) >= 7) & (np.arange(24) < 17)
-    assert (
-        crowd.table.plugged.tolist() == (1000 * here).tolist()
-        and crowd.left == 1000
-        and crowd.short_kwh < 1e-4
-    )
+    assert crowd.table.plugged.tolist() == (1000 * here).tolist()
+    assert crowd.left == 1000
+    assert crowd.short_kwh < 1e-4
     np.testing.assert_allclose(
         crowd.table.asked_mw, here * np.where(command > 0, 7.0, 8.0) * command, atol=1e-5
     )
-    assert crowd.table.index.tolist() == [3600.0 * k for k in range(24)] and crowd.cars == 1000
+    assert crowd.table.index.tolist() == [3600.0 * k for k in range(24)]
+    assert crowd.cars == 1000
 
 
 def one_by_one(scenario, n):
@@ -1450,9 +1592,11 @@ def test_crowd_is_the_sum_of_its_cars(scenario):
     power, stored, plugged = one_by_one(scenario, 400)
     np.testing.assert_allclose(run.table.p_mw, power, atol=1e-6)
     np.testing.assert_allclose(run.table.stored_mwh, stored, atol=1e-6)
-    assert run.table.plugged.tolist() == plugged.tolist() and run.short_kwh < 1e-3
+    assert run.table.plugged.tolist() == plugged.tolist()
+    assert run.short_kwh < 1e-3
     first, last = module._drawn(scenario, 0, 400)[:2]
-    assert run.left == ((last > first) & (last <= 24)).sum() and 0.7 < (last > first).mean() < 0.85
+    assert run.left == ((last > first) & (last <= 24)).sum()
+    assert 0.7 < (last > first).mean() < 0.85
 
 
 def test_drawn_cars_are_the_stays_in_whole_steps():
@@ -1474,12 +1618,10 @@ def test_drawn_cars_are_the_stays_in_whole_steps():
         for row in np.array([first, last, need, below, room], float).T
     }
     assert seen == {(15, 21, 17, 1, 20), (12, 22, 5, 2, 9), (19, 19, 0, 3, 9), (46, 60, 3, 4, 9)}
-    assert (
-        set(up) == {np.float32(3.76)}
-        and set(down) == {np.float32(3.5 / 0.96)}
-        and first.dtype == np.int16
-        and need.dtype == np.float32
-    )
+    assert set(up) == {np.float32(3.76)}
+    assert set(down) == {np.float32(3.5 / 0.96)}
+    assert first.dtype == np.int16
+    assert need.dtype == np.float32
     counts = np.bincount([int(b) for b in below])[1:]
     assert counts.min() > 900
     tight = Scenario(
@@ -1489,22 +1631,18 @@ def test_drawn_cars_are_the_stays_in_whole_steps():
     whole = Scenario(
         cars=replace(cars, need_kwh=[20.0, 5.0, 2.0, 3.0]), command=np.zeros(24), seed=3, dt_h=1.0
     )
-    assert (
-        module._drawn(whole, 0, 4000)[4].max() == pytest.approx(2 * 8 * 0.94)
-        and simulate(4000, whole).short_kwh < 1e-3
-    )
+    assert module._drawn(whole, 0, 4000)[4].max() == pytest.approx(2 * 8 * 0.94)
+    assert simulate(4000, whole).short_kwh < 1e-3
 
 
 def test_a_larger_fleet_begins_with_the_smaller(scenario):
-    small, large = module._drawn(scenario, 1, 500), module._drawn(scenario, 1, BLOCK)
-    assert (
-        all((a == b[:500]).all() for a, b in zip(small, large))
-        and not (large[5] == module._drawn(scenario, 0, BLOCK)[5]).all()
-    )
+    small, large = module._drawn(scenario, 1, 500), module._drawn(scenario, 1, _BLOCK)
+    assert all((a == b[:500]).all() for a, b in zip(small, large))
+    assert not (large[5] == module._drawn(scenario, 0, _BLOCK)[5]).all()
     assert not (module._drawn(replace(scenario, seed=11), 1, 500)[5] == small[5]).all()
 
 
-MANY = 3 * BLOCK + 1000
+MANY = 3 * _BLOCK + 1000
 
 
 @pytest.fixture(scope="module")
@@ -1513,13 +1651,14 @@ def serial(scenario):
 
 
 def test_departures_are_kept_by_the_hundred_thousand(serial, scenario):
-    assert serial.short_kwh < 2e-3 and serial.left > 0.5 * MANY
+    assert serial.short_kwh < 2e-3
+    assert serial.left > 0.5 * MANY
     assert serial.table.plugged.max() < 0.85 * MANY
 
 
 def test_single_precision_is_good_enough(scenario):
     run = simulate(4000, scenario)
-    power, stored, _ = one_by_one(scenario, 4000)
+    power, _, _ = one_by_one(scenario, 4000)
     np.testing.assert_allclose(run.table.p_mw, power, rtol=1e-5, atol=1e-5)
 
 
@@ -1535,11 +1674,11 @@ def test_a_missed_departure_would_be_told(scenario, monkeypatch):
     monkeypatch.setattr(
         module, "_drawn", lambda *args: (*drawn(*args)[:6], drawn(*args)[4] - np.float32(0.25))
     )  # a battery too small
-    assert simulate(BLOCK + 1000, scenario).short_kwh == pytest.approx(0.25, abs=1e-3)
+    assert simulate(_BLOCK + 1000, scenario).short_kwh == pytest.approx(0.25, abs=1e-3)
 
 
 class Inline(Executor):
-    """Works at once, in this process; dies after some tasks, and hands the results over in reverse if it is asked to."""
+    """Works at once, in this process; dies after some tasks."""
 
     def __init__(self, dies_after=10**9):
         self.left, self.seen = dies_after, 0
@@ -1575,7 +1714,8 @@ def test_process_pool_with_a_killed_worker_loses_nothing(scenario, serial):
             next(iter(pools[0]._processes.values())).kill()
 
     same(simulate(MANY, scenario, executor=make, progress=tell), serial)
-    assert len(pools) <= 2 and sum(told) == MANY
+    assert len(pools) <= 2
+    assert sum(told) == MANY
 
 
 def test_dask_gives_the_same_bits(scenario, serial):
@@ -1598,7 +1738,8 @@ def test_what_is_finished_is_kept_when_workers_die(scenario, serial):
     assert pool.seen == 2
     told = []
     same(simulate(MANY, scenario, checkpoint=done, progress=told.append), serial)
-    assert told == [2 * BLOCK, BLOCK, 1000] and len(done) == 4
+    assert told == [2 * _BLOCK, _BLOCK, 1000]
+    assert len(done) == 4
 
 
 def test_a_function_gives_new_executors_but_not_for_ever(scenario, serial):
@@ -1636,13 +1777,12 @@ def test_neighbours_of_a_killed_task_are_kept(scenario, victim):
     done, told = {}, []
     with pytest.raises(Unfinished, match="3 of 4 blocks done"):
         simulate(MANY, scenario, executor=Late(victim), checkpoint=done, progress=told.append)
-    assert len(done) == 3 and sum(told) == sum(
-        BLOCK if k < 3 else 1000 for k in range(4) if k != victim
-    )
+    assert len(done) == 3
+    assert sum(told) == sum(_BLOCK if k < 3 else 1000 for k in range(4) if k != victim)
 
 
 def test_no_more_than_a_few_tasks_wait(scenario, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 10)
+    monkeypatch.setattr(module, "_BLOCK", 10)
 
     class Counting(ThreadPoolExecutor):
         open = most = 0
@@ -1655,7 +1795,8 @@ def test_no_more_than_a_few_tasks_wait(scenario, monkeypatch):
             return future
 
     with Counting(1) as pool:
-        assert simulate(2000, scenario, executor=pool).cars == 2000 and 8 < pool.most <= 32
+        assert simulate(2000, scenario, executor=pool).cars == 2000
+        assert 8 < pool.most <= 32
 
 
 def test_checkpoint_folder(scenario, serial, tmp_path):
@@ -1663,14 +1804,17 @@ def test_checkpoint_folder(scenario, serial, tmp_path):
     with pytest.raises(Unfinished):
         simulate(MANY, scenario, executor=Inline(3), checkpoint=folder)
     files = sorted(folder.iterdir())
-    assert len(files) == 3 and all(file.suffix == ".npy" for file in files)
+    assert len(files) == 3
+    assert all(file.suffix == ".block" for file in files)
     files[0].write_bytes(files[0].read_bytes()[:100])  # the disk was full
     pool = Inline()
     same(simulate(MANY, scenario, executor=pool, checkpoint=str(folder)), serial)
-    assert pool.seen == 2 and len(list(folder.iterdir())) == 4
+    assert pool.seen == 2
+    assert len(list(folder.iterdir())) == 4
     told = []
-    larger = simulate(MANY + BLOCK, scenario, checkpoint=folder, progress=told.append)
-    assert told == [3 * BLOCK, BLOCK, 1000] and larger.cars == MANY + BLOCK
+    larger = simulate(MANY + _BLOCK, scenario, checkpoint=folder, progress=told.append)
+    assert told == [3 * _BLOCK, _BLOCK, 1000]
+    assert larger.cars == MANY + _BLOCK
     for other in (
         replace(scenario, seed=11),
         replace(scenario, come=0.7),
@@ -1680,6 +1824,35 @@ def test_checkpoint_folder(scenario, serial, tmp_path):
     ):
         assert other.key != scenario.key
     assert replace(scenario).key == scenario.key
+
+
+def flipped(sealed):
+    """One bit is wrong."""
+    return sealed[:500] + bytes([sealed[500] ^ 4]) + sealed[501:]
+
+
+@pytest.mark.parametrize("damage", [flipped, lambda sealed: bytes(len(sealed)), lambda sealed: b""])
+def test_damaged_blocks_are_done_again(scenario, serial, tmp_path, damage):
+    simulate(MANY, scenario, checkpoint=tmp_path)
+    file = sorted(tmp_path.iterdir())[1]
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    pool = Inline()
+    same(simulate(MANY, scenario, executor=pool, checkpoint=tmp_path), serial)
+    assert pool.seen == 1
+    assert file.read_bytes() == whole
+
+
+def test_a_block_under_another_name_is_done_again(scenario, serial):
+    done = {}
+    simulate(MANY, scenario, checkpoint=done)
+    first, second = sorted(done)[:2]
+    done[first], done[second] = done[second], done[first]
+    pool = Inline()
+    same(simulate(MANY, scenario, executor=pool, checkpoint=done), serial)
+    assert pool.seen == 2
+    done[first] = np.zeros(146)
+    same(simulate(MANY, scenario, checkpoint=done), serial)
 
 
 def test_errors_of_a_task_are_told(scenario, monkeypatch):
@@ -1695,7 +1868,7 @@ def test_memory_does_not_grow_with_the_fleet(scenario):
     import tracemalloc
 
     peaks = []
-    for cars in (BLOCK, 4 * BLOCK):
+    for cars in (_BLOCK, 4 * _BLOCK):
         tracemalloc.start()
         simulate(cars, replace(scenario, command=np.zeros(4)))
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -1707,12 +1880,20 @@ def test_memory_does_not_grow_with_the_fleet(scenario):
     ("make", "message"),
     [
         (lambda s: simulate(0, s), "n_cars is 0; it must be at least 1"),
-        (lambda s: simulate(2.5, s), "n_cars is 2.5; it must be a whole number above 0"),
+        (lambda s: simulate(2.5, s), "n_cars is 2.5; it must be a whole number"),
+        (lambda s: simulate(2 * 10**9, s), "n_cars is 2000000000; it must be at most 1e\\+09"),
         (lambda s: simulate(10, s, blocks_per_task=0), "blocks_per_task is 0"),
-        (lambda s: replace(s, command=[1.5]), "command is 1.5; it must be at most 1"),
+        (
+            lambda s: simulate(10, s, checkpoint=Path(__file__)),
+            "checkpoint: there can be no folder",
+        ),
+        (lambda s: replace(s, seed=1.5), "seed is 1.5; it must be a whole number"),
+        (lambda s: replace(s, seed=-1), "seed is -1; it must be at least 0"),
+        (lambda s: replace(s, dt_h=1e-9), "dt_h is 1e-09 h"),
+        (lambda s: replace(s, command=[1.5]), "command is 1.5; it must be a fraction, at most 1"),
         (lambda s: replace(s, command=np.zeros(40_000)), "command has 40000 steps; at most 32000"),
         (lambda s: replace(s, come=1.1), "come is 1.1"),
-        (lambda s: replace(s, dt_h=0.0), "dt_h is 0 h"),
+        (lambda s: replace(s, dt_h=0.0), "dt_h is 0 h; it must be at least 0.00027"),
         (
             lambda s: replace(
                 s, cars=replace(s.cars, eta_charge=np.linspace(0.9, 0.94, 300), need_kwh=0.0)
@@ -1730,17 +1911,48 @@ def test_simulate_refuses(scenario, make, message):
         make(scenario)
 
 
-# -------------------------------------------------------------------------------------------------------------- words
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda s: simulate(10, s.cars), "scenario is a fleet.Stays; it must be a fleet.Scenario"),
+        (lambda s: simulate(10, s, executor="pool"), "executor is 'pool'; it must be an Executor"),
+        (lambda s: simulate(10, s, executor=lambda: 3), r"what executor\(\) makes is 3"),
+        (lambda s: simulate(10, s, progress=3), "progress is 3; it must be a function"),
+        (
+            lambda s: simulate(10, s, checkpoint=3),
+            "checkpoint is 3; it must be a dictionary or the",
+        ),
+        (lambda s: replace(s, cars=GOOD), "cars is a DataFrame; it must be a fleet.Stays"),
+        (lambda s: bounds_kwh(GOOD, 1.0), "cars is a DataFrame; it must be a fleet.Stays"),
+        (lambda s: disaggregate(s, [1.0]), "cars is a fleet.Scenario; it must be a fleet.Stays"),
+        (
+            lambda s: stays(GOOD, s, soc_leave=0.9),
+            "storage is a fleet.Scenario; it must be a charger",
+        ),
+        (lambda s: capacity_stack(s, POOL), "pool is a fleet.Scenario; it must be a fleet.Pool"),
+        (
+            lambda s: capacity_stack(POOL, POOL),
+            "product is a fleet.Pool; it must be a fleet.Product",
+        ),
+        (lambda s: announcement(GOOD), "behaviour is a DataFrame; it must be a fleet.Behaviour"),
+        (lambda s: check_sessions([1, 2]), "frame is a list; it must be a DataFrame"),
+        (
+            lambda s: firm_joint(10, 0.5, 0.9, steps=2, persistence=0.5, rng=7),
+            "rng is 7; it must be a Generator",
+        ),
+    ],
+)
+def test_another_kind_is_refused(scenario, make, message):
+    with pytest.raises(TypeError, match=message):
+        make(scenario)
 
 
-def test_examples():
-    assert doctest.testmod(module).failed == 0
+# -------------------------------------------------------------------------------------------- words
 
 
 def test_equations_are_numbered_in_order():
     text = Path(module.__file__).read_text(encoding="utf-8")
-    printed = [
-        int(n) for n in re.findall(r"^\s+(?:\.\. math::|where).*\(10\.(\d+)\)$", text, re.MULTILINE)
-    ]
+    printed = [int(n) for n in re.findall(r" {4}\(10\.(\d+)\)$", text, re.MULTILINE)]
     marked = {int(n) for n in re.findall(r"# .*eq\. \(10\.(\d+)\)", text)}
-    assert printed == list(range(1, len(printed) + 1)) and marked == set(printed)
+    assert printed == list(range(1, len(printed) + 1))
+    assert marked == set(printed)

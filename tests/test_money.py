@@ -102,7 +102,7 @@ def in_lab(text):
 class Words(HTMLParser):
     """The pieces of text of a page that MathJax looks at: not in code, and never across a tag."""
 
-    SKIPPED = {"code", "pre", "script", "style", "textarea"}
+    SKIPPED = frozenset({"code", "pre", "script", "style", "textarea"})
 
     def __init__(self, page):
         super().__init__()

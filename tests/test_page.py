@@ -1,8 +1,12 @@
-"""What moves on a page: explorers, films, bars, what is measured live, quizzes and the inventory, without a browser."""
+"""What moves on a page.
+
+Explorers, films, bars, what is measured live, quizzes and the inventory, without a browser.
+"""
 
 import json
 import re
 import tomllib
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -87,7 +91,7 @@ def line(slope):
     return fig
 
 
-# ----------------------------------------------------------------------------------------------------------- explorer
+# ----------------------------------------------------------------------------------------- explorer
 
 
 def test_explorer_stores_the_start_and_an_invitation(page):
@@ -246,7 +250,10 @@ def test_packing_keeps_every_value(value):
 
 
 def test_a_page_that_is_not_heard_of_is_made_anew(monkeypatch):
-    """JupyterLab may lose it while it connects; later it comes by itself, and running the cell again helps as well."""
+    """JupyterLab may lose it while it connects.
+
+    Later it comes by itself, and running the cell again helps as well.
+    """
 
     class Widget:
         def __init__(self, parts):
@@ -274,7 +281,7 @@ def test_a_page_that_is_not_heard_of_is_made_anew(monkeypatch):
     assert len(_page._pages) == 3
 
 
-# ------------------------------------------------------------------------------------------------------ films and bars
+# ----------------------------------------------------------------------------------- films and bars
 
 
 def test_film_stores_its_frames_and_answers_each(page):
@@ -325,10 +332,10 @@ def test_a_bar_of_progress_counts(page):
     assert page.spec["done"] == 10 and "10" not in text(page)
 
 
-# --------------------------------------------------------------------------------------------------------------- quiz
+# --------------------------------------------------------------------------------------------- quiz
 
 QUIZZES = sorted(_quiz.QUIZZES.glob("*.toml"))
-CHAPTERS = _quiz.QUIZZES.parents[2] / "chapters"
+CHAPTERS = Path(__file__).parents[1] / "chapters"
 
 
 def test_quiz_shows_every_answer_with_its_verdict(page):
@@ -367,7 +374,7 @@ def test_every_quiz_is_complete_and_asked_once(path):
     assert sorted(asked) == sorted(questions)
 
 
-# ---------------------------------------------------------------------------------------------------------- inventory
+# ---------------------------------------------------------------------------------------- inventory
 
 
 def questions():

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import browser  # noqa: E402
-import pictures  # noqa: E402
+import browser
+import pictures
 
 
 def decoded(png):
@@ -65,7 +65,10 @@ def test_figures_and_drawings_are_drawn_twice_as_large():
         browser.find()
     except FileNotFoundError as missing:
         pytest.skip(str(missing))
-    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40"><rect width="120" height="40" fill="#5A5AD2"/></svg>'
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40">'
+        '<rect width="120" height="40" fill="#5A5AD2"/></svg>'
+    )
     figure = {
         "data": [{"type": "scatter", "y": [0, 1], "line": {"color": "#5A5AD2"}}],
         "layout": {"height": 200},

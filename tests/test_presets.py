@@ -1,9 +1,11 @@
 """Every notebook runs under every preset, and no sentence belongs to another region.
 
-In-process, in a fresh IPython shell each (no kernels). Chapters run under all presets, for their explorers are drawn as well: both ends of every
-control, and under the preset that the chapter is stored with, a look whether each control changes anything. A solution runs under
-those that nbval does not run it with, and an exercise has the cells of its solution. Cells tagged `event` tell of real events and keep their own numbers; everything
-else may only speak of the preset it runs under, and fixed Markdown of none at all.
+In-process, in a fresh IPython shell each (no kernels). Chapters run under all presets, for their
+explorers are drawn as well: both ends of every control, and under the preset that the chapter is
+stored with, a look whether each control changes anything. A solution runs under those that nbval
+does not run it with, and an exercise has the cells of its solution. Cells tagged `event` tell of
+real events and keep their own numbers; everything else may only speak of the preset it runs under,
+and fixed Markdown of none at all.
 """
 
 import os
@@ -42,7 +44,10 @@ def owned(key):
 
 
 def strangers(text, own=None, but=()):
-    """Words of `text` that belong to a preset other than `own` (a key; None: to any preset); kinds in `but` are let through."""
+    """Words of `text` that belong to a preset other than `own` (a key.
+
+    None: to any preset); kinds in `but` are let through.
+    """
     text = re.sub(
         r"\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL
     )  # a formula belongs to no region
@@ -59,7 +64,10 @@ def strangers(text, own=None, but=()):
 
 
 def run(notebook, preset, path, tmp_path, monkeypatch):
-    """Execute all code cells in a fresh shell; return the text that each cell shows, and the explorers it set up."""
+    """Execute all code cells in a fresh shell.
+
+    Return the text that each cell shows, and the explorers it set up.
+    """
     explorers, shown = [], {}
     monkeypatch.setenv("V2GBOOK_PRESET", preset)
     monkeypatch.setenv("V2GBOOK_PROGRESS", str(tmp_path))

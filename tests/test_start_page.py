@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import start_page  # noqa: E402
+import start_page
 
 PATHS = sorted((ROOT / "chapters").glob("*.ipynb"))
 AGAIN = "run: python run.py notebooks"

@@ -1,6 +1,8 @@
-"""Topic 03: published cases by id, closed forms, pandapower (recorded) and OpenDSS (live), Kirchhoff, SciPy, the loop in time, bad inputs."""
+"""Topic 03: published cases by id, closed forms, Kirchhoff, the loop in time, bad inputs.
 
-import doctest
+Independent tools are pandapower (recorded), OpenDSS (live) and SciPy.
+"""
+
 import json
 import math
 import re
@@ -15,7 +17,6 @@ from hypothesis import strategies as st
 from published import case
 from scipy.optimize import brentq, root
 
-from v2gbook import voltage as module
 from v2gbook.charger import Charger, reactive_first
 from v2gbook.voltage import (
     VOLT_VAR,
@@ -84,7 +85,7 @@ STREET = feeder("cigre-lv-residential")
 BUSES33 = feeder("baran-wu-33")
 
 
-# ------------------------------------------------------------------------------------------------ published cases
+# ---------------------------------------------------------------------------------- published cases
 
 
 def test_v01_volt_var_category_b():
@@ -152,7 +153,8 @@ def test_v19_closed_loop():
         "p_pu": inputs["p_inj_pu"],
     }
     v_pu, q_pu = operating_point(VOLT_VAR["B"], **line)
-    assert v_pu == expected["V_pu"] and q_pu == expected["q_pu"]
+    assert v_pu == expected["V_pu"]
+    assert q_pu == expected["q_pu"]
     assert operating_point(Curve(x_pu=(0.9, 1.1), y_pu=(0.0, 0.0), olrt_s=5.0), **line) == (
         expected["V_without_pu"],
         0.0,
@@ -166,13 +168,13 @@ def test_b2_largest_gains():
     )
 
 
-# ---------------------------------------------------------------------------------------------- two buses, one line
+# ------------------------------------------------------------------------------ two buses, one line
 
 POWERS = st.floats(-60.0, 60.0)
 
 
 def phasor_residual(v2_v, p_kw, q_kvar, v1_v, r_ohm, x_ohm):
-    """How far |V2 - Z I| misses V1, with V2 on the real axis and I = (S/V2)* in a three-phase line. [V]"""
+    """How far |V2 - Z I| misses V1, with V2 on the real axis and I = (S/V2)* in a line. [V]"""
     return abs(v2_v - complex(r_ohm, x_ohm) * 1000 * complex(p_kw, -q_kvar) / v2_v) - v1_v
 
 
@@ -197,10 +199,8 @@ def test_exact_voltage_fulfils_the_phasor_equation_and_is_the_upper_root(
 @few
 @given(st.floats(-math.pi, math.pi), st.floats(0.01, 1.0), st.floats(0.0, 1.0))
 def test_nose_is_the_last_power_with_a_solution(angle, r_ohm, x_ohm):
-    direction, line = (
-        (math.cos(angle), math.sin(angle)),
-        {"v1_v": 230.0, "r_ohm": r_ohm, "x_ohm": x_ohm},
-    )
+    direction = (math.cos(angle), math.sin(angle))
+    line = {"v1_v": 230.0, "r_ohm": r_ohm, "x_ohm": x_ohm}
     s_kva = largest_kva(*direction, **line)
     if s_kva > 1e6:
         return
@@ -213,7 +213,7 @@ def test_nose_is_the_last_power_with_a_solution(angle, r_ohm, x_ohm):
 
 
 def test_largest_power_by_hand():
-    """Pure resistance: half the voltage, a quarter of the short-circuit power. Pure reactance at unity power factor: V^2 / 2X."""
+    """Pure resistance: a quarter of the short-circuit power. Pure reactance: V^2 / 2X."""
     assert largest_kva(-1.0, v1_v=400.0, r_ohm=0.2, x_ohm=0.0) == pytest.approx(
         400.0**2 / (4 * 0.2) / 1000
     )
@@ -236,7 +236,8 @@ def test_largest_power_by_hand():
 def test_beyond_the_nose_the_message_tells_the_way_back():
     with pytest.raises(
         ValueError,
-        match=r"200 kVA is beyond the nose: at this power factor the line carries at most 188\.854 kVA",
+        match=r"200 kVA is beyond the nose: .* the line carries at most 188\.854 kVA "
+        r"\(p_kw = -200, q_kvar = 0, v1_v = 400, r_ohm = 0\.2, x_ohm = 0\.1\)",
     ):
         far_voltage([0.0, -200.0, -500.0], **LINE)
 
@@ -246,28 +247,26 @@ def test_small_powers_make_the_approximation_right_and_signs_are_injections():
     assert far_voltage(0.0, 0.01, **LINE) - 400.0 == pytest.approx(
         voltage_rise(0.0, 0.01, **LINE), rel=1e-4
     )
-    assert voltage_rise(1.0, 0.0, **LINE) == pytest.approx(0.5) and voltage_rise(
-        0.0, 1.0, **LINE
-    ) == pytest.approx(0.25)
+    assert voltage_rise(1.0, 0.0, **LINE) == pytest.approx(0.5)
+    assert voltage_rise(0.0, 1.0, **LINE) == pytest.approx(0.25)
     assert voltage_rise(-1.0, 2.0, **LINE) == pytest.approx(0.0)  # R/X = 2: 2 kvar undo 1 kW
 
 
 def test_arrays_equal_scalars_on_two_buses():
     rng = np.random.default_rng(3)
-    p, q, r, x = (
-        rng.uniform(-50, 50, 20),
-        rng.uniform(-50, 50, 20),
-        rng.uniform(0.01, 0.3, 20),
-        rng.uniform(0.01, 0.3, 20),
-    )
+    p = rng.uniform(-50, 50, 20)
+    q = rng.uniform(-50, 50, 20)
+    r = rng.uniform(0.01, 0.3, 20)
+    x = rng.uniform(0.01, 0.3, 20)
     for function in (voltage_rise, far_voltage, largest_kva):
         together = function(p, q, v1_v=400.0, r_ohm=r, x_ohm=x)
         for i in range(20):
             alone = function(p[i], q[i], v1_v=400.0, r_ohm=r[i], x_ohm=x[i])
-            assert isinstance(alone, float) and alone == pytest.approx(together[i], rel=1e-13)
+            assert isinstance(alone, float)
+            assert alone == pytest.approx(together[i], rel=1e-13)
 
 
-# ----------------------------------------------------------------------------------------------------------- the tree
+# ----------------------------------------------------------------------------------------- the tree
 
 
 def test_order_and_direction_of_lines_do_not_matter():
@@ -279,7 +278,8 @@ def test_order_and_direction_of_lines_do_not_matter():
     lines.loc[turned, ["from", "to"]] = lines.loc[turned, ["to", "from"]].to_numpy()
     mixed = replace(BUSES33, lines=lines)
     after = power_flow(mixed, at_buses(mixed, dict(zip(BUSES33.buses, p))), tol_pu=1e-11).v_pu
-    assert mixed.buses != BUSES33.buses and mixed.buses[0] == 1
+    assert mixed.buses != BUSES33.buses
+    assert mixed.buses[0] == 1
     assert after.tolist() == pytest.approx([before[bus] for bus in mixed.buses], abs=1e-10)
     assert dict(zip(mixed.buses, mixed.load_kvar)) == dict(zip(BUSES33.buses, BUSES33.load_kvar))
 
@@ -299,15 +299,19 @@ def test_what_is_filled_in_belongs_to_the_right_bus():
     loads = pd.DataFrame({"bus": ["c", "b"], "load_kw": [5.0, 6.0], "load_kvar": [1.0, 2.0]})
     grid = Feeder(lines=lines, root="a", v_kv=10.0, loads=loads)
     assert grid.buses == ("a", "c", 7, "b")
-    assert grid.z_ohm.tolist() == [0, 3 + 0.3j, 2, 1 + 0.1j] and grid.limit_a.tolist() == [
+    assert grid.z_ohm.tolist() == [0, 3 + 0.3j, 2, 1 + 0.1j]
+    assert grid.limit_a.tolist() == [
         np.inf,
         70.0,
         np.inf,
         50.0,
     ]
-    assert grid.load_kw.tolist() == [0, 5, 0, 6] and grid.load_kvar.tolist() == [0, 1, 0, 2]
-    assert grid.path == ((3, 0), (2, 3), (1, 2)) and "note" in grid.lines
-    assert FORK.limit_a.tolist() == [np.inf] * 5 and not FORK.load_kw.any()
+    assert grid.load_kw.tolist() == [0, 5, 0, 6]
+    assert grid.load_kvar.tolist() == [0, 1, 0, 2]
+    assert grid.path == ((3, 0), (2, 3), (1, 2))
+    assert "note" in grid.lines
+    assert FORK.limit_a.tolist() == [np.inf] * 5
+    assert not FORK.load_kw.any()
     lines["r_ohm"] = 99.0
     assert grid.lines.r_ohm.tolist() == [3.0, 1.0, 2.0]  # its own copy
 
@@ -321,7 +325,7 @@ def test_at_buses_puts_values_where_they_belong():
     assert at_buses(FORK, {}).tolist() == [0] * 5
 
 
-# --------------------------------------------------------------------------------------------------------- power flow
+# --------------------------------------------------------------------------------------- power flow
 
 
 @pytest.mark.parametrize(
@@ -332,7 +336,9 @@ def test_pandapower_agrees(run):
     grid = feeder(run["feeder"])
     named = {str(bus): bus for bus in grid.buses}
     more = [at_buses(grid, {named[bus]: pq[k] for bus, pq in run["extra"].items()}) for k in (0, 1)]
-    p, q, z = -run["share"] * grid.load_kw, -run["share"] * grid.load_kvar, run["z_share"]
+    p = -run["share"] * grid.load_kw
+    q = -run["share"] * grid.load_kvar
+    z = run["z_share"]
     parts = {
         "p_kw": more[0] + (1 - z) * p,
         "q_kvar": more[1] + (1 - z) * q,
@@ -351,7 +357,10 @@ def test_pandapower_agrees(run):
 
 
 def in_opendss(grid, p, q, z_kw, z_kvar, v0_pu):
-    """Voltages [pu] and losses [kW] by OpenDSS: series impedances, loads of model 1 (power) and 2 (impedance)."""
+    """Voltages [pu] and losses [kW] by OpenDSS.
+
+    Impedances are in series; loads are of model 1 (power) and 2 (impedance).
+    """
     dss = pytest.importorskip("opendssdirect")
     say = dss.Text.Command
     say("Clear")
@@ -361,12 +370,14 @@ def in_opendss(grid, p, q, z_kw, z_kvar, v0_pu):
     for bus, up in grid.path:
         r, x = float(grid.z_ohm[bus].real), float(grid.z_ohm[bus].imag)
         say(
-            f"New Line.l{bus} bus1=b{up} bus2=b{bus} phases=3 length=1 r1={r!r} x1={x!r} r0={r!r} x0={x!r} c1=0 c0=0"
+            f"New Line.l{bus} bus1=b{up} bus2=b{bus} phases=3 length=1 "
+            f"r1={r!r} x1={x!r} r0={r!r} x0={x!r} c1=0 c0=0"
         )
     for bus in range(len(grid.buses)):
         for model, kw, kvar in ((1, -p[bus], -q[bus]), (2, -z_kw[bus], -z_kvar[bus])):
             say(
-                f"New Load.m{model}b{bus} bus1=b{bus} phases=3 kv={grid.v_kv} kw={float(kw)!r} kvar={float(kvar)!r} model={model} "
+                f"New Load.m{model}b{bus} bus1=b{bus} phases=3 kv={grid.v_kv} "
+                f"kw={float(kw)!r} kvar={float(kvar)!r} model={model} "
                 "vlowpu=0.05 vminpu=0.1 vmaxpu=3"
             )  # else OpenDSS turns a load into an impedance outside 0.95..1.05
     for command in (
@@ -387,7 +398,7 @@ def in_opendss(grid, p, q, z_kw, z_kvar, v0_pu):
 
 @pytest.mark.parametrize("name", feeders())
 def test_opendss_agrees(name):
-    """Live, with cars that charge and discharge beside loads that are half power, half impedance."""
+    """Live, with cars both ways beside loads that are half power, half impedance."""
     grid, rng = feeder(name), np.random.default_rng(11)
     mean = grid.load_kw.sum() / len(grid.buses)
     parts = {
@@ -407,10 +418,12 @@ def test_33_buses_come_out_as_everybody_knows_them():
     assert (BUSES33.load_kw.sum(), BUSES33.load_kvar.sum()) == (3715.0, 2300.0)
     flow = power_flow(BUSES33, -BUSES33.load_kw, -BUSES33.load_kvar)
     assert flow.loss_kw == pytest.approx(202.7, abs=0.05)
-    assert flow.v_min_pu == pytest.approx(0.9131, abs=5e-5) and flow.v_min_bus == 18
+    assert flow.v_min_pu == pytest.approx(0.9131, abs=5e-5)
+    assert flow.v_min_bus == 18
     assert flow.p_root_kw == pytest.approx(-3715.0 - flow.loss_kw, abs=0.01)
     assert flow.q_root_kvar == pytest.approx(-2300.0 - 135.1, abs=0.1)
-    assert (flow.converged, flow.q_units_kvar) == (True, None) and flow.sweeps < 10
+    assert (flow.converged, flow.q_units_kvar) == (True, None)
+    assert flow.sweeps < 10
 
 
 def random_trees(count):
@@ -432,38 +445,36 @@ def random_trees(count):
 
 
 def admittance_matrix(grid):
-    """Nodal admittances in kVA at 1 pu, built line by line from the table and not from what the feeder made of it."""
-    y, at = np.zeros((len(grid.buses),) * 2, complex), {bus: i for i, bus in enumerate(grid.buses)}
+    """Nodal admittances in kVA at 1 pu, line by line from the table the feeder was made of."""
+    y = np.zeros((len(grid.buses),) * 2, complex)
+    at = {bus: i for i, bus in enumerate(grid.buses)}
     for line in grid.lines.to_dict("records"):
-        i, k, series = (
-            at[line["from"]],
-            at[line["to"]],
-            1000 * grid.v_kv**2 / complex(line["r_ohm"], line["x_ohm"]),
-        )
+        i = at[line["from"]]
+        k = at[line["to"]]
+        series = 1000 * grid.v_kv**2 / complex(line["r_ohm"], line["x_ohm"])
         y[[i, k], [i, k]] += series
         y[[i, k], [k, i]] -= series
     return y
 
 
 def test_kirchhoff_holds_in_every_scenario_that_converged():
-    """Substituted into the nodal equations: nothing is left, but for what the tolerance lets through."""
+    """Substituted into the nodal equations, nothing is left but what the tolerance allows."""
     solved = 0
     for grid, p, q, z in random_trees(30):
         flow = power_flow(grid, p, q, z_kw=z, keep_going=True, tol_pu=1e-9)
-        ok, y = flow.converged, admittance_matrix(grid)
+        ok = flow.converged
+        y = admittance_matrix(grid)
         v = flow.phasor_pu[ok]
         left_kva = v * np.conj(v @ y.T) - (p + 1j * q)[ok] - z[ok] * np.abs(v) ** 2
         assert np.abs(left_kva[:, 1:] / np.abs(np.diag(y))[1:]).max() < 1e-8
-        assert (
-            np.isnan(flow.v_pu[~ok]).all()
-            and np.isnan(flow.loss_kw[~ok]).all()
-            and np.isnan(flow.current_a[~ok]).all()
-        )
-        assert np.isnan(flow.p_root_kw[~ok]).all() and np.isfinite(flow.v_pu[ok]).all()
+        assert np.isnan(flow.v_pu[~ok]).all()
+        assert np.isnan(flow.loss_kw[~ok]).all()
+        assert np.isnan(flow.current_a[~ok]).all()
+        assert np.isnan(flow.p_root_kw[~ok]).all()
+        assert np.isfinite(flow.v_pu[ok]).all()
         root_kva = -v[:, 0] * np.conj(v @ y.T)[:, 0] + (p + 1j * q)[ok, 0] + z[ok, 0]
-        assert flow.p_root_kw[ok] == pytest.approx(root_kva.real, abs=1e-3) and flow.q_root_kvar[
-            ok
-        ] == pytest.approx(root_kva.imag, abs=1e-3)
+        assert flow.p_root_kw[ok] == pytest.approx(root_kva.real, abs=1e-3)
+        assert flow.q_root_kvar[ok] == pytest.approx(root_kva.imag, abs=1e-3)
         assert flow.loss_kw[ok] == pytest.approx(
             (p[ok] + z[ok] * np.abs(v) ** 2).sum(1) - flow.p_root_kw[ok], abs=1e-3
         )
@@ -472,7 +483,10 @@ def test_kirchhoff_holds_in_every_scenario_that_converged():
 
 
 def test_sweeps_find_the_branch_that_grows_out_of_no_load():
-    """Power raised from nothing in small steps, each found from the last, leads to the same voltages; where that ends, the sweeps end."""
+    """Power raised from nothing in small steps, each found from the last, leads to the same.
+
+    Where that ends, the sweeps end.
+    """
     agreed = failed = 0
     for grid, p, q, _ in random_trees(8):
         flow = power_flow(grid, p[:12], q[:12], keep_going=True, tol_pu=1e-9)
@@ -489,8 +503,10 @@ def test_sweeps_find_the_branch_that_grows_out_of_no_load():
             v[~alive] = 1.0
         assert (flow.converged == alive).all()
         assert flow.v_pu[alive] == pytest.approx(np.abs(v[alive]), abs=1e-7)
-        agreed, failed = agreed + alive.sum(), failed + (~alive).sum()
-    assert agreed > 30 and failed > 5
+        agreed += alive.sum()
+        failed += (~alive).sum()
+    assert agreed > 30
+    assert failed > 5
 
 
 def newton(v, y, s):
@@ -530,12 +546,10 @@ def test_nothing_comes_back_from_beyond_the_nose(share):
     ):
         power_flow(TWO, [0.0, p_kw])
     flow = power_flow(TWO, [0.0, p_kw], keep_going=True)
-    assert (
-        not flow.converged
-        and np.isnan(flow.v_pu).all()
-        and np.isnan(flow.loss_kw)
-        and flow.v_min_bus is None
-    )
+    assert not flow.converged
+    assert np.isnan(flow.v_pu).all()
+    assert np.isnan(flow.loss_kw)
+    assert flow.v_min_bus is None
 
 
 def test_a_scan_over_the_nose_returns_what_there_is():
@@ -547,17 +561,14 @@ def test_a_scan_over_the_nose_returns_what_there_is():
         keep_going=True,
     )
     last = flow.converged.argmin() - 1
-    assert (
-        flow.converged[: last + 1].all()
-        and not flow.converged[last + 1 :].any()
-        and 3.5 < share[last] < 3.7
-    )
-    assert (np.diff(flow.v_pu[: last + 1, 17]) < 0).all() and flow.v_pu[last, 17] > 0.4
-    assert (
-        flow.v_min_bus[1] == 18
-        and flow.v_min_bus[-1] is None
-        and flow.v_min_pu[1] == flow.v_pu[1, 17]
-    )
+    assert flow.converged[: last + 1].all()
+    assert not flow.converged[last + 1 :].any()
+    assert 3.5 < share[last] < 3.7
+    assert (np.diff(flow.v_pu[: last + 1, 17]) < 0).all()
+    assert flow.v_pu[last, 17] > 0.4
+    assert flow.v_min_bus[1] == 18
+    assert flow.v_min_bus[-1] is None
+    assert flow.v_min_pu[1] == flow.v_pu[1, 17]
     with pytest.raises(
         NoSolution,
         match=r"44 of 81 scenarios have no solution.*the first is scenario 37\. .* bus 18:",
@@ -584,10 +595,10 @@ def test_thousands_of_scenarios_equal_each_one_alone():
     assert together.v_pu.shape == (
         count,
         n,
-    ) and together.loss_kw.shape == together.converged.shape == (count,)
-    assert (np.flatnonzero(~together.converged) % 500 == 0).all() and (
-        ~together.converged
-    ).sum() == 5
+    )
+    assert together.loss_kw.shape == together.converged.shape == (count,)
+    assert (np.flatnonzero(~together.converged) % 500 == 0).all()
+    assert (~together.converged).sum() == 5
     for i in (0, 1, 1023, 1024, 1025, 2047, 2048, 2499):
         alone = power_flow(
             STREET,
@@ -602,21 +613,25 @@ def test_thousands_of_scenarios_equal_each_one_alone():
         for name in ("v_pu", "current_a", "loss_kw", "p_root_kw", "q_root_kvar", "v_min_pu"):
             ours = getattr(together, name)[i]
             assert np.allclose(getattr(alone, name), ours, rtol=1e-8, atol=1e-8, equal_nan=True)
-        assert alone.converged == together.converged[i] and alone.v_min_bus == together.v_min_bus[i]
-        assert isinstance(alone.loss_kw, float) and alone.v_pu.shape == (n,)
+        assert alone.converged == together.converged[i]
+        assert alone.v_min_bus == together.v_min_bus[i]
+        assert isinstance(alone.loss_kw, float)
+        assert alone.v_pu.shape == (n,)
 
 
 def test_shapes_of_scenarios_fit_together():
     flow = power_flow(FORK, np.zeros((3, 1, 5)), np.zeros(5), v0_pu=[1.0, 1.05])
     assert flow.v_pu.shape == flow.phasor_pu.shape == flow.current_a.shape == (3, 2, 5)
     assert flow.v_pu[2].tolist() == [[1.0] * 5, [1.05] * 5]
-    assert flow.loss_kw.shape == (3, 2) and flow.v_min_bus.shape == (3, 2)
+    assert flow.loss_kw.shape == (3, 2)
+    assert flow.v_min_bus.shape == (3, 2)
     assert power_flow(FORK, -2.0).v_pu == pytest.approx(power_flow(FORK, [-2.0] * 5).v_pu)
 
 
 def test_constant_impedances_obey_a_linear_equation():
     """No sweeps needed: with Y_load = conj(S) at each bus the nodal equations are linear."""
-    kw, kvar = np.array([0.0, -5.0, -30.0, 10.0, -20.0]), np.array([0.0, 3.0, -12.0, 0.0, -6.0])
+    kw = np.array([0.0, -5.0, -30.0, 10.0, -20.0])
+    kvar = np.array([0.0, 3.0, -12.0, 0.0, -6.0])
     y = admittance_matrix(FORK) - np.diag(kw - 1j * kvar)
     v = np.r_[1.03, np.linalg.solve(y[1:, 1:], -1.03 * y[1:, 0])]
     flow = power_flow(FORK, z_kw=kw, z_kvar=kvar, p_kw=0.0, v0_pu=1.03, tol_pu=1e-11)
@@ -633,7 +648,8 @@ def test_currents_by_ohm_and_losses_by_joule():
     )
     drop_v = 400.0 / math.sqrt(3) * np.abs(flow.phasor_pu - flow.phasor_pu[[0, 0, 1, 1, 3]])
     amperes = drop_v[1:] / np.abs(FORK.z_ohm[1:])
-    assert flow.current_a[1:] == pytest.approx(amperes, rel=1e-7) and flow.current_a[0] == 0.0
+    assert flow.current_a[1:] == pytest.approx(amperes, rel=1e-7)
+    assert flow.current_a[0] == 0.0
     assert flow.loss_kw == pytest.approx(
         3 * (FORK.z_ohm[1:].real * amperes**2).sum() / 1000, rel=1e-7
     )
@@ -642,28 +658,66 @@ def test_currents_by_ohm_and_losses_by_joule():
 
 def test_without_power_all_voltages_are_the_roots():
     flow = power_flow(FORK, 0.0, v0_pu=1.04)
-    assert flow.v_pu.tolist() == [1.04] * 5 and flow.loss_kw == 0.0 and flow.sweeps == 1
+    assert flow.v_pu.tolist() == [1.04] * 5
+    assert flow.loss_kw == 0.0
+    assert flow.sweeps == 1
+
+
+def test_loads_of_the_feeder_have_to_be_given():
+    """Without them the street seems to be empty, so that help begins with this."""
+    assert power_flow(STREET, 0.0).v_pu.tolist() == [1.0] * len(STREET.buses)
+    assert power_flow(STREET, -STREET.load_kw, -STREET.load_kvar).v_min_pu < 0.93
+    assert "loads are not added" in power_flow.__doc__
+
+
+def test_arguments_stay_as_they_are():
+    p_kw = at_buses(STREET, {"R15": 20.0})
+    before = p_kw.copy()
+    units = Units(buses=["R15"], s_kva=30, curve=VOLT_VAR["B"])
+    flow = power_flow(STREET, p_kw, units=units)
+    settle(STREET, units, p_kw, period_s=1.0, t_end_s=5.0)
+    assert (p_kw == before).all()
+    assert (units.buses, units.s_kva) == (("R15",), 30.0)
+    assert flow.q_units_kvar.shape == (1,)
+
+
+def test_tables_may_be_lists_of_lines():
+    lines = [{"from": "root", "to": "end", "r_ohm": 0.2, "x_ohm": 0.1}]
+    grid = Feeder(lines=lines, root="root", v_kv=0.4)
+    assert grid.z_ohm.tolist() == TWO.z_ohm.tolist()
+    assert isinstance(grid.lines, pd.DataFrame)
+
+
+def test_names_of_buses_from_numpy_are_whole_numbers():
+    lines = pd.DataFrame({"from": np.array([1]), "to": [2], "r_ohm": [1], "x_ohm": [0]})
+    grid = Feeder(lines=lines, root=np.int64(1), v_kv=1)
+    assert [type(bus) for bus in grid.buses] == [int, int]
+    units = Units(buses=np.array([2]), s_kva=[1], curve=VOLT_VAR["A"])
+    assert coupling(grid, units).index.tolist() == [2]
 
 
 def test_power_at_the_root_passes_by():
     flow = power_flow(FORK, at_buses(FORK, {"root": 50.0}), at_buses(FORK, {"root": -7.0}))
-    assert flow.v_pu.tolist() == [1.0] * 5 and (
+    assert flow.v_pu.tolist() == [1.0] * 5
+    assert (
         flow.p_root_kw,
         flow.q_root_kvar,
         flow.loss_kw,
     ) == pytest.approx((50.0, -7.0, 0.0))
 
 
-# -------------------------------------------------------------------------------------------------------- sensitivity
+# -------------------------------------------------------------------------------------- sensitivity
 
 
 def test_sensitivity_by_hand():
     """Left and far share only the first line; 1 ohm and 1 kW at 0.4 kV make 1000 / 400^2 pu."""
-    table, per_ohm = sensitivity(FORK), 1000 / 400.0**2
+    table = sensitivity(FORK)
+    per_ohm = 1000 / 400.0**2
     assert table.dv_dp_pu_per_kw.loc["left", "far"] == pytest.approx(0.05 * per_ohm)
     assert table.dv_dq_pu_per_kvar.loc["far", "right"] == pytest.approx(0.06 * per_ohm)
     assert table.dv_dp_pu_per_kw.loc["far", "far"] == pytest.approx(0.5 * per_ohm)
-    assert not table.dv_dp_pu_per_kw.loc["root"].any() and not table.dv_dq_pu_per_kvar["root"].any()
+    assert not table.dv_dp_pu_per_kw.loc["root"].any()
+    assert not table.dv_dq_pu_per_kvar["root"].any()
     assert table.r_over_x.to_dict() == pytest.approx(
         {"knee": 2.5, "left": 0.25 / 0.12, "right": 0.35 / 0.06, "far": 0.5 / 0.13}
     )
@@ -672,11 +726,10 @@ def test_sensitivity_by_hand():
 @pytest.mark.parametrize("name", ["cigre-lv-residential", "baran-wu-33"])
 def test_sensitivity_is_what_a_small_power_does(name):
     grid = feeder(name)
-    table, small = sensitivity(grid), 1e-3 * grid.v_kv**2 * np.eye(len(grid.buses))
-    p, q = (
-        power_flow(grid, *powers, tol_pu=1e-12).v_pu - 1
-        for powers in ((small, 0.0), (0.0 * small, small))
-    )
+    table = sensitivity(grid)
+    small = 1e-3 * grid.v_kv**2 * np.eye(len(grid.buses))
+    p = power_flow(grid, small, 0.0, tol_pu=1e-12).v_pu - 1
+    q = power_flow(grid, 0.0 * small, small, tol_pu=1e-12).v_pu - 1
     scale = table.dv_dp_pu_per_kw.to_numpy().max()
     assert p / small[0, 0] == pytest.approx(table.dv_dp_pu_per_kw.to_numpy().T, abs=1e-4 * scale)
     assert q / small[0, 0] == pytest.approx(table.dv_dq_pu_per_kvar.to_numpy().T, abs=1e-4 * scale)
@@ -686,7 +739,7 @@ def test_a_line_without_reactance_has_infinite_r_over_x():
     assert sensitivity(tree(("root", "end", 0.2, 0.0))).r_over_x["end"] == np.inf
 
 
-# -------------------------------------------------------------------------------------------------------------- data
+# --------------------------------------------------------------------------------------------- data
 
 
 def test_feeders_are_there_and_named():
@@ -708,22 +761,19 @@ def test_street_carries_its_cables_and_its_transformer():
         0.0032,
         0.0128,
     ]
-    assert lines.loc["R11", ["cable", "length_km"]].tolist() == ["UG3", 0.03] and lines.r_ohm[
-        "R11"
-    ] == pytest.approx(0.822 * 0.03)
+    assert lines.loc["R11", ["cable", "length_km"]].tolist() == ["UG3", 0.03]
+    assert lines.r_ohm["R11"] == pytest.approx(0.822 * 0.03)
     assert lines.x_ohm["R2"] == pytest.approx(0.0832 * 0.035)
     load = dict(zip(STREET.buses, zip(STREET.load_kw, STREET.load_kvar)))
-    assert (
-        load["R18"] == pytest.approx((47 * 0.95, 47 * math.sin(math.acos(0.95))))
-        and load["R17"] != load["R18"]
-    )
+    assert load["R18"] == pytest.approx((47 * 0.95, 47 * math.sin(math.acos(0.95))))
+    assert load["R17"] != load["R18"]
 
 
-# --------------------------------------------------------------------------------------------------- smart inverters
+# ---------------------------------------------------------------------------------- smart inverters
 
 
 def test_other_default_curves():
-    """Rules, part A2. Category A has no deadband; watt-var absorbs when giving and injects when charging."""
+    """Rules, part A2. Category A has no deadband; watt-var absorbs when power is given."""
     assert VOLT_VAR["A"]([0.8, 0.9, 0.95, 1.0, 1.06, 1.1, 1.2]).tolist() == pytest.approx(
         [0.25, 0.25, 0.125, 0.0, -0.15, -0.25, -0.25]
     )
@@ -739,10 +789,10 @@ def test_other_default_curves():
 
 def test_curve_is_flat_outside_and_knows_its_steepest_fall():
     curve = Curve(x_pu=[0.9, 1.0, 1.0, 1.2], y_pu=[0.3, 0.1, 0.1, -0.1], olrt_s=3.0)
-    assert curve([0.0, 0.95, 1.1, 9.0]).tolist() == pytest.approx(
-        [0.3, 0.2, 0.0, -0.1]
-    ) and isinstance(curve(1.0), float)
-    assert curve.slope == pytest.approx(2.0) and VOLT_VAR["B"].slope == pytest.approx(0.44 / 0.06)
+    assert curve([0.0, 0.95, 1.1, 9.0]).tolist() == pytest.approx([0.3, 0.2, 0.0, -0.1])
+    assert isinstance(curve(1.0), float)
+    assert curve.slope == pytest.approx(2.0)
+    assert VOLT_VAR["B"].slope == pytest.approx(0.44 / 0.06)
     assert Curve(x_pu=(0.0, 1.0), y_pu=(0.0, 1.0), olrt_s=1.0).slope == 0.0
     assert curve == Curve(x_pu=(0.9, 1.0, 1.0, 1.2), y_pu=(0.3, 0.1, 0.1, -0.1), olrt_s=3.0)
 
@@ -750,12 +800,10 @@ def test_curve_is_flat_outside_and_knows_its_steepest_fall():
 def test_required_reactive_power():
     """OpenDER's corner points: 0.11 at 5 %, 0.44 from 20 %; A absorbs 0.25."""
     low, high = required_q("B", [0.0, 0.0499, 0.05, 0.1, 0.2, 1.0])
-    assert (
-        high.tolist() == pytest.approx([0.0, 0.0, 0.11, 0.22, 0.44, 0.44]) and (low == -high).all()
-    )
-    assert required_q("A", 0.5) == (-0.25, 0.44) and required_q("A", 0.05) == pytest.approx(
-        (-0.0625, 0.11)
-    )
+    assert high.tolist() == pytest.approx([0.0, 0.0, 0.11, 0.22, 0.44, 0.44])
+    assert (low == -high).all()
+    assert required_q("A", 0.5) == (-0.25, 0.44)
+    assert required_q("A", 0.05) == pytest.approx((-0.0625, 0.11))
 
 
 def test_unit_with_both_functions_and_with_none():
@@ -763,11 +811,11 @@ def test_unit_with_both_functions_and_with_none():
     both = {"volt_var": VOLT_VAR["B"], "volt_watt": VOLT_WATT_STORAGE}
     assert inverter_power(UNIT, 100.0, 1.08, **both) == pytest.approx((50.0, -44.0))
     idle_p, idle_q = inverter_power(UNIT, [100.0, -100.0], 1.2)
-    assert idle_p.tolist() == [100.0, -100.0] and idle_q.tolist() == [0.0, 0.0]
+    assert idle_p.tolist() == [100.0, -100.0]
+    assert idle_q.tolist() == [0.0, 0.0]
     p_kw, q_kvar = inverter_power(UNIT, -100.0, [1.0, 1.08], **both)
-    assert p_kw.tolist() == pytest.approx(
-        [-100.0, -math.sqrt(100**2 - 44**2)]
-    ) and q_kvar.tolist() == pytest.approx([0.0, -44.0])
+    assert p_kw.tolist() == pytest.approx([-100.0, -math.sqrt(100**2 - 44**2)])
+    assert q_kvar.tolist() == pytest.approx([0.0, -44.0])
     small = replace(UNIT, p_discharge_kw=40.0)
     assert inverter_power(small, 40.0, 1.08, volt_var=VOLT_VAR["B"]) == pytest.approx(
         (40.0, -44.0)
@@ -782,8 +830,14 @@ def test_unit_with_both_functions_and_with_none():
     )  # a battery may be told to charge
 
 
+def test_a_unit_with_no_function_still_answers_each_voltage():
+    p_kw, q_kvar = inverter_power(UNIT, 10.0, [0.9, 1.0, 1.1])
+    assert p_kw.tolist() == [10.0] * 3
+    assert q_kvar.tolist() == [0.0] * 3
+
+
 def test_v16_with_the_curve_and_the_feeder_in_a_loop():
-    """What V16 asks by hand, a 30 kVA unit with Category B does by itself, as far as the voltage calls for it."""
+    """What V16 asks by hand, a 30 kVA unit with Category B does by itself."""
     units = Units(buses=("end",), s_kva=30.0, curve=VOLT_VAR["B"])
     flow = power_flow(TWO, [0.0, 26.9], units=units, tol_pu=1e-10)
 
@@ -794,7 +848,7 @@ def test_v16_with_the_curve_and_the_feeder_in_a_loop():
     assert -13.2 < flow.q_units_kvar[0] < -1.0
 
 
-# ---------------------------------------------------------------------------------------------------------- the loop
+# ----------------------------------------------------------------------------------------- the loop
 
 FALLING = st.sampled_from(
     [
@@ -810,7 +864,8 @@ FALLING = st.sampled_from(
 def test_operating_point_by_brent(curve, v0_pu, p_pu, x_pu):
     v_pu, q_pu = operating_point(curve, v0_pu=v0_pu, r_pu=0.05, x_pu=x_pu, p_pu=p_pu)
     brent = brentq(lambda v: v - v0_pu - 0.05 * p_pu - x_pu * curve(v), 0.0, 3.0, xtol=1e-13)
-    assert v_pu == pytest.approx(brent, abs=1e-10) and q_pu == pytest.approx(curve(v_pu), abs=1e-9)
+    assert v_pu == pytest.approx(brent, abs=1e-10)
+    assert q_pu == pytest.approx(curve(v_pu), abs=1e-9)
 
 
 def test_operating_points_of_many():
@@ -833,7 +888,7 @@ def test_naive_iteration_diverges_from_a_gain_of_one():
 
 
 def test_gain_of_several_units_is_that_of_their_worst_pattern():
-    """Two units that see each other fully are one of double size; two that do not are as they were."""
+    """Two units that see each other fully are one of double size; two apart are as they were."""
     k = 0.44 / 0.06
     assert loop_gain(VOLT_VAR["B"], 0.1) == pytest.approx(0.1 * k)
     assert loop_gain(VOLT_VAR["B"], [[0.1, 0.1], [0.1, 0.1]]) == pytest.approx(0.2 * k)
@@ -857,7 +912,8 @@ def test_largest_gain_is_where_the_eigenvalue_reaches_minus_one(period_s, olrt_s
     """Between samples q runs to its target on an exponential: q_next = a q + (1 - a)(-g q)."""
     keep = 10 ** (-period_s / olrt_s)
     gain = largest_gain(period_s, time_constant(olrt_s))
-    assert keep - (1 - keep) * gain == pytest.approx(-1.0) and gain > 1.0
+    assert keep - (1 - keep) * gain == pytest.approx(-1.0)
+    assert gain > 1.0
 
 
 SQUARE = Curve(
@@ -870,7 +926,8 @@ SQUARE = Curve(
 def test_one_unit_on_a_street_swings_out_below_the_largest_gain_only(share, period_s):
     gain = share * largest_gain(period_s, time_constant(5.0))
     s_kva = gain * 160 / 0.1  # X is 0.1 ohm: 0.1/160 pu for each kvar, and the slope is 1
-    grid, units = tree(("root", "end", 0.0, 0.1)), Units(buses=("end",), s_kva=s_kva, curve=SQUARE)
+    grid = tree(("root", "end", 0.0, 0.1))
+    units = Units(buses=("end",), s_kva=s_kva, curve=SQUARE)
     assert loop_gain(SQUARE, coupling(grid, units).to_numpy()) == pytest.approx(gain)
     swings = np.abs(
         np.diff(
@@ -888,7 +945,8 @@ def test_one_unit_on_a_street_swings_out_below_the_largest_gain_only(share, peri
 @pytest.mark.parametrize("share", [0.9, 1.1])
 def test_several_units_on_a_street_follow_the_spectral_radius(share):
     """Three units, none of which alone would swing up."""
-    buses, limit = ("R15", "R17", "R18"), largest_gain(5.0, time_constant(5.0))
+    buses = ("R15", "R17", "R18")
+    limit = largest_gain(5.0, time_constant(5.0))
     one = Units(buses=buses, s_kva=(100.0, 70.0, 40.0), curve=SQUARE)
     x = coupling(STREET, one).to_numpy()
     factor = share * limit / loop_gain(SQUARE, x)
@@ -896,14 +954,18 @@ def test_several_units_on_a_street_follow_the_spectral_radius(share):
     units = replace(one, s_kva=tuple(factor * s for s in one.s_kva))
     table = settle(STREET, units, 0.0, period_s=5.0, t_end_s=150.0, v0_pu=1.0001)
     swings = table[[f"q_{bus}_kvar" for bus in buses]].diff().abs().max(axis=1).to_numpy()[1:]
-    assert (swings[-1] < 0.3 * swings[10]) if share < 1 else (swings[-1] > 3 * swings[10])
+    if share < 1:
+        assert swings[-1] < 0.3 * swings[10]
+    else:
+        assert swings[-1] > 3 * swings[10]
 
 
 def test_settle_by_hand():
-    """One step of the loop, written out: measured without reactive power, then 90 % of the way to the answer."""
+    """One step of the loop: measured without reactive power, then 90 % of the way to the answer."""
     units = Units(buses=("end",), s_kva=20.0, curve=VOLT_VAR["B"])
     table = settle(TWO, units, [0.0, 28.0], [0.0, 1.0], period_s=5.0, t_end_s=10.0, v0_pu=1.01)
-    assert table.index.tolist() == [0.0, 5.0, 10.0] and table.index.name == "t_s"
+    assert table.index.tolist() == [0.0, 5.0, 10.0]
+    assert table.index.name == "t_s"
     first = far_voltage(28.0, 1.0, v1_v=404.0, r_ohm=0.2, x_ohm=0.1) / 400.0
     q = 0.9 * 20.0 * VOLT_VAR["B"](first)
     second = far_voltage(28.0, 1.0 + q, v1_v=404.0, r_ohm=0.2, x_ohm=0.1) / 400.0
@@ -921,10 +983,8 @@ def test_settled_units_rest_where_power_flow_says_and_scipy_agrees(s_kva):
     p = at_buses(STREET, dict.fromkeys(buses, 120.0)) - 0.2 * STREET.load_kw
     flow = power_flow(STREET, p, -0.2 * STREET.load_kvar, v0_pu=1.02, units=units, tol_pu=1e-9)
     v = flow.v_pu[[STREET.buses.index(bus) for bus in buses]]
-    assert (
-        flow.q_units_kvar == pytest.approx(s_kva * VOLT_VAR["B"](v), abs=1e-3)
-        and flow.q_units_kvar.min() < -1.0
-    )
+    assert flow.q_units_kvar == pytest.approx(s_kva * VOLT_VAR["B"](v), abs=1e-3)
+    assert flow.q_units_kvar.min() < -1.0
     end = settle(
         STREET, units, p, -0.2 * STREET.load_kvar, v0_pu=1.02, period_s=0.5, t_end_s=60.0
     ).iloc[-1]
@@ -947,7 +1007,8 @@ def test_settled_units_rest_where_power_flow_says_and_scipy_agrees(s_kva):
 def test_units_in_many_scenarios_equal_each_one_alone():
     rng = np.random.default_rng(31)
     units = Units(buses=("R16", "R18"), s_kva=(60.0, 40.0), curve=VOLT_VAR["A"])
-    p, v0 = rng.uniform(-20, 20, (50, len(STREET.buses))), rng.uniform(0.93, 1.07, 50)
+    p = rng.uniform(-20, 20, (50, len(STREET.buses)))
+    v0 = rng.uniform(0.93, 1.07, 50)
     together = power_flow(STREET, p, v0_pu=v0, units=units, tol_pu=1e-10)
     assert together.q_units_kvar.shape == (50, 2)
     for i in (0, 7, 49):
@@ -957,7 +1018,7 @@ def test_units_in_many_scenarios_equal_each_one_alone():
 
 
 def test_a_loop_of_enormous_gain_still_finds_its_rest():
-    """Beside a huge unit a small one moves in small steps; the limit on sweeps grows with the gain."""
+    """Beside a huge unit a small one moves in small steps; more sweeps are allowed for it."""
     units = Units(buses=("left", "far"), s_kva=(20_000.0, 50.0), curve=VOLT_VAR["B"])
     assert loop_gain(units.curve, coupling(FORK, units).to_numpy()) > 90
     p = at_buses(FORK, {"left": 50.0, "far": 30.0})
@@ -972,7 +1033,8 @@ def test_a_loop_of_enormous_gain_still_finds_its_rest():
         )
 
     rest = root(gap, [-60.0, -5.0], tol=1e-12)
-    assert rest.success and flow.q_units_kvar == pytest.approx(rest.x, abs=1e-2)
+    assert rest.success
+    assert flow.q_units_kvar == pytest.approx(rest.x, abs=1e-2)
 
 
 def test_units_of_a_failed_scenario_are_nan_too():
@@ -1015,7 +1077,7 @@ def test_volt_var_pulls_voltages_towards_nominal_from_both_sides():
         assert 0 < sign * with_units < sign * without
 
 
-# ------------------------------------------------------------------------------------------------------------- bad inputs
+# --------------------------------------------------------------------------------------- bad inputs
 
 ROW = ("root", "end", 0.2, 0.1)
 LOADS = pd.DataFrame({"bus": ["end"], "load_kw": [5.0], "load_kvar": [1.0]})
@@ -1064,7 +1126,7 @@ BAD = {
     ),
     "column missing": (
         lambda: replace(TWO, lines=TWO.lines.drop(columns="x_ohm")),
-        "lines has no column x_ohm; it needs from, to, r_ohm, x_ohm",
+        "lines has no column x_ohm; it has from, to, r_ohm",
     ),
     "unknown impedance": (
         lambda: tree(("root", "end", NAN, 0.1)),
@@ -1072,14 +1134,14 @@ BAD = {
     ),
     "unknown bus name": (
         lambda: tree(ROW, ("end", NAN, 0.2, 0.1)),
-        "lines has nan in column to",
+        "column to of lines is nan",
         "text or a whole number",
     ),
     "bus named by a fraction": (
         lambda: tree(ROW, ("end", 1.5, 0.2, 0.1)),
-        "lines has 1.5 in column to",
+        "column to of lines is 1.5",
     ),
-    "bus named by a truth": (lambda: tree(("root", True, 0.2, 0.1)), "lines has True in column to"),
+    "bus named by a truth": (lambda: tree(("root", True, 0.2, 0.1)), "column to of lines is True"),
     "no lines": (lambda: tree(), "column r_ohm of lines is empty"),
     "negative limit": (
         lambda: replace(TWO, lines=TWO.lines.assign(limit_a=-5.0)),
@@ -1105,7 +1167,7 @@ BAD = {
     ),
     "unknown feeder": (
         lambda: feeder("nowhere"),
-        "there is no feeder 'nowhere'; known feeders are baran-wu-33",
+        "name is 'nowhere'; it must be one of 'baran-wu-33'",
     ),
     "value nowhere": (lambda: at_buses(TWO, {"nowhere": 1.0}), "there is no bus 'nowhere'"),
     "value unknown": (lambda: at_buses(TWO, {"end": NAN}), "value at bus 'end' contains NaN"),
@@ -1116,7 +1178,7 @@ BAD = {
     "wrong number of buses in q": (lambda: power_flow(TWO, 0.0, [1.0]), "q_kvar has 1 values"),
     "scenarios do not fit": (
         lambda: power_flow(TWO, np.zeros((3, 2)), v0_pu=np.ones(4)),
-        r"v0_pu has the shape \(4,\).*'p_kw': \(3,\)",
+        r"without buses the shapes are {'v0_pu': \(4,\), 'p_kw': \(3,\)",
     ),
     "unknown power": (lambda: power_flow(TWO, [0.0, NAN]), "p_kw contains NaN"),
     "unknown impedance power": (lambda: power_flow(TWO, 0.0, z_kvar=NAN), "z_kvar contains NaN"),
@@ -1143,8 +1205,7 @@ BAD = {
     ),
     "ratings do not fit": (
         lambda: replace(UNITS, s_kva=[1.0, 2.0]),
-        r"s_kva has the shape \(2,\)",
-        "each of 1 units",
+        r"s_kva has the shape \(2,\), but buses has 1 entries",
     ),
     "negative rating": (lambda: replace(UNITS, s_kva=-1.0), "s_kva is -1 kVA"),
     "curve that rises": (lambda: replace(UNITS, curve=RISING), "must not rise anywhere"),
@@ -1172,7 +1233,7 @@ BAD = {
         "x_pu contains NaN",
     ),
     "unknown voltage": (lambda: VOLT_VAR["B"](NAN), "x_pu contains NaN"),
-    "category": (lambda: required_q("III", 0.5), "category is 'III'; it must be one of A, B"),
+    "category": (lambda: required_q("III", 0.5), "category is 'III'; it must be one of 'A', 'B'"),
     "power in per cent": (lambda: required_q("A", 50.0), "p_pu is 50", "at most 1"),
     "charging power": (lambda: required_q("A", -0.5), "p_pu is -0.5", "at least 0"),
     "voltage of nothing": (lambda: inverter_power(UNIT, 10.0, 0.0), "v_pu is 0 pu", "above 0"),
@@ -1207,7 +1268,7 @@ BAD = {
     "settle for no time": (
         lambda: settle(TWO, UNITS, 0.0, period_s=5.0, t_end_s=1.0),
         "t_end_s is 1 s",
-        "at least 5",
+        "at least one period_s, which is 5 s",
     ),
     "settle without period": (
         lambda: settle(TWO, UNITS, 0.0, period_s=0.0, t_end_s=1.0),
@@ -1240,13 +1301,123 @@ BAD = {
     ),
     "unknown reactive power": (lambda: voltage_rise(1.0, NAN, **LINE), "q_kvar contains NaN"),
     "no direction": (lambda: largest_kva(0.0, **LINE), "both 0", "direction"),
+    "powers that do not fit": (
+        lambda: voltage_rise([1.0, 2.0], [1.0, 2.0, 3.0], **LINE),
+        r"p_kw \(2,\), q_kvar \(3,\)",
+    ),
+    "huge power": (lambda: far_voltage(1e29, **LINE), r"p_kw is 1e\+29 kW", "at most"),
+    "huge voltage": (lambda: largest_kva(1.0, **{**LINE, "v1_v": 1e29}), "v1_v is"),
+    "table of text": (lambda: replace(TWO, lines="grid.csv"), "lines is 'grid.csv'", "a table"),
+    "table of nothing": (lambda: replace(TWO, lines=None), "lines is None", "a table"),
+    "table of uneven columns": (
+        lambda: replace(TWO, lines={"from": ["a"], "to": ["b", "c"]}),
+        "lines cannot be read as a table",
+    ),
+    "table without rows": (
+        lambda: replace(TWO, lines=TWO.lines.iloc[:0]),
+        "column r_ohm of lines is empty",
+    ),
+    "column twice": (
+        lambda: replace(TWO, lines=pd.concat([TWO.lines, TWO.lines.r_ohm], axis=1)),
+        "lines has two columns of the same name",
+    ),
+    "impedance as text": (
+        lambda: replace(TWO, lines=TWO.lines.assign(r_ohm="0.2")),
+        "column r_ohm of lines must be a number",
+    ),
+    "root in a list": (lambda: replace(TWO, root=["root"]), "root is a list", "named by text"),
+    "several nominal voltages": (lambda: replace(TWO, v_kv=[0.4, 0.4]), "v_kv has shape"),
+    "no feeder": (lambda: power_flow("street", 0.0), "feeder is 'street'", "voltage.Feeder"),
+    "sensitivity of no feeder": (lambda: sensitivity([TWO]), "feeder is a list"),
+    "values in a list": (lambda: at_buses(TWO, [1.0, 2.0]), "values is a list", "dict"),
+    "values that do not fit": (
+        lambda: at_buses(FORK, {"far": [1.0, 2.0], "left": [1.0, 2.0, 3.0]}),
+        r"value at bus 'far' \(2,\), value at bus 'left' \(3,\)",
+    ),
+    "root in per cent": (
+        lambda: power_flow(TWO, 0.0, v0_pu=100.0),
+        "v0_pu is 100; it must be at most 1.5",
+        "per cent",
+    ),
+    "root in volts": (
+        lambda: settle(TWO, UNITS, 0.0, period_s=1.0, t_end_s=5.0, v0_pu=400.0),
+        "v0_pu is 400",
+        "at most 1.5",
+    ),
+    "root far too low": (
+        lambda: operating_point(VOLT_VAR["B"], v0_pu=0.1, r_pu=0.1, x_pu=0.1, p_pu=0.0),
+        "v0_pu is 0.1 pu",
+        "at least 0.5",
+    ),
+    "voltage in per cent": (lambda: inverter_power(UNIT, 10.0, 108.0), "v_pu is 108", "per cent"),
+    "curve in per cent": (
+        lambda: Curve(x_pu=(92.0, 108.0), y_pu=(0.44, -0.44), olrt_s=5.0),
+        "x_pu is 92",
+        "per cent",
+    ),
+    "answers in per cent": (
+        lambda: Curve(x_pu=(0.92, 1.08), y_pu=(44.0, -44.0), olrt_s=5.0),
+        "y_pu is -44",
+        "per cent",
+    ),
+    "curve asked in per cent": (lambda: VOLT_VAR["B"](105.0), "x_pu is 105", "per cent"),
+    "curve of a single number": (
+        lambda: Curve(x_pu=1.0, y_pu=0.0, olrt_s=5.0),
+        r"x_pu has shape \(\)",
+    ),
+    "several response times": (
+        lambda: Curve(x_pu=(0.9, 1.1), y_pu=(0.1, -0.1), olrt_s=[5.0, 10.0]),
+        "olrt_s has shape",
+    ),
+    "going on with a number": (
+        lambda: power_flow(TWO, 0.0, keep_going=1),
+        "keep_going is 1",
+        "bool",
+    ),
+    "tolerance of everything": (lambda: power_flow(TWO, 0.0, tol_pu=1.0), "tol_pu is 1 pu"),
+    "units in a list": (lambda: power_flow(TWO, 0.0, units=[UNITS]), "units is a list"),
+    "units without end": (
+        lambda: power_flow(TWO, 0.0, units=replace(UNITS, s_kva=1e7)),
+        "the units have a loop gain of",
+        "s_kva too large",
+    ),
+    "a bus that is no name": (lambda: replace(UNITS, buses=(1.5,)), r"buses\[0\] is 1.5"),
+    "one bus without a list": (lambda: replace(UNITS, buses=7), "buses is 7", "a list"),
+    "volt-var by its name": (
+        lambda: inverter_power(UNIT, 10.0, 1.0, volt_var="B"),
+        "volt_var is 'B'",
+        "voltage.Curve",
+    ),
+    "volt-watt by its name": (
+        lambda: inverter_power(UNIT, 10.0, 1.0, volt_watt="B"),
+        "volt_watt is 'B'",
+    ),
+    "no charger": (lambda: inverter_power(30.0, 10.0, 1.0), "charger is 30.0", "charger.Charger"),
+    "volt-var of no category": (
+        lambda: VOLT_VAR["C"],
+        "category is 'C'; it must be one of 'A', 'B'",
+    ),
+    "watt-var of no category": (lambda: WATT_VAR["b"], "category is 'b'"),
+    "resistances of many loops": (
+        lambda: operating_point(VOLT_VAR["B"], v0_pu=1.0, r_pu=[0.1, 0.2], x_pu=0.1, p_pu=0.0),
+        "r_pu has shape",
+    ),
+    "too many measurements": (
+        lambda: settle(TWO, UNITS, 0.0, period_s=1e-3, t_end_s=1e6),
+        "t_end_s is 1e\\+06",
+        "steps",
+    ),
+    "times that do not fit": (
+        lambda: response([1.0, 2.0], [1.0, 2.0, 3.0]),
+        r"t_s \(2,\), olrt_s \(3,\)",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_refused_in_words(name):
     call, *words = BAD[name]
-    with pytest.raises(ValueError) as error:
+    with pytest.raises((ValueError, TypeError)) as error:
         call()
     for word in words:
         assert re.search(word, str(error.value)), str(error.value)
@@ -1256,7 +1427,4 @@ def test_settle_says_so_when_the_street_cannot_carry_it():
     with pytest.raises(NoSolution, match="no solution"):
         settle(TWO, UNITS, [0.0, -1000.0], period_s=1.0, t_end_s=5.0)
     assert issubclass(NoSolution, ArithmeticError)
-
-
-def test_examples_in_docstrings():
-    assert doctest.testmod(module).failed == 0 and doctest.testmod(module).attempted >= 6
+    assert issubclass(NoSolution, ValueError)  # as what far_voltage says beyond the nose

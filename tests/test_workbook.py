@@ -5,6 +5,7 @@ Checks that never stop the notebook, own numbers, presets, and progress that is 
 
 import asyncio
 import html.parser
+import itertools
 import json
 import linecache
 import math
@@ -1002,7 +1003,7 @@ def test_200_checks_of_four_kernels_at_once_lose_nothing(shown, tmp_path):
         kernel.stdin.flush()
     assert [kernel.communicate(timeout=120) for kernel in kernels] == [("", "")] * 4
     best = {}
-    for topic, name, marks in sum(plans, []):
+    for topic, name, marks in itertools.chain(*plans):
         best.setdefault(topic, {})[name] = max(marks, best.get(topic, {}).get(name, 0.0))
     assert {topic: _progress.best(topic) for topic in best} == best
     page = read(tmp_path / "MY_PROGRESS.md")

@@ -1,6 +1,6 @@
-"""Measure what the course promises about speed: `python run.py bench [--no-browser]`. It prints and never judges.
+"""Measure what the course promises about speed: `python run.py bench [--no-browser]`.
 
-Targets are for two ordinary cores that do nothing else.
+It prints and never judges. Targets are for two ordinary cores that do nothing else.
 """
 
 import argparse
@@ -33,12 +33,12 @@ from v2gbook import (
     arbitrage,
     charger,
     classroom,
+    csms,
     data,
     degradation,
     fleet,
     frequency,
     inverter,
-    messaging,
     voltage,
 )
 from v2gbook.classroom import presets
@@ -55,6 +55,11 @@ def seconds(work, times):
     return taken
 
 
+def median_s(work, times):
+    """The median of `seconds`. [s]"""
+    return statistics.median(seconds(work, times))
+
+
 def tell(what, measured, target="-"):
     """One line of the table."""
     print(f"{what:<46}{measured:>18}   {target}", flush=True)
@@ -66,7 +71,10 @@ def spread(times_ms):
 
 
 def models():
-    """One 20 s transient and 1,000 of them: governors, cars with dead time, load shedding, 20 ms steps."""
+    """One 20 s transient and 1,000 of them.
+
+    Governors, cars with dead time, load shedding, 20 ms steps.
+    """
     region = presets.current()
     system = region.frequency
     grid = frequency.Grid(
@@ -101,7 +109,10 @@ def models():
 
 
 def schedules():
-    """A car's day, beside the same day in cvxpy; 1,000 cars behind one limit; a year; and what a step of a million batteries takes."""
+    """A car's day, beside the same day in cvxpy.
+
+    1,000 cars behind one limit; a year; and what a step of a million batteries takes.
+    """
     box = presets.current().charger
     vehicle = charger.Vehicle(**{name: box[name] for name in charger.Vehicle.__dataclass_fields__})
     wall = charger.Charger(**box["dc"])
@@ -153,15 +164,11 @@ def schedules():
         soc_promise=np.where(k == go[:, None] - 1, leave[:, None], 0.0),
     )
     for limit_kw in (6000.0, 2000.0):
-        taken = seconds(
-            lambda: arbitrage.optimise(
-                fleet, stays, day, arbitrage.Site(import_limit_kw=limit_kw), wear_per_kwh=0.02
-            ),
-            3,
-        )  # noqa: B023
+        site = arbitrage.Site(import_limit_kw=limit_kw)
+        work = functools.partial(arbitrage.optimise, fleet, stays, day, site, wear_per_kwh=0.02)
         tell(
             f"1,000 cars x 96 steps, {limit_kw / n:g} kW a car shared",
-            f"{statistics.median(taken):.1f} s",
+            f"{median_s(work, 3):.1f} s",
             "<= 2.5 s",
         )
 
@@ -198,7 +205,10 @@ def schedules():
 
 
 def streets():
-    """A year of quarter hours on 33 buses, beside the same in OpenDSS; a draw of the street; the loop in time."""
+    """A year of quarter hours on 33 buses, beside the same in OpenDSS.
+
+    A draw of the street; the loop in time.
+    """
     grid, rng = voltage.feeder("baran-wu-33"), np.random.default_rng(3)
     share = rng.uniform(0.15, 1.0, (35_040, 1))
     p_kw, q_kvar = -share * grid.load_kw, -share * grid.load_kvar
@@ -211,7 +221,7 @@ def streets():
     try:
         tell(
             "  the same in OpenDSS, from 500 steps",
-            f"{statistics.median(seconds(lambda: in_opendss(grid, share[:500, 0]), 2)) * 35_040 / 500:.1f} s",
+            f"{median_s(lambda: in_opendss(grid, share[:500, 0]), 2) * 35_040 / 500:.1f} s",
         )
     except ImportError:
         tell("  the same in OpenDSS", "not installed")
@@ -231,7 +241,7 @@ def streets():
 
 
 def control_rooms():
-    """Ten minutes of two areas with AGC, and a month of the 4 s signal followed by one fleet and by a hundred."""
+    """Ten minutes of two areas with AGC; a month of the signal for one fleet and for a hundred."""
     plant = agc.Unit(name="plant", share=1.0, low_mw=-500.0, high_mw=500.0, ramp_mw_per_min=40.0)
     room = agc.Agc(bias_mw_per_hz=3500.0, units=(plant,), ki_per_s=0.01)
     pair = [
@@ -261,11 +271,8 @@ def control_rooms():
             soc_max=0.9,
         )
         part = month if np.ndim(energy_mwh) == 0 else month[:21_600]
-        tell(
-            what,
-            f"{statistics.median(seconds(lambda: agc.follow(part, fleet, period_s=4.0), 3)):.2f} s",
-            "seconds",
-        )
+        work = functools.partial(agc.follow, part, fleet, period_s=4.0)
+        tell(what, f"{median_s(work, 3):.2f} s", "seconds")
 
 
 def converters():
@@ -303,10 +310,13 @@ def converters():
 
 
 def messages():
-    """A set-point a second to 1, 50 and 500 charge points, central system and all charge points in this one process; and as many as it can."""
+    """A set-point a second to 1, 50 and 500 charge points, and as many set-points as it can.
+
+    Central system and charge points run in this one process.
+    """
     for cars in (1, 50, 500):
         done = asyncio.run(
-            messaging.measure(cars, rate_per_s=1.0, duration_s=5.0, rng=np.random.default_rng(6))
+            csms.measure(cars, rate_per_s=1.0, duration_s=5.0, rng=np.random.default_rng(6))
         )
         p50, p99 = done.latency_s.quantile([0.5, 0.99])
         tell(
@@ -315,7 +325,7 @@ def messages():
             "p99 <= 830 ms" if cars == 500 else "-",
         )
     done = asyncio.run(
-        messaging.measure(500, rate_per_s=4.0, duration_s=2.5, rng=np.random.default_rng(6))
+        csms.measure(500, rate_per_s=4.0, duration_s=2.5, rng=np.random.default_rng(6))
     )
     busy_s = (done.t_s + done.latency_s).max()
     tell(
@@ -326,7 +336,7 @@ def messages():
 
 
 def crowds():
-    """A day of a million cars in one process, a signal shared out to a real day's cars, and a joint reliability."""
+    """A day of a million cars, a signal shared out to a real day's cars, a joint reliability."""
     car = charger.Storage(
         energy_kwh=60.0,
         soc_min=0.1,
@@ -343,13 +353,14 @@ def crowds():
     today = fleet.stays(data.sessions("jpl", "2019-10-01", "2019-10-02"), car, soc_leave=0.9)
     signal = 150.0 * np.sin(np.arange(124) / 3) - 40.0
     for rule in ("proportional", "urgency", "optimal"):
-        taken = seconds(lambda: fleet.disaggregate(today, signal, rule), 5)  # noqa: B023
+        work = functools.partial(fleet.disaggregate, today, signal, rule)
         tell(
             f"a signal to {len(today)} cars x 124 steps, {rule}",
-            f"{1000 * statistics.median(taken):.0f} ms",
+            f"{1000 * median_s(work, 5):.0f} ms",
         )
     for cars in (100, 1000):
-        taken = seconds(lambda: fleet.firm_joint(cars, 0.7, 0.9, steps=16, persistence=0.9), 5)  # noqa: B023
+        work = functools.partial(fleet.firm_joint, cars, 0.7, 0.9, steps=16, persistence=0.9)
+        taken = seconds(work, 5)
         tell(
             f"{cars:,} cars firm through 16 steps, exact",
             f"{1000 * statistics.median(taken):.0f} ms",
@@ -366,11 +377,13 @@ def in_opendss(grid, shares):
     for bus, up in grid.path:
         r, x = float(grid.z_ohm[bus].real), float(grid.z_ohm[bus].imag)
         say(
-            f"New Line.l{bus} bus1=b{up} bus2=b{bus} phases=3 length=1 r1={r!r} x1={x!r} r0={r!r} x0={x!r} c1=0 c0=0"
+            f"New Line.l{bus} bus1=b{up} bus2=b{bus} phases=3 length=1 "
+            f"r1={r!r} x1={x!r} r0={r!r} x0={x!r} c1=0 c0=0"
         )
     for bus in np.flatnonzero(grid.load_kw):
         say(
-            f"New Load.d{bus} bus1=b{bus} phases=3 kv={grid.v_kv} kw={grid.load_kw[bus]} kvar={grid.load_kvar[bus]} model=1 vminpu=0.1 vmaxpu=3"
+            f"New Load.d{bus} bus1=b{bus} phases=3 kv={grid.v_kv} kw={grid.load_kw[bus]} "
+            f"kvar={grid.load_kvar[bus]} model=1 vminpu=0.1 vmaxpu=3"
         )
     say("Set tolerance=1e-6")
     for share in shares:
@@ -383,7 +396,9 @@ def in_cvxpy(car, prices):
     """The 96-step schedule written with cvxpy and solved by HiGHS through SciPy."""
     import cvxpy as cp
 
-    charge, give, soc = cp.Variable(96, nonneg=True), cp.Variable(96, nonneg=True), cp.Variable(96)
+    charge = cp.Variable(96, nonneg=True)
+    give = cp.Variable(96, nonneg=True)
+    soc = cp.Variable(96)
     before = cp.hstack([0.5, soc[:-1]])
     rules = [
         soc
@@ -401,7 +416,7 @@ def in_cvxpy(car, prices):
 
 
 def explorers(path):
-    """What a chapter hands to `explore`, as (draw, controls), from running its code cells in this process."""
+    """What a chapter hands to `explore`, as (draw, controls), from running its cells here."""
     found = []
     notebook, explore = nbformat.read(path, as_version=4), classroom.explore
     classroom.explore = lambda draw, *, alt, caption="", play=None, positions=None, **controls: (
@@ -439,17 +454,19 @@ def anywhere(control, rng):
     )
 
 
+def draw_next(draw, settings):
+    """Draw at the next of some settings."""
+    return draw(**next(settings))
+
+
 def compute(path):
     """Model and figure of each explorer in a chapter, at 100 settings."""
     rng = random.Random(1)
     for draw, controls in explorers(path):
-        settings = iter(
-            [
-                {name: anywhere(control, rng) for name, control in controls.items()}
-                for _ in range(101)
-            ]
-        )
-        taken = seconds(lambda: draw(**next(settings)), 100)
+        settings = [
+            {name: anywhere(control, rng) for name, control in controls.items()} for _ in range(101)
+        ]
+        taken = seconds(functools.partial(draw_next, draw, iter(settings)), 100)
         tell(
             f"{path.stem}: explorer's draw, p50 / p95",
             spread([1000 * one for one in taken]),
@@ -458,7 +475,10 @@ def compute(path):
 
 
 def paint(paths):
-    """Key press to painted plot in JupyterLab for the first explorer of each chapter, its parts, and the floor without a kernel."""
+    """Key press to painted plot for the first explorer of each chapter, in JupyterLab.
+
+    With its parts, and the floor: the same without a kernel.
+    """
     try:
         browser.find()
     except FileNotFoundError as missing:
@@ -494,9 +514,11 @@ def paint_one(name, explorer, presses=40):
 
 
 def starts(paths, times=20):
-    """On a slow laptop (throttled four times, all cores busy): how many starts of each chapter's explorer show curves and follow the slider.
+    """On a slow laptop: how many starts of an explorer show curves and follow the slider.
 
-    Each start opens the chapter anew, with a new kernel. Of its code only those cells run that the explorer needs.
+    The browser is throttled four times, and all cores are busy.
+    Each start opens the chapter anew, with a new kernel. Of its code only those cells run that the
+    explorer needs.
     """
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -514,7 +536,10 @@ def starts(paths, times=20):
 
 
 def until_explorer(cells):
-    """The cells that the first explorer needs, itself included: those that made a name which a later one of them uses."""
+    """The cells that the first explorer needs, itself included.
+
+    Those that made a name which a later one of them uses.
+    """
     code = [cell for cell in cells if cell.cell_type == "code"]
     first = next(place for place, cell in enumerate(code) if cell.source.startswith("explore("))
     needed, kept = set(), []
@@ -529,7 +554,10 @@ def until_explorer(cells):
 
 
 def names_of(tree):
-    """Names that a piece of code makes, and names of others that it uses; what is local to a function is neither."""
+    """Names that a piece of code makes, and names of others that it uses.
+
+    What is local to a function is neither.
+    """
     scopes = (
         ast.FunctionDef,
         ast.AsyncFunctionDef,
@@ -617,7 +645,13 @@ def main(arguments=None):
     ]
     tell("what", "measured", "target")
     if options.only:
-        return {"paint": paint, "starts": starts}[options.only](chapters)
+        {"paint": paint, "starts": starts}[options.only](chapters)
+    else:
+        everything(chapters, not options.no_browser)
+
+
+def everything(chapters, in_browser):
+    """All parts of the table."""
     models()
     schedules()
     streets()
@@ -628,7 +662,7 @@ def main(arguments=None):
     for path in chapters:
         compute(path)
     imports()
-    if not options.no_browser:
+    if in_browser:
         paint(chapters)
 
 

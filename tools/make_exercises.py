@@ -1,6 +1,6 @@
 """Make each exercise from its solution, with everything that its checks need.
 
-`exercises/NN_topic.ipynb` and `v2gbook/data/checks/NN_topic.json` come from
+`exercises/NN_topic.ipynb` and `v2gbook/classroom/data/checks/NN_topic.json` come from
 `solutions/NN_topic.ipynb`, which is the single source. Its cells tagged `key` say what is right;
 they do not reach the exercise. Between ### BEGIN SOLUTION and ### END SOLUTION stands what the
 student is to write. Markdown cells tagged `solution` are written answers.
@@ -38,7 +38,10 @@ class _Collector(workbook.Workbook):
 
 
 def keys_of(solution, preset):
-    """Keys of a solution notebook, from its cells tagged `imports` and `key`, as {question: Key}."""
+    """Keys of a solution notebook, from its cells tagged `imports` and `key`, as {question.
+
+    Key}.
+    """
     book = _Collector("", preset=preset)
     names = {"book": book, "region": book.region}
     for cell in solution.cells:
@@ -254,7 +257,7 @@ def generate(path):
     checks = json.dumps(sheet, separators=(",", ":"), ensure_ascii=False)
     checks = checks.replace('{"kind"', '\n{"kind"')  # a line for each question
     return {
-        ROOT / "v2gbook/data/checks" / f"{path.stem}.json": checks + "\n",
+        ROOT / "v2gbook/classroom/data/checks" / f"{path.stem}.json": checks + "\n",
         ROOT / "exercises" / path.name: exercise_of(path.stem, solution),
     }
 

@@ -1,7 +1,9 @@
-"""Pictures of figures and drawings, for places that cannot draw them: headless Chromium draws, a small PNG comes out.
+"""Pictures of figures and drawings, for places that cannot draw them.
 
-A picture has twice the pixels that it is shown with, and at most 256 colours, which makes it a third as large as Chromium's
-own PNG and looks the same: figures have few colours.
+Headless Chromium draws, a small PNG comes out.
+
+A picture has twice the pixels that it is shown with, and at most 256 colours, which makes it a
+third as large as Chromium's own PNG and looks the same: figures have few colours.
 """
 
 import base64
@@ -24,7 +26,8 @@ PIXELS = """async address => {
     pen.fillStyle = 'white';
     pen.fillRect(0, 0, image.width, image.height);
     pen.drawImage(image, 0, 0);
-    const reader = new FileReader(), pixels = pen.getImageData(0, 0, image.width, image.height).data;
+    const reader = new FileReader();
+    const pixels = pen.getImageData(0, 0, image.width, image.height).data;
     const text = new Promise(ready => reader.onload = () => ready(reader.result.split(',')[1]));
     reader.readAsDataURL(new Blob([pixels]));
     return [image.width, image.height, await text];
@@ -33,12 +36,15 @@ FIGURE = "f => Plotly.toImage({data: f.data, layout: f.layout}, {format: 'png', 
 
 
 def fingerprint(figure):
-    """Fingerprint of a figure (plotly's plain values) or a drawing (SVG text): a picture carries that of what it shows."""
+    """Fingerprint of a figure (plotly's plain values) or a drawing (SVG text).
+
+    A picture carries that of what it shows.
+    """
     return hashlib.blake2b(json.dumps(figure, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def draw(figures):
-    """PNGs of figures (plain values of plotly) and drawings (SVG text), in their order, as bytes."""
+    """PNGs, as bytes, of figures (plain values of plotly) and drawings (SVG text), in order."""
     import plotly
     from browser import chromium
 
@@ -67,7 +73,8 @@ def picture(page, sheet, figure):
 def few_colours(pixels):
     """An image with at most 256 colours: the number of each pixel's colour, and the colours.
 
-    Channels are rounded to 32 levels; beyond the 256 most frequent colours the nearest of these is taken.
+    Channels are rounded to 32 levels; beyond the 256 most frequent colours the nearest of these is
+    taken.
     """
     levels = np.round(pixels / 255 * 31).astype(np.int64)
     codes, places, counts = np.unique(

@@ -204,7 +204,10 @@ def with_map(page, chapters=None):
     chapters = chapters or read_chapters()
     for name, make in (("map", table), ("cards", cards)):
         marks = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        page = re.sub(marks, lambda m: f"{m[1]}{make(chapters)}\n{m[2]}", page, flags=re.DOTALL)
+        found = re.search(marks, page, flags=re.DOTALL)
+        if found:
+            fresh = f"{found[1]}{make(chapters)}\n{found[2]}"
+            page = page[: found.start()] + fresh + page[found.end() :]
     return page
 
 

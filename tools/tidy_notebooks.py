@@ -1,8 +1,9 @@
 """Execute and tidy the stored notebooks: `python run.py notebooks [names]`.
 
-Chapters and solutions are executed top to bottom with the course's preset and stored small: no widget views, no timings, a
-PNG beside every figure for places that cannot draw plotly (needs Chromium; a picture is kept while its figure is unchanged).
-Exercises come from their solutions; `python run.py exercises` makes them.
+Chapters and solutions are executed top to bottom with the course's preset and stored small: no
+widget views, no timings, a PNG beside every figure for places that cannot draw plotly (needs
+Chromium; a picture is kept while its figure is unchanged). Exercises come from their solutions;
+`python run.py exercises` makes them.
 """
 
 import base64
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import api_page
 import nbformat
 import pictures
 import start_page
@@ -28,12 +30,16 @@ FOLDED = {
     "quiz",
 }  # cells whose source is one click away: they draw, score or ask
 PLOTLY, SVG = "application/vnd.plotly.v1+json", "image/svg+xml"
-FIGURE = "application/vnd.v2gbook.figure+json"  # a figure at rest: the same values, shown as its PNG in the right size
+# A figure at rest: the same values, shown as its PNG in the right size.
+FIGURE = "application/vnd.v2gbook.figure+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def figure_of(output):
-    """The plotly figure or the SVG drawing of an output, which gets a PNG beside it; None if it has neither."""
+    """The plotly figure or the SVG drawing of an output, which gets a PNG beside it.
+
+    None if it has neither.
+    """
     data = output.get("data", {})
     return data.get(FIGURE) or data.get(SVG)
 
@@ -44,12 +50,16 @@ def read(path):
         return nbformat.read(path, as_version=4)
     except (ValueError, nbformat.reader.NotJSONError) as error:
         raise SystemExit(
-            f"{path} is not a readable notebook ({str(error).splitlines()[0]}); restore it with git, nothing was changed"
+            f"{path} is not a readable notebook ({str(error).splitlines()[0]}); "
+            "restore it with git, nothing was changed"
         ) from None
 
 
 def execute(notebook, path, preset=None):
-    """Run all cells of the notebook at `path` in a fresh kernel, with progress kept out of the way; a cell's error stops with a sentence."""
+    """Run all cells of the notebook at `path` in a fresh kernel, and keep no progress.
+
+    A cell's error stops with a sentence.
+    """
     preset = preset or presets.course()["preset"]
     notebook.metadata["v2gbook"] = {"preset": preset}
     with tempfile.TemporaryDirectory() as scratch:
@@ -71,13 +81,17 @@ def execute(notebook, path, preset=None):
                 if any(o.output_type == "error" for o in c.get("outputs", []))
             )
             raise SystemExit(
-                f"cell {cell.id} stopped with {error.ename}: {error.evalue}; nothing was written\n\n{cell.source}"
+                f"cell {cell.id} stopped with {error.ename}: {error.evalue}; "
+                f"nothing was written\n\n{cell.source}"
             ) from None
     return notebook
 
 
 def tidy(notebook, known=None):
-    """The notebook as it is stored. `known` maps fingerprints to PNGs (base64) that already exist."""
+    """The notebook as it is stored.
+
+    `known` maps fingerprints to PNGs (base64) that already exist.
+    """
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -117,7 +131,10 @@ def tidy(notebook, known=None):
 
 
 def asleep(output):
-    """Take the number of a living part out of its placeholder: it belongs to the session that has just ended."""
+    """Take the number of a living part out of its placeholder.
+
+    It belongs to the session that has just ended.
+    """
     data = output.get("data", {})
     if "v2g-part" in data.get("text/html", ""):
         data["text/html"] = re.sub(r' data-part="[^"]*"', "", data["text/html"])
@@ -140,7 +157,10 @@ def stored_pictures(path):
 
 
 def about_picture(data, mark):
-    """Metadata of a PNG: fingerprint and words of its figure, and its width on the page (it is stored twice as large)."""
+    """Metadata of a PNG.
+
+    Fingerprint and words of its figure, and its width on the page (it is stored twice as large).
+    """
     width = int(re.search(r'\bwidth="(\d+)', data[SVG])[1]) if SVG in data else pictures.WIDTH
     return {"figure": mark, "alt": data.get("text/plain", ""), "width": width}
 
@@ -161,9 +181,11 @@ def main(names):
         notebook = execute(read(path), path)
         write(path, tidy(notebook, stored_pictures(path)))
         print(
-            f"{path.relative_to(ROOT)}: {len(notebook.cells)} cells, {path.stat().st_size // 1000} kB"
+            f"{path.relative_to(ROOT)}: {len(notebook.cells)} cells, "
+            f"{path.stat().st_size // 1000} kB"
         )
     start_page.renew()
+    api_page.renew()
 
 
 if __name__ == "__main__":

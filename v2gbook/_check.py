@@ -18,6 +18,7 @@ FloatOrArray: TypeAlias = float | np.ndarray
 
 FOLDER = Path(__file__).parent / "data"
 MOST_STEPS = 50_000_000  # numbers that one call may make; a hundred times a year of minutes
+LARGEST = 1e30  # beyond any quantity here; a product of several still is a number
 
 _LIMITS = {
     "gt": (np.less_equal, "above"),
@@ -76,6 +77,8 @@ def checked(
     if finite and np.isinf(array).any():
         asked = f"a finite number in {unit}" if unit else "a finite number"
         raise ValueError(f"{name} is infinite; give {asked}")
+    if (np.abs(array[np.isfinite(array)]) > LARGEST).any():
+        raise ValueError(f"{name} is beyond {LARGEST:g}; no quantity here is that large")
     for kind, limit in {"gt": gt, "ge": ge, "lt": lt, "le": le}.items():
         if limit is not None:
             _within(name, array, unit, kind, limit)
@@ -146,9 +149,10 @@ def fraction(
     array = np.asarray(checked(name, value))
     highest = float(array.max())
     top = le if lt is None else lt
-    if top is not None and max(top, 1.5) <= highest <= 100:
+    if top is not None and top < highest and 1.5 <= highest <= 100:
+        words = "at most" if lt is None else "below"
         raise ValueError(
-            f"{name} is {highest:g}; it must be a fraction, at most {top:g}: is it in per cent?"
+            f"{name} is {highest:g}; it must be a fraction, {words} {top:g}: is it in per cent?"
         )
     return checked(name, array, "(a fraction)", gt=gt, ge=ge, lt=lt, le=le)
 
@@ -245,7 +249,7 @@ def steps(name: str, end: float, dt: float, *, most: int = MOST_STEPS) -> int:
     1000
     """
     count = end / dt
-    if not 0.5 <= count <= most:
+    if not 0.5 < count <= most:
         raise ValueError(f"{name} is {end:g}, with steps of {dt:g}; give 1 to {most:g} steps")
     return round(count)
 
@@ -463,7 +467,7 @@ def instance(name: str, value: Any, kind: type | tuple[type, ...]) -> Any:
     """
     if not isinstance(value, kind):
         words = " or ".join(_of_topic(each) for each in _kinds(kind))
-        raise TypeError(f"{name} is {short(value)}; it must be a {words}")
+        raise TypeError(f"{name} is {short(value)}; it must be {_with_article(words)}")
     return value
 
 
@@ -605,7 +609,11 @@ def short(value: Any) -> str:
     if value is None or isinstance(value, (str, int, float, complex)):
         text = repr(value)
         return text if len(text) <= 60 else f"{text[:57]}..."
-    return f"a {_of_topic(type(value))}"
+    return _with_article(_of_topic(type(value)))
+
+
+def _with_article(words):
+    return f"an {words}" if words[0].lower() in "aeio" else f"a {words}"
 
 
 def _of_topic(kind):

@@ -1,107 +1,177 @@
-r"""Topic 08, arbitrage: what a plugged-in car earns and saves, from one line of arithmetic to the schedule of a year.
+r"""Topic 08, arbitrage: what a plugged-in car earns and saves.
 
-Closed forms first (`spread_profit`, `demand_saving`, `annuity`), then bills as utilities write them (`tariff`, `rates`, `bill`), then schedules: `optimise`
-is a linear programme given straight to HiGHS, `rolling` plans again and again on forecasts, `follow` obeys a rule of thumb. All three
-return a `Plan`, priced the same way, so that they can be compared.
+Three groups of functions, from one line of arithmetic to the schedule of a year:
 
-p > 0 flows from the vehicle to the grid. Prices are per kWh at the meter; money is in the currency of the prices. `Storage` comes from topic
-04; its `eta_charge` is grid to battery and `eta_discharge` battery to grid.
+- closed forms: `spread_profit`, `demand_saving` and their like;
+- bills as utilities write them: `tariff`, `rates`, `bill`;
+- schedules: `optimise` is a linear programme given straight to HiGHS, `rolling` plans again and
+  again on forecasts, `follow` obeys a rule of thumb. All three return a `Plan`, priced in the same
+  way, so that they can be compared.
+
+p > 0 flows from the vehicle to the grid. Prices are per kWh at the meter; money is in the currency
+of the prices. `Storage` comes from topic 04; its `eta_charge` is grid to battery and
+`eta_discharge` battery to grid.
 """
 
-import tomllib
-from dataclasses import dataclass, replace
-from pathlib import Path
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from ._check import checked, plain
-from .charger import Storage, checked_soc
+from ._check import (
+    FloatOrArray,
+    alike,
+    checked,
+    columns,
+    fraction,
+    instance,
+    instances,
+    keep,
+    one,
+    one_of,
+    plain,
+    read,
+    row,
+    stamps,
+    together,
+    whole,
+)
+from .charger import Storage
 
-# -------------------------------------------------------------------------------------------------- closed forms
+_MOST = 1e9  # of a price per kWh or kW, and of a power in kW: the solver takes 1e20 for infinite
+_STEP: dict[str, Any] = {"unit": "h", "ge": 1e-4, "le": 24.0}  # length of a step
+_SOC = {"ge": -1e-9, "le": 1 + 1e-9}  # what a schedule computed may be off by rounding
+
+# ------------------------------------------------------------------------------- closed forms
 
 
-def spread_profit(sold_kwh, price_buy, price_sell, *, eta_round_trip):
-    r"""Profit of buying low and selling high once, before wear.
+def spread_profit(
+    sold_kwh: ArrayLike,
+    price_buy: ArrayLike,
+    price_sell: ArrayLike,
+    *,
+    eta_round_trip: ArrayLike,
+) -> FloatOrArray:
+    r"""Return the profit of buying low and selling high once, before wear.
 
     .. math:: \Pi = E\,\pi_{sell} - \frac{E}{\eta_{rt}}\,\pi_{buy}            (8.1)
 
     Parameters
     ----------
     sold_kwh : float or array
-        Energy sold, at the meter. [kWh]
+        Energy sold, at the meter, at least 0 [kWh].
     price_buy, price_sell : float or array
-        [per kWh]
+        What a kilowatt-hour costs, and what it earns [per kWh].
     eta_round_trip : float or array
-        Meter to battery to meter. 0..1
+        Efficiency from the meter to the battery and back, a fraction above 0.
 
     Returns
     -------
     float or array
-        In the currency of the prices; negative when the losses eat the spread.
+        In the currency of the prices; negative when the losses cost more than the spread earns.
+
+    Raises
+    ------
+    ValueError
+        If an argument is no number, energy is negative, the efficiency is no fraction, or the
+        shapes do not fit each other.
 
     Examples
     --------
-    >>> round(spread_profit(20.0, 0.08, 0.20, eta_round_trip=0.9), 4)
-    2.2222
+    >>> round(spread_profit(20.0, 0.08, 0.20, eta_round_trip=0.9), 2)
+    2.22
     """
-    eta = checked("eta_round_trip", eta_round_trip, "(a fraction, not per cent)", gt=0, le=1)
-    sold_kwh = checked("sold_kwh", sold_kwh, "kWh", ge=0)
-    return plain(
-        sold_kwh * np.asarray(checked("price_sell", price_sell))
-        - sold_kwh / np.asarray(eta) * checked("price_buy", price_buy)
-    )  # eq. (8.1)
+    eta = fraction("eta_round_trip", eta_round_trip, gt=0)
+    sold = checked("sold_kwh", sold_kwh, "kWh", ge=0)
+    buy = checked("price_buy", price_buy, "per kWh")
+    sell = checked("price_sell", price_sell, "per kWh")
+    together(sold_kwh=sold, price_buy=buy, price_sell=sell, eta_round_trip=eta)
+    with np.errstate(over="ignore"):
+        bought = np.divide(sold, eta)
+        profit = np.multiply(sold, sell) - bought * buy  # eq. (8.1)
+    return _known_result("eta_round_trip", profit)
 
 
-def implied_efficiency(profit, sold_kwh, price_buy, price_sell):
-    r"""Round-trip efficiency that explains a stated profit: eq. (8.1) solved for it.
+def _known_result(name, value):
+    """The value, unless an argument is so extreme that it has none."""
+    if not np.isfinite(value).all():
+        raise ValueError(f"{name} is so extreme here that the result is no finite number")
+    return plain(value)
+
+
+def implied_efficiency(
+    profit: ArrayLike, sold_kwh: ArrayLike, price_buy: ArrayLike, price_sell: ArrayLike
+) -> FloatOrArray:
+    r"""Return the round-trip efficiency that explains a stated profit: eq. (8.1) solved for it.
 
     .. math:: \eta_{rt} = \frac{E\,\pi_{buy}}{E\,\pi_{sell} - \Pi}            (8.2)
 
     Parameters
     ----------
     profit : float or array
-        [currency]
-    sold_kwh, price_buy, price_sell : float or array
-        As in `spread_profit`; the buying price > 0.
+        Stated profit, in the currency of the prices.
+    sold_kwh : float or array
+        Energy sold, at the meter, above 0 [kWh].
+    price_buy, price_sell : float or array
+        What a kilowatt-hour costs (above 0), and what it earns [per kWh].
 
     Returns
     -------
     float or array
-        0..1
+        Efficiency from the meter to the battery and back, a fraction.
 
     Raises
     ------
     ValueError
-        If no efficiency between 0 and 1 explains the profit.
+        If no efficiency between 0 and 1 explains the profit, an argument is no number or out of
+        range, or the shapes do not fit each other.
+
+    Examples
+    --------
+    >>> round(implied_efficiency(2.22, 20.0, 0.08, 0.20), 3)
+    0.899
     """
-    sold, buy = (
-        checked("sold_kwh", sold_kwh, "kWh", gt=0),
-        checked("price_buy", price_buy, "per kWh", gt=0),
-    )
-    spent = sold * np.asarray(checked("price_sell", price_sell)) - checked("profit", profit)
-    if np.any(spent <= 0) or np.any(sold * np.asarray(buy) > spent * (1 + 1e-12)):
+    stated = np.asarray(checked("profit", profit))
+    sold = np.asarray(checked("sold_kwh", sold_kwh, "kWh", gt=0))
+    buy = np.asarray(checked("price_buy", price_buy, "per kWh", gt=0))
+    sell = np.asarray(checked("price_sell", price_sell, "per kWh"))
+    together(profit=stated, sold_kwh=sold, price_buy=buy, price_sell=sell)
+    spent = sold * sell - stated
+    lossless = sold * buy  # what the purchase costs without losses
+    impossible = (spent <= 0) | (lossless > spent * (1 + 1e-12))
+    if impossible.any():
+        most = sold * (sell - buy)
+        first = [array[impossible][0] for array in np.broadcast_arrays(stated, buy, sell, most)]
         raise ValueError(
-            f"profit = {profit} needs an efficiency outside 0..1: the spread alone gives at most {np.max(sold * np.subtract(price_sell, buy)):g}"
+            "profit = {:g} needs an efficiency outside 0..1: with price_buy = {:g} and "
+            "price_sell = {:g} the spread gives at most {:g}, without losses".format(*first)
         )
-    return plain(sold * np.asarray(buy) / spent)  # eq. (8.2)
+    return plain(lossless / spent)  # eq. (8.2)
 
 
-def demand_saving(load_kw, help_kw, price_per_kw, *, interval_steps):
-    r"""What a demand charge falls by when a car covers part of a load.
+def demand_saving(
+    load_kw: ArrayLike, help_kw: ArrayLike, price_per_kw: float, *, interval_steps: int
+) -> float:
+    r"""Return what a demand charge falls by when a car covers part of a load.
 
-    .. math:: \Delta K = \pi_D\left(\max_k \bar L_k - \max_k \overline{(L - p)}_k\right)            (8.3)
+    .. math::
+        \Delta K = \pi_D\left(\max_k \bar L_k - \max_k \overline{(L - p)}_k\right)            (8.3)
 
     Parameters
     ----------
     load_kw : array, shape (steps,)
-        Load of the billing period. [kW]
-    help_kw : array, shape (steps,)
-        Power of the car; > 0 discharges, < 0 charges (and may set a new peak). [kW]
+        Load of the billing period [kW].
+    help_kw : float or array, shape (steps,)
+        Power of the car; > 0 discharges, < 0 charges (and may set a new peak) [kW].
     price_per_kw : float
-        Demand charge for this period. [per kW]
+        Demand charge for this period, at least 0 [per kW].
     interval_steps : int
         Steps in one billing interval; the meter takes their mean.
 
@@ -109,138 +179,178 @@ def demand_saving(load_kw, help_kw, price_per_kw, *, interval_steps):
     -------
     float
         In the currency of the price; negative when charging sets a new peak.
-    """
-    load, help_kw = np.asarray(checked("load_kw", load_kw, "kW")), checked("help_kw", help_kw, "kW")
-    drawn = (
-        _intervals(np.maximum(power, 0.0), interval_steps).max() for power in (load, load - help_kw)
-    )
-    saved = next(drawn) - next(drawn)
-    return float(checked("price_per_kw", price_per_kw, "per kW", ge=0) * saved)  # eq. (8.3)
 
-
-def _intervals(power_kw, steps):
-    if len(power_kw) % steps:
-        raise ValueError(
-            f"{len(power_kw)} steps do not fill whole billing intervals of {steps} steps"
-        )
-    return np.reshape(power_kw, (-1, steps)).mean(axis=1)
-
-
-def annuity(rate, years):
-    r"""Capital recovery factor: the yearly payment that pays back 1 over some years.
-
-    .. math:: CRF = \frac{d}{1 - (1 + d)^{-n}}            (8.4)
-
-    Parameters
-    ----------
-    rate : float or array
-        Discount rate; 0 is allowed. [1/year]
-    years : float or array
-        > 0
-
-    Returns
-    -------
-    float or array
-        [1/year]
+    Raises
+    ------
+    ValueError
+        If the two powers have different lengths, the steps do not fill whole billing intervals,
+        or an argument is no number or out of range.
 
     Examples
     --------
-    >>> round(1900 * annuity(0.10, 10), 2)
-    309.22
+    The load peaks at 50 kW; with 10 kW from the car it only touches 40 kW:
+
+    >>> demand_saving([20.0, 40.0, 50.0, 30.0], [0.0, 0.0, 10.0, 0.0], 12.0, interval_steps=1)
+    120.0
     """
-    rate, years = (
-        checked("rate", rate, "(a fraction, not per cent)", ge=0, lt=1),
-        checked("years", years, "years", gt=0),
-    )
-    safe = np.where(np.asarray(rate) > 0, rate, 1.0)
-    return plain(
-        np.where(
-            np.asarray(rate) > 0,
-            safe / -np.expm1(-np.asarray(years) * np.log1p(safe)),
-            1 / np.asarray(years),
+    load = row("load_kw", load_kw, "kW")
+    helped = np.asarray(checked("help_kw", help_kw, "kW"))
+    if helped.ndim:
+        alike(load_kw=load, help_kw=helped)
+    steps = whole("interval_steps", interval_steps)
+    price = one("price_per_kw", price_per_kw, "per kW", ge=0)
+    peak_before = _highest_import(load, steps)
+    peak_after = _highest_import(load - helped, steps)
+    return price * (peak_before - peak_after)  # eq. (8.3)
+
+
+def _highest_import(power_kw, interval_steps):
+    """The highest mean of a billing interval; export is no import, so it counts as 0."""
+    drawn = np.maximum(power_kw, 0.0)
+    return float(_intervals(drawn, interval_steps).max())
+
+
+def _intervals(power_kw, interval_steps):
+    """The mean power of each billing interval."""
+    if len(power_kw) % interval_steps:
+        raise ValueError(
+            f"{len(power_kw)} steps do not fill whole billing intervals "
+            f"(interval_steps = {interval_steps})"
         )
-    )  # eq. (8.4)
+    return np.reshape(power_kw, (-1, interval_steps)).mean(axis=1)
 
 
-def net_present_value(rate, flows):
-    r"""Value today of a row of yearly payments.
-
-    .. math:: NPV = \sum_{k=0}^{n} \frac{F_k}{(1 + d)^k}            (8.5)
-
-    Parameters
-    ----------
-    rate : float
-        Discount rate. [1/year]
-    flows : array, shape (years + 1,)
-        Payment at the end of each year; the first is today, < 0 for an investment.
-
-    Returns
-    -------
-    float
-    """
-    flows = np.atleast_1d(checked("flows", flows))
-    return float(
-        np.sum(
-            flows
-            / (1 + checked("rate", rate, "(a fraction, not per cent)", gt=-1, lt=1))
-            ** np.arange(len(flows))
-        )
-    )  # eq. (8.5)
-
-
-def regulation_revenue(p_kw, plugged_h, *, capacity_per_kw_h, energy_per_kwh, dispatch):
-    r"""Revenue of a regulation contract: paid for being there, and for what flows.
+def regulation_revenue(
+    p_kw: ArrayLike,
+    plugged_h: ArrayLike,
+    *,
+    capacity_per_kw_h: ArrayLike,
+    energy_per_kwh: ArrayLike,
+    dispatch: ArrayLike,
+) -> FloatOrArray:
+    r"""Return the revenue of a regulation contract: paid for being there, and for what flows.
 
     .. math:: r = \pi_{cap}\,P\,t_{plug} + \pi_{el}\,R_{dc}\,P\,t_{plug}            (8.6)
 
     Parameters
     ----------
     p_kw : float or array
-        Contracted power. [kW]
+        Contracted power, at least 0 [kW].
     plugged_h : float or array
-        Hours under contract. [h]
-    capacity_per_kw_h, energy_per_kwh : float or array
-        Price of capacity [per kW and hour] and of energy [per kWh].
+        Hours under contract, at least 0 [h].
+    capacity_per_kw_h : float or array
+        Price of capacity [per kW and hour].
+    energy_per_kwh : float or array
+        Price of energy [per kWh].
     dispatch : float or array
-        Energy dispatched over energy contracted. 0..1
+        Energy dispatched over energy contracted, a fraction.
 
     Returns
     -------
     float or array
+        In the currency of the prices.
+
+    Raises
+    ------
+    ValueError
+        If an argument is no number or out of range, or the shapes do not fit each other.
 
     References
     ----------
     .. [1] Kempton and Tomic, J. Power Sources 144, 268-279, 2005, eq. (6).
+
+    Examples
+    --------
+    >>> regulation_revenue(
+    ...     15.0, 6570.0, capacity_per_kw_h=0.04, energy_per_kwh=0.1, dispatch=0.1
+    ... )
+    4927.5
     """
-    kwh = checked("p_kw", p_kw, "kW", ge=0) * np.asarray(checked("plugged_h", plugged_h, "h", ge=0))
-    dispatch = checked("dispatch", dispatch, "(a fraction)", ge=0, le=1)
-    return plain(
-        kwh
-        * (
-            checked("capacity_per_kw_h", capacity_per_kw_h)
-            + checked("energy_per_kwh", energy_per_kwh) * np.asarray(dispatch)
-        )
-    )  # eq. (8.6)
+    power = checked("p_kw", p_kw, "kW", ge=0)
+    plugged = checked("plugged_h", plugged_h, "h", ge=0)
+    capacity = checked("capacity_per_kw_h", capacity_per_kw_h, "per kW and hour")
+    energy = checked("energy_per_kwh", energy_per_kwh, "per kWh")
+    share = fraction("dispatch", dispatch)
+    together(
+        p_kw=power,
+        plugged_h=plugged,
+        capacity_per_kw_h=capacity,
+        energy_per_kwh=energy,
+        dispatch=share,
+    )
+    contracted_kwh = np.multiply(power, plugged)
+    return plain(contracted_kwh * (capacity + np.multiply(energy, share)))  # eq. (8.6)
 
 
-# --------------------------------------------------------------------------------------------------------- bills
+# -------------------------------------------------------------------------------------- bills
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tariff:
-    """What a utility charges, in `currency`, an ISO code such as "USD".
+    """What a utility charges.
 
-    `energy` and `demand` are lists of rules: a dict with `months` (1..12), `days` ("weekdays", "weekends" or "all"), `from_h`,
-    `to_h` (local clock) and a price, `price_per_kwh` or `price_per_kw_month`. For energy the first rule that fits counts; of the demand
-    rules each is its own charge on the highest mean import over `interval_min` minutes in its hours. With a ratchet, a month is billed
-    at least `ratchet` times the highest peak of the `ratchet_months` before it.
+    A rule is a dict with the keys `months` (a list of 1 to 12), `days` ("weekdays", "weekends" or
+    "all"), `from_h` and `to_h` (local clock, 0 to 24, from before to) and a price. Of the energy
+    rules, the first that fits a step counts. Each demand rule is a charge of its own on the highest
+    mean import of a billing interval in its hours.
+
+    Attributes
+    ----------
+    name : str
+        What bills and messages call the tariff.
+    currency : str
+        An ISO code such as "USD".
+    timezone : str
+        Zone of the clock that the rules mean, such as "America/Los_Angeles".
+    energy : list of dict
+        Rules with `price_per_kwh` [per kWh]; at least one.
+    demand : list of dict
+        Rules with `price_per_kw_month`, at least 0 [per kW and month]; may be empty.
+    interval_min : int
+        Length of a billing interval, 1 to 1440 [min].
+    fixed_per_month : float
+        What each month costs without any energy [per month].
+    export_per_kwh : float
+        What is paid for a kilowatt-hour given to the grid [per kWh].
+    ratchet : float
+        A month is billed at least this fraction of the highest peak of the months before, 0 to 1.
+    ratchet_months : int
+        How many months back the ratchet looks, at least 1.
+    source : str
+        Where the numbers come from.
+
+    Raises
+    ------
+    ValueError
+        If a field is out of range, or a rule cannot be read: the message names rule and key.
+    TypeError
+        If a field is of another kind, such as one rule instead of a list of rules.
+
+    Examples
+    --------
+    >>> always = {"months": list(range(1, 13)), "days": "all", "from_h": 0, "to_h": 24}
+    >>> flat = Tariff(
+    ...     name="flat",
+    ...     currency="EUR",
+    ...     timezone="Europe/Amsterdam",
+    ...     energy=[{**always, "price_per_kwh": 0.25}],
+    ...     demand=[{**always, "price_per_kw_month": 8.0}],
+    ...     interval_min=15,
+    ...     fixed_per_month=10.0,
+    ...     export_per_kwh=0.05,
+    ...     ratchet=0.8,
+    ...     ratchet_months=11,
+    ...     source="invented",
+    ... )
+    >>> flat.demand[0]["price_per_kw_month"]
+    8.0
     """
 
     name: str
     currency: str
     timezone: str
-    energy: list
-    demand: list
+    energy: Sequence[Mapping[str, Any]]
+    demand: Sequence[Mapping[str, Any]]
     interval_min: int = 15
     fixed_per_month: float = 0.0
     export_per_kwh: float = 0.0
@@ -249,208 +359,432 @@ class Tariff:
     source: str = ""
 
     def __post_init__(self):
-        if not self.energy:
+        for name in ("name", "currency", "timezone", "source"):
+            instance(name, getattr(self, name), str)
+        if not re.fullmatch("[A-Z]{3}", self.currency):
             raise ValueError(
-                f"the tariff {self.name!r} has no energy periods; it needs at least one rule with price_per_kwh"
+                f"currency is {self.currency!r}; it must be an ISO code of three letters"
             )
-        checked("interval_min", self.interval_min, "min", gt=0)
-        checked("ratchet", self.ratchet, "(a fraction)", ge=0, le=1)
-        checked("ratchet_months", self.ratchet_months, "months", ge=1)
-        for rules, price in ((self.energy, "price_per_kwh"), (self.demand, "price_per_kw_month")):
-            for rule in rules:
-                missing = {"months", "days", "from_h", "to_h", price} - set(rule)
-                if (
-                    missing
-                    or rule["days"] not in ("weekdays", "weekends", "all")
-                    or not 0 <= rule["from_h"] < rule["to_h"] <= 24
-                ):
-                    why = (
-                        f"it has no {', '.join(sorted(missing))}"
-                        if missing
-                        else "days are weekdays, weekends or all, and 0 <= from_h < to_h <= 24"
-                    )
-                    raise ValueError(
-                        f"the tariff {self.name!r} has a rule that cannot be read ({why}): {rule}"
-                    )
+        _zone(self.timezone)
+        one("ratchet", fraction("ratchet", self.ratchet))  # one number, and not in per cent
+        keep(
+            self,
+            interval_min=dict(whole=True, unit="min", le=1440),
+            fixed_per_month=dict(one=True, unit="per month"),
+            export_per_kwh=dict(one=True, unit="per kWh", ge=-_MOST, le=_MOST),
+            ratchet=dict(fraction=True),
+            ratchet_months=dict(whole=True, unit="months", le=1200),
+        )
+        energy = _rules("energy", self.energy, "price_per_kwh", self.name, least=-_MOST)
+        if not energy:
+            raise ValueError(
+                f"the tariff {self.name!r} has no energy periods; "
+                "energy needs at least one rule with price_per_kwh"
+            )
+        demand = _rules("demand", self.demand, "price_per_kw_month", self.name, least=0.0)
+        object.__setattr__(self, "energy", energy)
+        object.__setattr__(self, "demand", demand)
 
 
-def tariff(name):
-    """Read a tariff from `v2gbook/data/tariffs`. ValueError, with the list of names, if there is none of that name."""
-    folder = Path(__file__).parent / "data" / "tariffs"
-    known = sorted(path.stem for path in folder.glob("*.toml"))
-    if name not in known:
-        raise ValueError(f"there is no tariff {name!r}; there are {', '.join(known)}")
-    return Tariff(**tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")))
+def _zone(name):
+    """The time zone of that name."""
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        raise ValueError(
+            f"timezone is {name!r}; it must be the name of a time zone such as 'Europe/Amsterdam'"
+        ) from None
 
 
-def _applies(rule, time):
-    days = {
-        "weekdays": time.day_of_week < 5,
-        "weekends": time.day_of_week >= 5,
-        "all": np.ones(len(time), bool),
-    }[rule["days"]]
-    clock = time.hour + time.minute / 60
-    return np.asarray(
-        time.month.isin(rule["months"]) & days & (clock >= rule["from_h"]) & (clock < rule["to_h"])
-    )
+def _rules(kind, rules, price, tariff_name, *, least):
+    """The rules of a tariff, each checked."""
+    listed = instances(kind, rules, dict)
+    where = [f"{kind}[{place}] of the tariff {tariff_name!r}" for place in range(len(listed))]
+    return [_rule(name, rule, price, least) for name, rule in zip(where, listed)]
 
 
-def rates(tariff, time):
-    """Price of each step.
+def _rule(where, rule, price, least):
+    """A rule of a tariff, or a ValueError that says where it stands and which key is wrong."""
+    keys = ("months", "days", "from_h", "to_h", price)
+    missing = [key for key in keys if key not in rule]
+    unknown = [str(key) for key in rule if key not in keys]
+    if missing or unknown:
+        wrong = f"no {', '.join(missing)}" if missing else f"the unknown key {', '.join(unknown)}"
+        raise ValueError(f"{where} has {wrong}; the keys of such a rule are {', '.join(keys)}")
+    if not isinstance(rule["months"], (list, tuple, range, np.ndarray)):
+        raise ValueError(
+            f"months in {where} is {rule['months']!r}; give a list such as [6, 7, 8, 9]"
+        )
+    months = [whole(f"months in {where}", month, le=12) for month in rule["months"]]
+    if not months:
+        raise ValueError(f"months in {where} is empty; give at least one month, 1 to 12")
+    one_of(f"days in {where}", rule["days"], ("weekdays", "weekends", "all"))
+    start = _number(f"from_h in {where}", rule["from_h"], "h", ge=0, le=24)
+    end = _number(f"to_h in {where}", rule["to_h"], "h", ge=0, le=24)
+    if start >= end:
+        raise ValueError(
+            f"from_h in {where} is {start:g} and to_h is {end:g}; from_h must come before to_h. "
+            "Write hours over midnight as two rules"
+        )
+    amount = _number(f"{price} in {where}", rule[price], ge=least, le=_MOST)
+    return {**rule, "months": months, "from_h": start, "to_h": end, price: amount}
+
+
+def _number(name, value, unit="", **limits):
+    """One number; `true` in a file is none."""
+    if isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} is {value!r}; it must be a number")
+    return one(name, value, unit, **limits)
+
+
+def tariff(name: str) -> Tariff:
+    """Return a tariff of the book's data.
 
     Parameters
     ----------
-    tariff : Tariff
-    time : DatetimeIndex, shape (steps,)
-        Start of each step, in local time (with the tariff's time zone, or none).
+    name : str
+        A file in `v2gbook/data/tariffs`, without its ending.
 
     Returns
     -------
-    DataFrame
-        Index `time`; columns `buy_per_kwh` and `sell_per_kwh`.
+    Tariff
+        With all fields that the file gives.
 
     Raises
     ------
     ValueError
-        If some hours have no rule: the message names the first.
+        If there is no tariff of that name (the message lists those that exist), or a rule of it
+        cannot be read.
+
+    Examples
+    --------
+    >>> tariff("sce_tou_ev_4").name
+    'SCE TOU-EV-4 (March 2019)'
     """
-    time = _local(tariff, time)
-    buy = np.full(len(time), np.nan)
-    for rule in reversed(tariff.energy):
-        buy[_applies(rule, time)] = rule["price_per_kwh"]
-    if np.isnan(buy).any():
+    facts = read("tariffs", name)
+    known = [field.name for field in fields(Tariff)]
+    unknown = [key for key in facts if key not in known]
+    if unknown:
         raise ValueError(
-            f"the tariff {tariff.name!r} has no energy price for {time[np.isnan(buy)][0]:%A %d %B, %H:%M}"
+            f"the tariff {name!r} has the key {', '.join(unknown)}; keys are {', '.join(known)}"
         )
-    return pd.DataFrame({"buy_per_kwh": buy, "sell_per_kwh": tariff.export_per_kwh}, index=time)
+    return Tariff(**facts)
+
+
+def rates(tariff: Tariff, time: pd.DatetimeIndex) -> pd.DataFrame:
+    """Return the price of each step.
+
+    Parameters
+    ----------
+    tariff : Tariff
+        What the utility charges.
+    time : DatetimeIndex, shape (steps,)
+        Start of each step, rising. Stamps with a time zone are converted to that of the tariff;
+        stamps without one are taken for the tariff's local clock.
+
+    Returns
+    -------
+    DataFrame
+        Index `time`, in the tariff's zone; columns `buy_per_kwh` and `sell_per_kwh` [per kWh].
+
+    Raises
+    ------
+    ValueError
+        If some hours have no rule (the message names the first), or the stamps do not rise.
+    TypeError
+        If the arguments are of another kind, such as an index of text.
+
+    Examples
+    --------
+    >>> afternoon = pd.date_range("2019-07-01 11:00", periods=2, freq="h")
+    >>> rates(tariff("sce_tou_ev_4"), afternoon).buy_per_kwh.tolist()
+    [0.0925, 0.26668]
+    """
+    instance("tariff", tariff, Tariff)
+    local = _local(tariff, stamps("time", time))
+    buy = np.full(len(local), np.nan)
+    for rule in reversed(tariff.energy):  # an earlier rule overwrites a later one
+        buy[_applies(rule, local)] = rule["price_per_kwh"]
+    unpriced = local[np.isnan(buy)]
+    if len(unpriced):
+        raise ValueError(
+            f"the tariff {tariff.name!r} has no energy price for {unpriced[0]:%A %d %B, %H:%M}"
+        )
+    return pd.DataFrame({"buy_per_kwh": buy, "sell_per_kwh": tariff.export_per_kwh}, index=local)
 
 
 def _local(tariff, time):
-    if time.tz is None:
-        return time
-    return time.tz_convert(tariff.timezone)
+    """The same moments on the tariff's clock."""
+    return time if time.tz is None else time.tz_convert(tariff.timezone)
 
 
-def bill(tariff, import_kw, export_kw=None):
-    r"""The bills of some months.
+def _applies(rule, time):
+    """In which of these steps a rule counts."""
+    clock = time.hour + time.minute / 60
+    in_hours = (clock >= rule["from_h"]) & (clock < rule["to_h"])
+    return np.asarray(time.month.isin(rule["months"]) & in_hours & _on(rule["days"], time))
 
-    .. math:: K = \sum_t \Delta t\,(\pi_t\,g_t^+ - \pi^{ex}_t\,g_t^-) + \sum_j \pi_{D,j}\,\max\!\big(\hat g_j,\ r\,\hat g_j^{past}\big) + K_0            (8.7)
+
+def _on(days, time):
+    """Which of these steps lie on weekdays, on weekends, or on any day."""
+    if days == "all":
+        return np.ones(len(time), bool)
+    weekday = time.day_of_week < 5
+    return weekday if days == "weekdays" else ~weekday
+
+
+def bill(tariff: Tariff, import_kw: pd.Series, export_kw: pd.Series | None = None) -> pd.DataFrame:
+    r"""Return the bills of some months.
+
+    .. math::
+        K = \sum_t \Delta t\,(\pi_t\,g_t^+ - \pi^{ex}_t\,g_t^-)
+        + \sum_j \pi_{D,j}\,\max\!\big(\hat g_j,\ r\,\hat g_j^{past}\big) + K_0            (8.7)
 
     Parameters
     ----------
     tariff : Tariff
+        What the utility charges.
     import_kw : Series
-        Power drawn from the grid (>= 0), indexed by time stamps with an even step. [kW]
+        Power drawn from the grid, at least 0, indexed by time stamps with an even step [kW].
     export_kw : Series, optional
-        Power given to the grid (>= 0). [kW]
+        Power given to the grid, at least 0, with the same time stamps [kW].
 
     Returns
     -------
     DataFrame
-        One row a month: `energy`, `export` (negative), `demand`, `fixed`, `total` in the tariff's currency, and `peak_kw`,
-        the highest interval of the month.
+        Index `month`; columns `energy`, `export` (negative), `demand`, `fixed` and `total` in the
+        tariff's currency, and `peak_kw`, the highest mean of a billing interval (of a step, where
+        steps are longer) in the month [kW].
 
     Raises
     ------
     ValueError
-        If the time stamps have gaps or repeats, a power is negative or unknown, or the steps do not fill whole billing intervals.
+        If the time stamps have gaps or repeats, a power is negative or unknown, the steps do not
+        fill whole billing intervals, or they are longer than these and there is a demand charge.
+    TypeError
+        If an argument is of another kind, such as an index of text.
 
     Notes
     -----
-    A ratchet remembers the peaks of its own rule's months; a seasonal charge is not carried into other months.
+    A ratchet remembers the peaks of its own rule's months; a seasonal charge is not carried into
+    other months. Billing intervals are counted from the first time stamp on. Each month that the
+    load touches pays the fixed charge in full.
+
+    Examples
+    --------
+    >>> day = pd.date_range("2019-07-01", periods=96, freq="15min")
+    >>> drawn = pd.Series(5.0, day)
+    >>> given = pd.Series(0.0, day)
+    >>> bill(tariff("sce_tou_ev_4"), drawn, given).total.round(2).tolist()
+    [92.24]
     """
-    dt_h = even_step(import_kw.index)
-    drawn = np.asarray(checked("import_kw", import_kw.to_numpy(), "kW", ge=0))
-    if export_kw is not None and not export_kw.index.equals(import_kw.index):
-        raise ValueError("export_kw and import_kw must have the same time stamps")
-    given = (
-        np.zeros(len(drawn))
-        if export_kw is None
-        else np.asarray(checked("export_kw", export_kw.to_numpy(), "kW", ge=0))
-    )
+    instance("tariff", tariff, Tariff)
+    dt_h = _even_step("the index of import_kw", instance("import_kw", import_kw, pd.Series).index)
+    drawn = row("import_kw", import_kw.to_numpy(), "kW", ge=0, le=_MOST)
+    given = _export(import_kw, export_kw)
     price = rates(tariff, import_kw.index)
-    steps = tariff.interval_min / (60 * dt_h)
-    if abs(steps - round(steps)) > 1e-9 and steps > 1:
-        raise ValueError(
-            f"steps of {60 * dt_h:g} min do not divide the billing interval of {tariff.interval_min} min"
-        )
-    steps = max(1, round(steps))
-    if len(drawn) % steps:
-        raise ValueError(
-            f"the load ends within a billing interval of {tariff.interval_min} min; give whole intervals"
-        )
-    months = price.index.tz_localize(None).to_period("M")
-    table = pd.DataFrame(
-        {
-            "energy": dt_h * drawn * price.buy_per_kwh.to_numpy(),
-            "export": -dt_h * given * price.sell_per_kwh.to_numpy(),
-        }
-    )
-    table = table.groupby(months).sum().rename_axis("month")
-    mean_kw = pd.Series(drawn).rolling(steps).mean().to_numpy()[steps - 1 :: steps]
-    ends = price.index[: len(mean_kw) * steps : steps]
+    interval_steps = _interval_steps(tariff, dt_h, len(drawn))
+    costs = {
+        "energy": dt_h * drawn * price.buy_per_kwh.to_numpy(),
+        "export": -dt_h * given * price.sell_per_kwh.to_numpy(),
+    }
+    table = pd.DataFrame(costs).groupby(_months(price.index)).sum().rename_axis("month")
+    means = _intervals(drawn, interval_steps)
+    starts = price.index[::interval_steps]
     table["demand"] = 0.0
     for rule in tariff.demand:
-        peaks = (
-            pd.Series(np.where(_applies(rule, ends), mean_kw, 0.0))
-            .groupby(ends.tz_localize(None).to_period("M"))
-            .max()
-        )
-        past = peaks.shift(1).rolling(tariff.ratchet_months, min_periods=1).max().fillna(0.0)
-        table["demand"] += (
-            rule["price_per_kw_month"]
-            * np.maximum(peaks, tariff.ratchet * past)
-            * peaks.index.month.isin(rule["months"])
-        )
+        table["demand"] += _demand_charge(tariff, rule, means, starts)
     table["fixed"] = tariff.fixed_per_month
     table["total"] = table[["energy", "export", "demand", "fixed"]].sum(axis=1)  # eq. (8.7)
-    table["peak_kw"] = pd.Series(mean_kw).groupby(ends.tz_localize(None).to_period("M")).max()
+    table["peak_kw"] = pd.Series(means).groupby(_months(starts)).max()
     return table
 
 
-def even_step(time):
-    """Length of the step of a time index [h]; ValueError that names the first gap or repeated hour."""
-    if len(time) < 2:
-        raise ValueError("a time series needs at least two steps")
-    stamps = time.tz_convert("UTC") if time.tz is not None else time
-    gaps = np.diff(stamps.as_unit("s").asi8)
-    usual = np.median(gaps)
-    odd = np.flatnonzero(gaps <= 0) if (gaps <= 0).any() else np.flatnonzero(gaps != usual)
-    if odd.size:
-        k = odd[0]
-        what = (
-            "is repeated"
-            if gaps[k] == 0
-            else "comes out of order"
-            if gaps[k] < 0
-            else "follows after a gap"
-        )
+def _months(time):
+    """The local month of each time stamp."""
+    return time.tz_localize(None).to_period("M")
+
+
+def _export(import_kw, export_kw):
+    """What is given to the grid, as an array."""
+    if export_kw is None:
+        return np.zeros(len(import_kw))
+    if not instance("export_kw", export_kw, pd.Series).index.equals(import_kw.index):
+        raise ValueError("export_kw and import_kw must have the same time stamps")
+    return row("export_kw", export_kw.to_numpy(), "kW", ge=0, le=_MOST)
+
+
+def _interval_steps(tariff, dt_h, steps):
+    """Steps in one billing interval of a load that is long enough to be billed."""
+    step_min = 60 * dt_h
+    wanted = tariff.interval_min / step_min
+    charged = any(rule["price_per_kw_month"] > 0 for rule in tariff.demand)
+    if wanted < 1 - 1e-9 and charged:
         raise ValueError(
-            f"the step {time[k + 1]:%Y-%m-%d %H:%M} {what}; prices and loads need one value for each step"
+            f"import_kw has steps of {step_min:g} min, but the tariff {tariff.name!r} bills the "
+            f"highest mean of {tariff.interval_min} min. Give a load with steps of at most "
+            f"{tariff.interval_min} min, or replace(tariff, interval_min={step_min:g})"
         )
-    return float(usual / 3600)
+    if wanted > 1 and abs(wanted - round(wanted)) > 1e-9:
+        raise ValueError(
+            f"steps of {step_min:g} min in import_kw do not divide the billing interval of "
+            f"{tariff.interval_min} min"
+        )
+    interval_steps = max(1, round(wanted))
+    if steps % interval_steps:
+        raise ValueError(
+            f"import_kw ends within a billing interval of {tariff.interval_min} min; "
+            "give whole intervals"
+        )
+    return interval_steps
 
 
-# ---------------------------------------------------------------------------------------- what a schedule is made for
+def _demand_charge(tariff, rule, means, starts):
+    """One demand charge in each month, from the mean of each billing interval."""
+    counted = np.where(_applies(rule, starts), means, 0.0)
+    peaks = pd.Series(counted).groupby(_months(starts)).max()
+    past = peaks.shift(1).rolling(tariff.ratchet_months, min_periods=1).max().fillna(0.0)
+    billed = np.maximum(peaks, tariff.ratchet * past)
+    return rule["price_per_kw_month"] * billed * peaks.index.month.isin(rule["months"])
+
+
+def even_step(time: pd.DatetimeIndex) -> float:
+    """Return the length of the step of a time index.
+
+    Parameters
+    ----------
+    time : DatetimeIndex, shape (steps,)
+        Start of each step. With a time zone, a day on which the clock changes is even too.
+
+    Returns
+    -------
+    float
+        Length of a step [h].
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two steps, the stamps do not rise, a step is missing (the message
+        names the first that follows a gap), or the length of the step changes.
+    TypeError
+        If the index holds something else than time stamps.
+
+    Examples
+    --------
+    >>> even_step(pd.date_range("2025-03-30", periods=96, freq="15min", tz="Europe/Amsterdam"))
+    0.25
+    """
+    return _even_step("time", time)
+
+
+def _even_step(name, time):
+    """As `even_step`, for an index that the message calls by another name."""
+    stamps(name, time)
+    if len(time) < 2:
+        raise ValueError(f"{name} has one time stamp; a time series needs at least two steps")
+    utc = time if time.tz is None else time.tz_convert("UTC")
+    lengths_s = np.diff(utc.to_numpy()) / np.timedelta64(1, "s")
+    usual_s = np.median(lengths_s)
+    if (lengths_s != usual_s).any():
+        raise ValueError(_uneven(name, time, lengths_s, usual_s))
+    return float(usual_s / 3600)
+
+
+def _uneven(name, time, lengths_s, usual_s):
+    """In words, where the length of the step is another: once and for all, or because of a gap."""
+    turn = int(np.argmax(lengths_s != lengths_s[0]))  # the first length that is another
+    before = lengths_s[:turn]
+    after = lengths_s[turn:]
+    lasting = len(before) > 1 and len(after) > 1 and after[0] == after[1]
+    if lasting and before[0] not in after:
+        return (
+            f"{name}: the step changes from {before[0] / 60:g} to {after[0] / 60:g} min at "
+            f"{time[turn]:%Y-%m-%d %H:%M}; nothing is missing there. "
+            "Bring both parts to one step, for example with resample, or use one part at a time"
+        )
+    odd = int(np.argmax(lengths_s != usual_s))
+    return (
+        f"{name}: the step {time[odd + 1]:%Y-%m-%d %H:%M} follows after a gap; "
+        "prices and loads need one value for each step"
+    )
+
+
+# --------------------------------------------------------------- what a schedule is made for
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Peak:
-    """A demand charge as a schedule sees it: `price_per_kw` on the highest mean import over `interval_steps` steps.
+    """A demand charge, as a schedule sees it, on the highest mean import of a billing interval.
 
-    `counts` marks the steps in which it is measured (all if None); `already_kw` is a peak that is billed anyway, from
-    earlier in the month or from a ratchet.
+    Attributes
+    ----------
+    price_per_kw : float
+        Charge for the highest interval, at least 0 [per kW].
+    interval_steps : int
+        Steps in one billing interval, at least 1.
+    counts : array, shape (steps,), optional
+        True (or 1) for the steps in which the charge is measured; all of them if left out. An
+        interval counts if its first step does.
+    already_kw : float
+        A peak that is billed anyway, from earlier in the month or from a ratchet, at least 0 [kW].
+
+    Raises
+    ------
+    ValueError
+        If a field is no number or out of range.
+
+    Examples
+    --------
+    >>> evening = Peak(price_per_kw=12.0, interval_steps=2, counts=[0, 0, 1, 1], already_kw=3.0)
+    >>> evening.counts
+    array([False, False,  True,  True])
     """
 
     price_per_kw: float
     interval_steps: int = 1
-    counts: object = None
+    counts: ArrayLike | None = None
     already_kw: float = 0.0
 
     def __post_init__(self):
-        checked("price_per_kw", self.price_per_kw, "per kW", ge=0)
-        checked("already_kw", self.already_kw, "kW", ge=0)
-        checked("interval_steps", self.interval_steps, ge=1)
+        keep(
+            self,
+            price_per_kw=dict(one=True, unit="per kW", ge=0, le=_MOST),
+            interval_steps=dict(whole=True),
+            already_kw=dict(one=True, unit="kW", ge=0, le=_MOST),
+        )
+        if self.counts is not None:
+            counts = row("counts", self.counts, "(0 or 1)", ge=0, le=1)
+            if not np.isin(counts, (0, 1)).all():
+                raise ValueError("counts must be 0 or 1 (False or True) in each step")
+            object.__setattr__(self, "counts", counts == 1)
+
+    def cut(self, span: slice) -> "Peak":
+        """Return the same charge, seen by a schedule of some of the steps.
+
+        Parameters
+        ----------
+        span : slice
+            These steps are kept.
+
+        Returns
+        -------
+        Peak
+            With the part of `counts` that belongs to the steps.
+
+        Raises
+        ------
+        TypeError
+            If the span is no slice.
+
+        Examples
+        --------
+        >>> Peak(price_per_kw=12.0, counts=[0, 0, 1, 1]).cut(slice(1, 3)).counts
+        array([False,  True])
+        """
+        instance("span", span, slice)
+        if self.counts is None:
+            return self
+        return replace(self, counts=np.asarray(self.counts)[span])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -460,129 +794,222 @@ class Prices:
     Attributes
     ----------
     dt_h : float
-        Length of a step. [h]
+        Length of a step, up to a day [h].
     buy_per_kwh : array, shape (steps,)
-        For what is drawn.
-    sell_per_kwh : array, shape (steps,), optional
-        For what is given; the buying price if left out (a wholesale market), 0 for a meter that pays nothing.
+        For what is drawn; may be negative [per kWh].
+    sell_per_kwh : float or array, shape (steps,), optional
+        For what is given; the buying price if left out (a wholesale market), 0 for a meter that
+        pays nothing [per kWh].
     peaks : tuple of Peak
         Demand charges.
 
     Raises
     ------
     ValueError
-        If a price is unknown (NaN) or the lengths differ.
+        If a price is unknown (the message names the step), or the lengths differ.
+    TypeError
+        If `peaks` is no list or tuple of `Peak`.
+
+    Examples
+    --------
+    >>> prices = Prices(
+    ...     dt_h=0.25,
+    ...     buy_per_kwh=[0.1, 0.1, 0.3, 0.3],
+    ...     sell_per_kwh=0.05,
+    ...     peaks=[Peak(price_per_kw=0.5)],
+    ... )
+    >>> len(prices), prices.sell_per_kwh
+    (4, array([0.05, 0.05, 0.05, 0.05]))
     """
 
     dt_h: float
     buy_per_kwh: np.ndarray
-    sell_per_kwh: np.ndarray = None
-    peaks: tuple = ()
+    sell_per_kwh: np.ndarray = None  # type: ignore[assignment]  # kept as an array of prices
+    peaks: Sequence[Peak] = ()
 
     def __post_init__(self):
-        checked("dt_h", self.dt_h, "h", gt=0)
-        buy = np.atleast_1d(_known("buy_per_kwh", self.buy_per_kwh))
-        sell = (
-            buy
-            if self.sell_per_kwh is None
-            else np.atleast_1d(_known("sell_per_kwh", self.sell_per_kwh))
-        )
-        if sell.size not in (1, buy.size):
-            raise ValueError(f"sell_per_kwh has {sell.size} steps and buy_per_kwh {buy.size}")
-        if not isinstance(self.peaks, (tuple, list)) or not all(
-            isinstance(peak, Peak) for peak in self.peaks
-        ):
-            raise ValueError("peaks must be a tuple of Peak, such as (Peak(price_per_kw=12.0),)")
+        keep(self, dt_h=dict(one=True, **_STEP))
+        buy = _known_prices("buy_per_kwh", self.buy_per_kwh)
+        sell = buy
+        if self.sell_per_kwh is not None:
+            sell = _known_prices("sell_per_kwh", self.sell_per_kwh)
+        if len(sell) not in (1, len(buy)):
+            raise ValueError(f"sell_per_kwh has {len(sell)} steps and buy_per_kwh {len(buy)}")
         object.__setattr__(self, "buy_per_kwh", buy)
         object.__setattr__(self, "sell_per_kwh", np.broadcast_to(sell, buy.shape))
+        object.__setattr__(self, "peaks", instances("peaks", self.peaks, Peak))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.buy_per_kwh)
 
 
-def _known(name, prices):
-    prices = np.asarray(prices, dtype=float)
-    if np.isnan(prices).any():
+def _known_prices(name, prices):
+    """One price a step, or a ValueError that names the first step without one."""
+    gap = _first_gap(prices)
+    if gap is not None:
         raise ValueError(
-            f"{name} has no value in step {np.flatnonzero(np.isnan(prices))[0]}; fill the gap or leave out the day, a schedule cannot guess it"
+            f"{name} is NaN (unknown) in step {gap}: it has no value there. "
+            "Fill the gap or leave out the day; a schedule cannot guess a price"
         )
-    return checked(name, prices)
+    known = checked(name, prices, "per kWh", ge=-_MOST, le=_MOST)
+    return row(name, np.atleast_1d(known))
+
+
+def _first_gap(prices):
+    """The first step whose price is NaN; None if there is none, or if these are no numbers."""
+    try:
+        missing = np.isnan(np.asarray(prices, dtype=float))
+    except (TypeError, ValueError):
+        return None
+    return int(np.argmax(missing)) if missing.any() else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Diary:
-    """When a car is plugged in, what driving takes, and what was promised. Arrays of shape (steps,) or (cars, steps).
+    """When a car is plugged in, what driving takes, and what was promised.
+
+    The arrays have the shape (steps,) for one car, or (cars, steps) for several. Wherever a car is
+    plugged in, its state of charge also stays at or above the `soc_min` of its `Storage`.
 
     Attributes
     ----------
     soc_start : float or array, shape (cars,)
-        Before the first step. 0..1
-    plugged : array
-        Share of the step at the plug. 0..1
-    drive_kwh : array or float
-        Taken out of the battery by driving in the step; only while not plugged in. [kWh]
-    soc_promise : array or float
-        Soc to stand at or above at the end of the step; 0 where nothing was promised. 0..1. Wherever the car is plugged in,
-        it also stands at or above `soc_min`.
+        State of charge before the first step, a fraction.
+    plugged : array, shape (steps,) or (cars, steps)
+        Share of the step at the plug, 0 to 1.
+    drive_kwh : float or array
+        Taken out of the battery by driving in the step; 0 where the car is plugged in all the
+        time [kWh].
+    soc_promise : float or array
+        Lowest state of charge allowed at the end of the step, a fraction; 0 where nothing was
+        promised.
 
     Raises
     ------
     ValueError
-        If a share or soc is outside 0..1, the shapes differ, or a car drives while it is plugged in.
+        If a share or a state of charge is outside 0..1, the shapes do not fit each other, or a car
+        drives while it is plugged in.
+
+    Examples
+    --------
+    >>> diary = Diary(
+    ...     soc_start=0.6,
+    ...     plugged=[1, 1, 0, 1],
+    ...     drive_kwh=[0.0, 0.0, 8.0, 0.0],
+    ...     soc_promise=[0.0, 0.8, 0.0, 0.5],
+    ... )
+    >>> float(diary.drive_kwh.sum())
+    8.0
     """
 
-    soc_start: float
+    soc_start: FloatOrArray
     plugged: np.ndarray
-    drive_kwh: np.ndarray = 0.0
-    soc_promise: np.ndarray = 0.0
+    drive_kwh: FloatOrArray = 0.0
+    soc_promise: FloatOrArray = 0.0
 
     def __post_init__(self):
-        plugged = np.atleast_1d(
-            checked("plugged", self.plugged, "(a share of the step)", ge=0, le=1)
-        )
-        drive, promise = (
-            checked("drive_kwh", self.drive_kwh, "kWh", ge=0),
-            checked_soc("soc_promise", self.soc_promise),
-        )
-        checked_soc("soc_start", self.soc_start)
-        try:
-            drive, promise = (
-                np.broadcast_to(drive, plugged.shape),
-                np.broadcast_to(promise, plugged.shape),
-            )
-        except ValueError:
+        plugged = np.atleast_1d(fraction("plugged", self.plugged))
+        if plugged.ndim > 2:
+            raise ValueError(f"plugged has shape {plugged.shape}; give (steps,) or (cars, steps)")
+        drive = checked("drive_kwh", self.drive_kwh, "kWh", ge=0, le=_MOST)
+        promise = fraction("soc_promise", self.soc_promise, **_SOC)
+        start = fraction("soc_start", self.soc_start, **_SOC)
+        if np.shape(start) not in ((), plugged.shape[:-1]):
             raise ValueError(
-                f"plugged has shape {plugged.shape}, drive_kwh {np.shape(drive)} and soc_promise {np.shape(promise)}; they must agree"
-            ) from None
-        if np.any((plugged >= 1) & (drive > 0)):
-            raise ValueError(
-                "drive_kwh is positive in a step in which the car is plugged in all the time"
+                f"soc_start has shape {np.shape(start)}, but plugged has {plugged.shape}; "
+                "give a number, or one for each car"
             )
-        for name, value in (("plugged", plugged), ("drive_kwh", drive), ("soc_promise", promise)):
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "soc_start", start)
+        object.__setattr__(self, "plugged", plugged)
+        object.__setattr__(self, "drive_kwh", _as_plugged("drive_kwh", drive, plugged))
+        object.__setattr__(self, "soc_promise", _as_plugged("soc_promise", promise, plugged))
+        driving = (self.plugged >= 1) & (np.asarray(self.drive_kwh) > 0)
+        if driving.any():
+            step = int(np.argwhere(driving)[0, -1])
+            raise ValueError(
+                f"drive_kwh is positive in step {step}, in which the car is plugged in all the time"
+            )
+
+
+def _as_plugged(name, value, plugged):
+    """A value for each step of each car."""
+    try:
+        return np.broadcast_to(value, plugged.shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} has shape {np.shape(value)} and plugged has shape {plugged.shape}; "
+            "they must agree"
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Site:
-    """What else hangs on the meter: `load_kw` (number or one value a step), and what the connection lets through."""
+    """What else is connected behind the meter, and what the connection lets through.
 
-    load_kw: object = 0.0
+    Attributes
+    ----------
+    load_kw : float or array, shape (steps,)
+        Load of the site without the cars; negative where it generates more than it uses [kW].
+    import_limit_kw : float
+        Most that the meter may draw, at least 0; may be infinite [kW].
+    export_limit_kw : float
+        Most that the meter may give, at least 0; may be infinite [kW].
+
+    Raises
+    ------
+    ValueError
+        If a field is no number or out of range, or a limit is an array.
+
+    Examples
+    --------
+    >>> Site(load_kw=[2, 3], import_limit_kw=11.0, export_limit_kw=5.0).load_kw
+    array([2., 3.])
+    """
+
+    load_kw: FloatOrArray = 0.0
     import_limit_kw: float = np.inf
     export_limit_kw: float = np.inf
 
     def __post_init__(self):
-        checked("load_kw", self.load_kw, "kW")
-        for name in ("import_limit_kw", "export_limit_kw"):
-            checked(name, getattr(self, name), "kW", ge=0, finite=False)
+        keep(
+            self,
+            load_kw=dict(unit="kW", ge=-_MOST, le=_MOST),
+            import_limit_kw=dict(one=True, unit="kW", ge=0, finite=False),
+            export_limit_kw=dict(one=True, unit="kW", ge=0, finite=False),
+        )
+        if np.ndim(self.load_kw) > 1:
+            raise ValueError(
+                f"load_kw has shape {np.shape(self.load_kw)}; give a number, or one for each step"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """A schedule and what it costs.
+    """A schedule and what it costs, as `optimise`, `follow`, `rolling` and `priced` return it.
 
-    `p_kw` (> 0 discharges) and `soc` (end of step) have the shape of the diary; `import_kw` and `export_kw` are those of the
-    whole meter, load included. Costs are in the currency of the prices; an income is a negative cost. `binaries` counts the steps in
-    which the programme had to be told not to charge and discharge, or to import and export, at once.
+    Costs are in the currency of the prices; an income is a negative cost.
+
+    Attributes
+    ----------
+    p_kw : array, shape of the diary
+        Power of each car, at the meter; > 0 discharges [kW].
+    soc : array, shape of the diary
+        State of charge at the end of each step, a fraction.
+    import_kw : array, shape (steps,)
+        What the whole meter draws, load included [kW].
+    export_kw : array, shape (steps,)
+        What the whole meter gives [kW].
+    energy_cost : float
+        Energy bought, less energy sold.
+    demand_cost : float
+        Demand charges.
+    wear_cost : float
+        Wear of what is taken out of the batteries.
+    discharged_kwh : float
+        Energy that the cars discharge, at the meter [kWh].
+    binaries : int
+        Steps in which the programme had to be told not to charge and discharge, or not to import
+        and export, at once.
     """
 
     p_kw: np.ndarray
@@ -596,807 +1023,1365 @@ class Plan:
     binaries: int = 0
 
     @property
-    def cost(self):
-        """Energy, demand and wear together."""
+    def cost(self) -> float:
+        """Energy, demand and wear together, in the currency of the prices."""
         return self.energy_cost + self.demand_cost + self.wear_cost
 
-    def table(self, index=None):
-        """The schedule of one car as a DataFrame: `p_kw`, `soc`, `import_kw`, `export_kw`; index = steps, or what is given."""
+    def table(self, index: pd.Index | None = None) -> pd.DataFrame:
+        """Return the schedule of one car as a table.
+
+        Parameters
+        ----------
+        index : Index, shape (steps,), optional
+            Labels of the steps, such as their time stamps; numbers from 0 if left out.
+
+        Returns
+        -------
+        DataFrame
+            Columns `p_kw`, `soc`, `import_kw` and `export_kw`.
+
+        Raises
+        ------
+        ValueError
+            If the plan holds several cars, or the index has another length.
+
+        Examples
+        --------
+        >>> plan = Plan(
+        ...     p_kw=np.array([-6.0, 5.0]), soc=np.array([0.59, 0.50]),
+        ...     import_kw=np.array([6.0, 0.0]), export_kw=np.array([0.0, 5.0]),
+        ...     energy_cost=-0.9, demand_cost=0.0, wear_cost=0.3, discharged_kwh=5.0, binaries=0,
+        ... )
+        >>> plan.table(pd.date_range("2025-07-07", periods=2, freq="h")).soc.tolist()
+        [0.59, 0.5]
+        """
+        steps = len(self.import_kw)
         if np.ndim(self.p_kw) != 1:
             raise ValueError(
                 f"this plan holds {len(self.p_kw)} cars; take p_kw and soc of the one you want"
             )
-        columns = {name: getattr(self, name) for name in ("p_kw", "soc", "import_kw", "export_kw")}
-        return pd.DataFrame(
-            columns, index=pd.RangeIndex(len(self.p_kw), name="step") if index is None else index
-        )
+        labels = pd.RangeIndex(steps, name="step") if index is None else index
+        if _shape(labels) != (steps,):
+            raise ValueError(
+                f"index has shape {_shape(labels)}; give one label for each of the {steps} steps"
+            )
+        schedule = {name: getattr(self, name) for name in ("p_kw", "soc", "import_kw", "export_kw")}
+        return pd.DataFrame(schedule, index=labels)
 
 
-def priced(storage, diary, prices, p_kw, soc, site=Site(), wear_per_kwh=0.0, binaries=0):
-    """Turn powers into a Plan: the meter, the bill, the wear. Every schedule of this module is priced here, and only here."""
-    total = np.sum(np.atleast_2d(p_kw), axis=0)
-    net = np.asarray(site.load_kw) - total
-    drawn, given = np.maximum(net, 0.0), np.maximum(-net, 0.0)
-    energy = prices.dt_h * float(prices.buy_per_kwh @ drawn - prices.sell_per_kwh @ given)
-    demand = 0.0
-    for peak in prices.peaks:
-        means = _intervals(drawn, peak.interval_steps)[_counted(peak, len(drawn))]
-        demand += peak.price_per_kw * max(float(means.max(initial=0.0)), peak.already_kw)
-    eta = (
-        np.expand_dims(storage.eta_discharge, -1)
-        if np.ndim(storage.eta_discharge)
-        else storage.eta_discharge
-    )
-    out_kwh = prices.dt_h * float(np.sum(np.maximum(p_kw, 0.0) / eta))
+def _shape(labels):
+    """The shape of anything; None for lists of different lengths."""
+    try:
+        return np.shape(labels)
+    except ValueError:
+        return None
+
+
+def priced(
+    storage: Storage,
+    diary: Diary,
+    prices: Prices,
+    p_kw: ArrayLike,
+    soc: ArrayLike,
+    site: Site = Site(),
+    wear_per_kwh: float = 0.0,
+    binaries: int = 0,
+) -> Plan:
+    """Return powers as a plan: what the meter sees, the bill, the wear.
+
+    Every schedule of this module is priced in this way. Whether the powers can be carried out is
+    not looked at; `follow` does that.
+
+    Parameters
+    ----------
+    storage : Storage
+        One car, or arrays with one entry per car; only its discharge efficiency matters.
+    diary : Diary
+        Whose shape the powers have.
+    prices : Prices
+        Prices of each step, and demand charges.
+    p_kw : array, shape of the diary
+        Power of each car, at the meter; > 0 discharges [kW].
+    soc : array, shape of the diary
+        State of charge at the end of each step, a fraction; kept as it is.
+    site : Site
+        Load of the meter.
+    wear_per_kwh : float
+        Cost of wear for energy taken out of the battery by discharging to the grid, at least 0
+        [per kWh].
+    binaries : int
+        Kept in the plan.
+
+    Returns
+    -------
+    Plan
+        With the costs of the schedule.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit each other, or an argument is no number or out of range.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> car = Storage(
+    ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=10.0, p_discharge_kw=10.0,
+    ...     eta_charge=0.93, eta_discharge=0.93,
+    ... )
+    >>> diary = Diary(soc_start=0.5, plugged=[1, 1])
+    >>> prices = Prices(dt_h=1.0, buy_per_kwh=[0.1, 0.3], sell_per_kwh=0.1)
+    >>> plan = priced(
+    ...     car, diary, prices, p_kw=[-6.0, 5.0], soc=[0.593, 0.503], site=Site(load_kw=2.0),
+    ...     wear_per_kwh=0.05, binaries=0,
+    ... )
+    >>> plan.import_kw.tolist(), plan.export_kw.tolist(), round(plan.cost, 3)
+    ([8.0, 0.0], [0.0, 3.0], 0.769)
+    """
+    _fitting(storage, diary, prices, site)
+    power = checked("p_kw", p_kw, "kW")
+    state = fraction("soc", soc, ge=-1e-6, le=1 + 1e-6)
+    alike(p_kw=power, plugged=diary.plugged)
+    alike(soc=state, plugged=diary.plugged)
+    wear = _wear(wear_per_kwh)
+    return _plan(storage, prices, power, state, site, wear, whole("binaries", binaries, ge=0))
+
+
+def _fitting(storage, diary, prices, site):
+    """Refuse arguments of another kind, and sizes that do not fit each other."""
+    instance("storage", storage, Storage)
+    instance("diary", diary, Diary)
+    instance("prices", prices, Prices)
+    instance("site", site, Site)
+    steps = diary.plugged.shape[-1]
+    if steps != len(prices):
+        raise ValueError(f"the diary has {steps} steps and the prices {len(prices)}")
+    if np.ndim(site.load_kw) and len(site.load_kw) != steps:
+        raise ValueError(f"load_kw has {len(site.load_kw)} steps and the prices {steps}")
+    _per_car(storage, diary)
+
+
+def _per_car(storage, diary):
+    """Each field of the storage, as an array with one entry per car."""
+    cars = len(np.atleast_2d(diary.plugged))
+    car = {}
+    for field in fields(storage):
+        value = np.asarray(getattr(storage, field.name), dtype=float)
+        if value.shape not in ((), (1,), (cars,)):
+            raise ValueError(
+                f"{field.name} of the storage has shape {value.shape}, but the diary holds "
+                f"{cars} cars; give one value or {cars}"
+            )
+        car[field.name] = np.broadcast_to(value, cars)
+    return car
+
+
+def _columns(storage, diary):
+    """Each field of the storage, in a shape that broadcasts with (steps,) or (cars, steps)."""
+    several = diary.plugged.ndim > 1
+    return {
+        name: value[:, None] if several else value[0]
+        for name, value in _per_car(storage, diary).items()
+    }
+
+
+def _wear(wear_per_kwh):
+    """The cost of wear: one number for all cars."""
+    return one("wear_per_kwh", wear_per_kwh, "per kWh", ge=0, le=_MOST)
+
+
+def _plan(storage, prices, p_kw, soc, site, wear_per_kwh, binaries=0):
+    """As `priced`, with arguments that were checked or computed before."""
+    net_kw = site.load_kw - np.sum(np.atleast_2d(p_kw), axis=0)
+    import_kw = np.maximum(net_kw, 0.0)
+    export_kw = np.maximum(-net_kw, 0.0)
+    bought = float(prices.buy_per_kwh @ import_kw - prices.sell_per_kwh @ export_kw)
+    peaks = [peak.price_per_kw * _reached(peak, import_kw) for peak in prices.peaks]
+    given_kw = np.maximum(p_kw, 0.0)
+    eta = np.asarray(storage.eta_discharge)
+    taken_kw = given_kw / (eta[:, None] if eta.ndim else eta)  # out of the battery
     return Plan(
         p_kw=p_kw,
         soc=soc,
-        import_kw=drawn,
-        export_kw=given,
-        energy_cost=energy,
-        demand_cost=float(demand),
-        wear_cost=float(wear_per_kwh * out_kwh),
-        discharged_kwh=prices.dt_h * float(np.sum(np.maximum(p_kw, 0.0))),
+        import_kw=import_kw,
+        export_kw=export_kw,
+        energy_cost=prices.dt_h * bought,
+        demand_cost=float(sum(peaks)),
+        wear_cost=float(wear_per_kwh * (prices.dt_h * float(np.sum(taken_kw)))),
+        discharged_kwh=prices.dt_h * float(np.sum(given_kw)),
         binaries=binaries,
     )
 
 
+def _reached(peak, import_kw):
+    """The peak that a demand charge bills, one that is billed anyway included."""
+    counted = _counted(peak, len(import_kw))
+    measured = _intervals(import_kw, peak.interval_steps)[counted]
+    return max(float(measured.max(initial=0.0)), peak.already_kw)
+
+
 def _counted(peak, steps):
     """Which billing intervals a demand charge looks at: those that begin in a step that counts."""
-    counts = np.ones(steps, bool) if peak.counts is None else np.asarray(peak.counts, bool)
+    counts = np.ones(steps, bool) if peak.counts is None else peak.counts
     if counts.shape != (steps,) or steps % peak.interval_steps:
+        given = "" if peak.counts is None else f" and counts for {counts.size} steps"
         raise ValueError(
-            f"a demand charge with interval_steps = {peak.interval_steps}"
-            + (f" and counts for {counts.size} steps" if peak.counts is not None else "")
-            + f" does not fit a schedule of {steps} steps"
+            f"a demand charge with interval_steps = {peak.interval_steps}{given} "
+            f"does not fit a schedule of {steps} steps"
         )
     return counts[:: peak.interval_steps]
 
 
-# ------------------------------------------------------------------------------------------------- the optimum
+# -------------------------------------------------------------------------------- the optimum
 
 
-def optimise(storage, diary, prices, site=Site(), *, wear_per_kwh=0.0):
-    r"""The cheapest schedule that keeps every promise, with all prices known.
+def optimise(
+    storage: Storage,
+    diary: Diary,
+    prices: Prices,
+    site: Site = Site(),
+    *,
+    wear_per_kwh: float = 0.0,
+) -> Plan:
+    r"""Return the cheapest schedule that keeps every promise, with all prices known.
 
-    .. math:: \min \sum_t \Delta t\,(\pi_t g_t^+ - \pi^{ex}_t g_t^-) + \sum_j \pi_{D,j}\,\hat g_j + \sum_{i,t} w\,\frac{d_{it}\,\Delta t}{\eta_{d}}            (8.8)
-    .. math:: s_{it} = s_{i,t-1} + \frac{\Delta t}{E_i}\Big(\eta_c c_{it} - \frac{d_{it}}{\eta_d}\Big) - \frac{e_{it}}{E_i}            (8.9)
-    .. math:: g_t^+ - g_t^- = L_t + \sum_i (c_{it} - d_{it}),\qquad \hat g_j \ge \overline{g^+}_k            (8.10)
+    .. math::
+        \min \sum_t \Delta t\,(\pi_t g_t^+ - \pi^{ex}_t g_t^-) + \sum_j \pi_{D,j}\,\hat g_j
+        + \sum_{i,t} w\,\frac{d_{it}\,\Delta t}{\eta_{d}}            (8.8)
+
+    .. math::
+        s_{it} = s_{i,t-1} + \frac{\Delta t}{E_i}\Big(\eta_c c_{it} - \frac{d_{it}}{\eta_d}\Big)
+        - \frac{e_{it}}{E_i}            (8.9)
+
+    .. math::
+        g_t^+ - g_t^- = L_t + \sum_i (c_{it} - d_{it}),\qquad
+        \hat g_j \ge \overline{g^+}_k            (8.10)
 
     Parameters
     ----------
     storage : Storage
         One car, or arrays with one entry per car.
     diary : Diary
-        With a row per car if there are several.
+        When the car is plugged in and what was promised; with a row per car if there are several.
     prices : Prices
+        Prices of each step, and demand charges.
     site : Site
         Load and limits of the shared meter.
     wear_per_kwh : float
-        Cost of a kWh taken out of the battery by discharging to the grid. [per kWh]
+        Cost of wear for energy taken out of the battery by discharging to the grid, at least 0
+        [per kWh].
 
     Returns
     -------
     Plan
+        The schedule, and what it costs.
 
     Raises
     ------
     ValueError
-        If no schedule keeps all promises: the message says which one breaks, and by how much. Also if lengths do not fit.
+        If no schedule keeps all promises: the message says which one breaks, and by how much. Also
+        if sizes do not fit each other, or the wear is no number or negative.
+    TypeError
+        If an argument is of another kind.
 
     Notes
     -----
-    Variables are charging c, discharging d and soc; meter flows appear only where the two prices, a demand charge or a limit need
-    them. Nothing in the programme forbids charging and discharging at once; it does not pay unless (8.11) holds. Where it
-    happens, whole-number variables are added for those very steps and the programme is solved again.
+    Variables are charging c, discharging d and the state of charge; meter flows appear only where
+    the two prices, a demand charge or a limit need them. Nothing in the programme forbids charging
+    and discharging at once; it does not pay unless (8.11) holds. Where it happens, whole-number
+    variables are added for those very steps and the programme is solved again.
 
-    With several cars, ties between equal cars make the simplex method slow. Each car's prices are shifted by a random amount of mean zero, a
-    ten-thousandth of the mean price at most; the plan is priced without the shift.
+    With several cars, ties between equal cars make the simplex method slow. Each car's prices are
+    therefore shifted by a random amount of mean zero, a ten-thousandth of the mean price at most.
+    The plan is priced without the shift; where several plans cost nearly the same, it may cost
+    more than the cheapest by that ten-thousandth for each kWh that it moves.
+
+    Examples
+    --------
+    A car buys in two cheap hours, sells in two dear ones, and ends where it began:
+
+    >>> car = Storage(
+    ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=10.0, p_discharge_kw=10.0,
+    ...     eta_charge=0.93, eta_discharge=0.93,
+    ... )
+    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1, 1], soc_promise=[0, 0, 0, 0.5])
+    >>> prices = Prices(dt_h=1.0, buy_per_kwh=[0.1, 0.1, 0.3, 0.3])
+    >>> plan = optimise(car, diary, prices, Site(load_kw=2.0), wear_per_kwh=0.02)
+    >>> plan.p_kw.round(2).tolist(), round(plan.cost, 2)
+    ([-10.0, -10.0, 7.3, 10.0], -1.22)
     """
-    problem = _Problem(
-        storage, diary, prices, site, checked("wear_per_kwh", wear_per_kwh, "per kWh", ge=0)
-    )
-    forbidden = np.zeros((problem.n, problem.steps), bool), np.zeros(problem.steps, bool)
+    _fitting(storage, diary, prices, site)
+    wear = _wear(wear_per_kwh)
+    problem = _Problem(storage, diary, prices, site, wear)
+    one_way = np.zeros((problem.cars, problem.steps), bool)
+    one_flow = np.zeros(problem.steps, bool)
     while True:
-        c, d, soc, drawn, given = problem.solve(*forbidden)
-        both = np.minimum(c, d) > 1e-6
-        crossed = (np.minimum(drawn, given) > 1e-6) & (prices.sell_per_kwh > prices.buy_per_kwh)
-        if not (both & ~forbidden[0]).any() and not (crossed & ~forbidden[1]).any():
+        flows = problem.solve(one_way, one_flow)
+        both = problem.burns(flows)
+        crossed = problem.buys_from_itself(flows)
+        if not (both & ~one_way).any() and not (crossed & ~one_flow).any():
             break
-        forbidden = forbidden[0] | both, forbidden[1] | crossed
+        one_way = one_way | both
+        one_flow = one_flow | crossed
     shape = diary.plugged.shape
-    return priced(
-        storage,
-        diary,
-        prices,
-        (d - c).reshape(shape),
-        soc.reshape(shape),
-        site,
-        wear_per_kwh,
-        int(sum(f.sum() for f in forbidden)),
-    )
+    p_kw = (flows.give_kw - flows.charge_kw).reshape(shape)
+    binaries = int(one_way.sum() + one_flow.sum())
+    return _plan(storage, prices, p_kw, flows.soc.reshape(shape), site, wear, binaries)
 
 
-def burning_price(storage, wear_per_kwh):
-    r"""Price below which charging and discharging at once would pay: the car as a heater.
+def burning_price(storage: Storage, wear_per_kwh: ArrayLike) -> FloatOrArray:
+    r"""Return the price below which charging and discharging at once would pay.
 
-    .. math:: \pi < -\frac{w\,\eta_c}{1 - \eta_{rt}}\ \text{(one price)},\qquad \pi^{ex}\eta_{rt} - \pi > w\,\eta_c\ \text{(two prices)}            (8.11)
+    The losses turn bought energy into heat; a price below this one pays for that and for the wear.
+
+    .. math::
+        \pi < -\frac{w\,\eta_c}{1 - \eta_{rt}}\ \text{(one price)},\qquad
+        \pi^{ex}\eta_{rt} - \pi > w\,\eta_c\ \text{(two prices)}            (8.11)
 
     Parameters
     ----------
     storage : Storage
+        One car, or arrays with one entry per car.
     wear_per_kwh : float or array
-        Per kWh taken out of the battery.
+        Cost of wear for energy taken out of the battery, at least 0 [per kWh].
 
     Returns
     -------
     float or array
-        Never positive; minus infinity for a lossless car. [per kWh]
+        The threshold for one price; never positive, minus infinity for a lossless car [per kWh].
+
+    Raises
+    ------
+    ValueError
+        If the wear is no number or negative, or the shapes do not fit each other.
+    TypeError
+        If the storage is of another kind.
+
+    Examples
+    --------
+    >>> car = Storage(
+    ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=10.0, p_discharge_kw=10.0,
+    ...     eta_charge=0.93, eta_discharge=0.93,
+    ... )
+    >>> round(burning_price(car, 0.05), 3)
+    -0.344
     """
-    wear = np.multiply(checked("wear_per_kwh", wear_per_kwh, "per kWh", ge=0), storage.eta_charge)
-    lost = 1 - np.asarray(storage.eta_round_trip)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return plain(np.where(lost > 0, -wear / lost, -np.inf))  # eq. (8.11)
+    eta_charge = np.asarray(instance("storage", storage, Storage).eta_charge)
+    eta_round_trip = np.asarray(storage.eta_round_trip)
+    wear = np.asarray(checked("wear_per_kwh", wear_per_kwh, "per kWh", ge=0, le=_MOST))
+    together(wear_per_kwh=wear, eta_charge=eta_charge, eta_round_trip=eta_round_trip)
+    lost = 1 - eta_round_trip
+    some = np.where(lost > 0, lost, 1.0)
+    return plain(np.where(lost > 0, -(wear * eta_charge) / some, -np.inf))  # eq. (8.11)
+
+
+class _Flows(NamedTuple):
+    """What a solution of the programme says: (cars, steps) for the cars, (steps,) for the meter."""
+
+    charge_kw: np.ndarray
+    give_kw: np.ndarray
+    soc: np.ndarray
+    import_kw: np.ndarray
+    export_kw: np.ndarray
 
 
 class _Rows:
     """Rows of a sparse matrix with their bounds, put down block by block."""
 
     def __init__(self):
-        self.parts, self.lower, self.upper, self.count = [], [], [], 0
+        self.entries = []
+        self.lower = []
+        self.upper = []
+        self.count = 0
 
-    def put(self, row, column, value):
-        """Entries of the current block; `row` counts from its first row."""
-        self.parts.append(
-            np.broadcast_arrays(
-                self.count + np.asarray(row), column, np.asarray(value, dtype=float)
-            )
-        )
+    def put(self, line, column, value):
+        """Entries of the current block; `line` counts from its first row."""
+        places = self.count + np.asarray(line)
+        self.entries.append(np.broadcast_arrays(places, column, np.asarray(value, dtype=float)))
 
     def close(self, lower, upper):
         """End the block: lower <= row <= upper."""
-        self.lower.append(lower), self.upper.append(upper)
+        self.lower.append(lower)
+        self.upper.append(upper)
         self.count += len(lower)
 
     def copy(self):
         """The same rows, to be added to."""
         new = _Rows()
-        new.parts, new.lower, new.upper, new.count = (
-            [*self.parts],
-            [*self.lower],
-            [*self.upper],
-            self.count,
-        )
+        new.entries = list(self.entries)
+        new.lower = list(self.lower)
+        new.upper = list(self.upper)
+        new.count = self.count
         return new
 
-    def constraint(self, columns):
-        row, column, value = (np.concatenate([part[k] for part in self.parts]) for k in range(3))
-        matrix = sparse.csc_array((value, (row, column)), shape=(self.count, columns))
+    def constraint(self, width):
+        """All rows as SciPy wants them."""
+        rows = np.concatenate([entry[0] for entry in self.entries])
+        places = np.concatenate([entry[1] for entry in self.entries])
+        values = np.concatenate([entry[2] for entry in self.entries])
+        matrix = sparse.csc_array((values, (rows, places)), shape=(self.count, width))
         return LinearConstraint(matrix, np.concatenate(self.lower), np.concatenate(self.upper))
 
 
 class _Problem:
     """Equations (8.8) to (8.11) as columns and rows.
 
-    Columns: charge and discharge (m cells each: the steps in which a car is plugged in), soc (all n x steps cells), and where the
-    meter matters import and export (steps each) and the peaks; then 0-1 columns where they are needed.
+    Columns: charge and discharge (one each for every cell, a step in which a car is plugged in),
+    soc (every step of every car), and where the meter matters import and export (every step) and
+    the peaks; then 0-1 columns where they are needed.
     """
 
-    def __init__(self, storage, diary, prices, site, wear):
-        self.prices, self.site, self.diary = prices, site, diary
-        plugged = np.atleast_2d(diary.plugged)
-        self.n, self.steps = plugged.shape
-        if self.steps != len(prices):
-            raise ValueError(f"the diary has {self.steps} steps and the prices {len(prices)}")
-        if np.ndim(site.load_kw) and len(site.load_kw) != self.steps:
-            raise ValueError(f"load_kw has {len(site.load_kw)} steps and the prices {self.steps}")
-        self.load = np.broadcast_to(np.asarray(site.load_kw, dtype=float), self.steps)
-        try:
-            self.car = {
-                name: np.broadcast_to(np.asarray(getattr(storage, name), dtype=float), self.n)
-                for name in storage.__dataclass_fields__
-            }
-            self.start = np.broadcast_to(np.asarray(diary.soc_start, dtype=float), self.n)
-        except ValueError:
-            raise ValueError(
-                f"the diary holds {self.n} cars; storage and soc_start must hold one value or {self.n}"
-            ) from None
-        self.cell = np.flatnonzero(plugged.ravel() > 0)
-        self.i, self.t = self.cell // self.steps, self.cell % self.steps
-        share = plugged.ravel()[self.cell]
-        self.top = (
-            self.car["p_charge_kw"][self.i] * share,
-            self.car["p_discharge_kw"][self.i] * share,
-        )
-        one_price = np.array_equal(prices.buy_per_kwh, prices.sell_per_kwh)
-        self.meter = bool(prices.peaks) or (not one_price and (self.n > 1 or bool(self.load.any())))
-        self.first_soc, self.first_grid = 2 * len(self.cell), 2 * len(self.cell) + plugged.size
-        self.columns = self.first_grid + (2 * self.steps + len(prices.peaks) if self.meter else 0)
+    def __init__(self, storage, diary, prices, site, wear_per_kwh):
+        self.storage = storage
+        self.diary = diary
+        self.prices = prices
+        self.site = site
+        self.plugged = np.atleast_2d(diary.plugged)
+        self.drive_kwh = np.atleast_2d(diary.drive_kwh)
+        self.cars, self.steps = self.plugged.shape
+        self.car = _per_car(storage, diary)
+        self.start = np.broadcast_to(diary.soc_start, self.cars)
+        self.load = np.broadcast_to(site.load_kw, self.steps)
+        self._cells()
+        self._columns()
         self.rows = _Rows()
         self._battery()
         self._grid()
-        self._bounds(plugged)
-        self._costs(wear)
+        self._peaks()
+        self._bounds()
+        self._costs(wear_per_kwh)
+
+    def _cells(self):
+        """The steps in which a car is plugged in: which car, which step, and how much power."""
+        self.cell = np.flatnonzero(self.plugged > 0)
+        self.cell_car = self.cell // self.steps
+        self.cell_step = self.cell % self.steps
+        share = self.plugged.ravel()[self.cell]
+        self.most_charge = self.car["p_charge_kw"][self.cell_car] * share
+        self.most_give = self.car["p_discharge_kw"][self.cell_car] * share
+
+    def _columns(self):
+        """Where each kind of column begins, and whether the meter needs columns of its own."""
+        one_price = np.array_equal(self.prices.buy_per_kwh, self.prices.sell_per_kwh)
+        shared = self.cars > 1 or bool(self.load.any())
+        self.meter = bool(self.prices.peaks) or (shared and not one_price)
+        self.first_give = len(self.cell)
+        self.first_soc = 2 * len(self.cell)
+        self.first_import = self.first_soc + self.plugged.size
+        self.first_export = self.first_import + self.steps
+        self.first_peak = self.first_export + self.steps
+        self.columns = self.first_import
+        if self.meter:
+            self.columns = self.first_peak + len(self.prices.peaks)
 
     def _battery(self):
         """Eq. (8.9), divided by the energy of the battery."""
-        cells, m = np.arange(self.n * self.steps), np.arange(len(self.cell))
-        later = cells[cells % self.steps > 0]
+        every = np.arange(self.plugged.size)
+        later = every[every % self.steps > 0]
+        plugged_in = np.arange(len(self.cell))
         per_kwh = self.prices.dt_h / self.car["energy_kwh"]
-        self.rows.put(cells, self.first_soc + cells, 1.0)
+        rise = (per_kwh * self.car["eta_charge"])[self.cell_car]
+        fall = (per_kwh / self.car["eta_discharge"])[self.cell_car]
+        self.rows.put(every, self.first_soc + every, 1.0)
         self.rows.put(later, self.first_soc + later - 1, -1.0)
-        self.rows.put(self.cell, m, -(per_kwh * self.car["eta_charge"])[self.i])
-        self.rows.put(self.cell, len(m) + m, (per_kwh / self.car["eta_discharge"])[self.i])
-        right = -np.atleast_2d(self.diary.drive_kwh) / self.car["energy_kwh"][:, None]
+        self.rows.put(self.cell, plugged_in, -rise)
+        self.rows.put(self.cell, self.first_give + plugged_in, fall)
+        right = -self.drive_kwh / self.car["energy_kwh"][:, None]
         right[:, 0] += self.start
         self.rows.close(right.ravel(), right.ravel())
 
     def _grid(self):
-        """Eq. (8.10): the balance of the meter, or just its limits, and the peaks."""
-        m, steps, site = np.arange(len(self.cell)), np.arange(self.steps), self.site
-        most = (
-            np.abs(self.load).max()
-            + self.car["p_charge_kw"].sum()
-            + self.car["p_discharge_kw"].sum()
-        )
-        self.most_in, self.most_out = (
-            min(site.import_limit_kw, most),
-            min(site.export_limit_kw, most),
-        )
-        if self.meter or min(site.import_limit_kw, site.export_limit_kw) < np.inf:
-            self.rows.put(self.t, m, 1.0)
-            self.rows.put(self.t, len(m) + m, -1.0)
-            if self.meter:
-                self.rows.put(steps, self.first_grid + steps, -1.0)
-                self.rows.put(steps, self.first_grid + self.steps + steps, 1.0)
-                self.rows.close(-self.load, -self.load)
-            else:
-                self.rows.close(-site.export_limit_kw - self.load, site.import_limit_kw - self.load)
-        for j, peak in enumerate(self.prices.peaks):
-            blocks = np.flatnonzero(_counted(peak, self.steps))
-            row = np.arange(len(blocks))
-            for k in range(peak.interval_steps):
-                self.rows.put(
-                    row,
-                    self.first_grid + blocks * peak.interval_steps + k,
-                    -1 / peak.interval_steps,
-                )
-            self.rows.put(row, self.first_grid + 2 * self.steps + j, 1.0)
-            self.rows.close(np.zeros(len(row)), np.full(len(row), np.inf))
+        """Eq. (8.10): the balance of the meter, or just its limits."""
+        site = self.site
+        most = np.abs(self.load).max()
+        most = most + self.car["p_charge_kw"].sum() + self.car["p_discharge_kw"].sum()
+        self.most_import = min(site.import_limit_kw, most)
+        self.most_export = min(site.export_limit_kw, most)
+        limited = min(site.import_limit_kw, site.export_limit_kw) < np.inf
+        if not self.meter and not limited:
+            return
+        plugged_in = np.arange(len(self.cell))
+        self.rows.put(self.cell_step, plugged_in, 1.0)
+        self.rows.put(self.cell_step, self.first_give + plugged_in, -1.0)
+        if self.meter:
+            steps = np.arange(self.steps)
+            self.rows.put(steps, self.first_import + steps, -1.0)
+            self.rows.put(steps, self.first_export + steps, 1.0)
+            self.rows.close(-self.load, -self.load)
+        else:
+            self.rows.close(-site.export_limit_kw - self.load, site.import_limit_kw - self.load)
 
-    def _bounds(self, plugged):
+    def _peaks(self):
+        """Eq. (8.10): a peak is at least the mean import of each interval that counts."""
+        for place, peak in enumerate(self.prices.peaks):
+            intervals = np.flatnonzero(_counted(peak, self.steps))
+            line = np.arange(len(intervals))
+            first = self.first_import + intervals * peak.interval_steps
+            for later in range(peak.interval_steps):
+                self.rows.put(line, first + later, -1 / peak.interval_steps)
+            self.rows.put(line, self.first_peak + place, 1.0)
+            self.rows.close(np.zeros(len(line)), np.full(len(line), np.inf))
+
+    def _bounds(self):
+        """Limits of every column."""
         promise = np.atleast_2d(self.diary.soc_promise)
-        low = np.where(plugged > 0, np.maximum(self.car["soc_min"][:, None], promise), promise)
-        high = np.broadcast_to(self.car["soc_max"][:, None], plugged.shape)
-        self.low, self.high = [np.zeros(self.first_soc), low.ravel()], [*self.top, high.ravel()]
+        window = np.maximum(self.car["soc_min"][:, None], promise)
+        self.least_soc = np.where(self.plugged > 0, window, promise)
+        most_soc = np.broadcast_to(self.car["soc_max"][:, None], self.plugged.shape)
+        self.lower = [np.zeros(self.first_soc), self.least_soc.ravel()]
+        self.upper = [self.most_charge, self.most_give, most_soc.ravel()]
         if self.meter:
             already = np.array([peak.already_kw for peak in self.prices.peaks])
-            self.low += [np.zeros(2 * self.steps), already]
-            self.high += [
-                np.repeat([self.most_in, self.most_out], self.steps),
-                np.full(len(already), np.inf),
-            ]
+            self.lower += [np.zeros(2 * self.steps), already]
+            self.upper += [np.full(self.steps, self.most_import)]
+            self.upper += [np.full(self.steps, self.most_export)]
+            self.upper += [np.full(len(already), np.inf)]
 
-    def _costs(self, wear):
+    def _costs(self, wear_per_kwh):
         """Eq. (8.8)."""
-        dt, buy, sell = self.prices.dt_h, self.prices.buy_per_kwh, self.prices.sell_per_kwh
-        charge, give = (
-            (np.zeros(len(self.t)), np.zeros(len(self.t)))
-            if self.meter
-            else (dt * buy[self.t], -dt * sell[self.t])
-        )
-        if self.n > 1:
-            tilt = (
-                1e-4
-                * dt
-                * np.abs(buy).mean()
-                * np.random.default_rng(8).uniform(-1, 1, len(self.t))
-            )
-            charge, give = charge + tilt, give - tilt
-        self.cost = [
-            charge,
-            give + wear * dt / self.car["eta_discharge"][self.i],
-            np.zeros(self.n * self.steps),
-        ]
+        dt_h = self.prices.dt_h
+        buy = self.prices.buy_per_kwh
+        sell = self.prices.sell_per_kwh
+        charge = np.zeros(len(self.cell))
+        give = np.zeros(len(self.cell))
+        if not self.meter:
+            charge = dt_h * buy[self.cell_step]
+            give = -dt_h * sell[self.cell_step]
+        if self.cars > 1:  # break the ties between equal cars
+            random = np.random.default_rng(8).uniform(-1, 1, len(self.cell))
+            tilt = 1e-4 * dt_h * np.abs(buy).mean() * random
+            charge = charge + tilt
+            give = give - tilt
+        worn = wear_per_kwh * dt_h / self.car["eta_discharge"][self.cell_car]
+        self.cost = [charge, give + worn, np.zeros(self.plugged.size)]
         if self.meter:
-            self.cost += [dt * buy, -dt * sell, [peak.price_per_kw for peak in self.prices.peaks]]
+            self.cost += [dt_h * buy, -dt_h * sell]
+            self.cost += [[peak.price_per_kw for peak in self.prices.peaks]]
+
+    def burns(self, flows):
+        """Cells in which a solution charges and discharges at once."""
+        return np.minimum(flows.charge_kw, flows.give_kw) > 1e-6
+
+    def buys_from_itself(self, flows):
+        """Steps in which a solution imports and exports at once, because export pays more."""
+        pays = self.prices.sell_per_kwh > self.prices.buy_per_kwh
+        return (np.minimum(flows.import_kw, flows.export_kw) > 1e-6) & pays
 
     def solve(self, one_way, one_flow):
-        """Charge, discharge, soc (n x steps), import and export; `one_way` cells and `one_flow` steps get a 0-1 column."""
-        cells, steps, m = (
-            np.flatnonzero(one_way.ravel()[self.cell]),
-            np.flatnonzero(one_flow),
-            len(self.cell),
-        )
-        first, free = self.columns, len(cells) + len(steps)
-        rows = self.rows.copy() if free else self.rows
-        for into, out, top_in, top_out in (
-            (cells, m + cells, self.top[0][cells], self.top[1][cells]),
-            (
-                self.first_grid + steps,
-                self.first_grid + self.steps + steps,
-                self.most_in,
-                self.most_out,
-            ),
-        ):
-            row = np.arange(len(into))
-            if len(row):
-                rows.put(row, into, 1.0)  # in <= top z
-                rows.put(row, first + row, -top_in)
-                rows.close(np.full(len(row), -np.inf), np.zeros(len(row)))
-                rows.put(row, out, 1.0)  # out <= top (1 - z)
-                rows.put(row, first + row, top_out)
-                rows.close(np.full(len(row), -np.inf), np.broadcast_to(top_out, len(row)))
-                first += len(row)
-        whole = np.r_[np.zeros(self.columns), np.ones(free)] if free else None
+        """Solve the programme; `one_way` cells and `one_flow` steps get a 0-1 column."""
+        cells = np.flatnonzero(one_way.ravel()[self.cell])
+        steps = np.flatnonzero(one_flow)
+        switches = len(cells) + len(steps)
+        rows = self.rows.copy() if switches else self.rows
+        charge_or_give = (cells, self.first_give + cells)
+        most = (self.most_charge[cells], self.most_give[cells])
+        _either(rows, self.columns, charge_or_give, most)
+        import_or_export = (self.first_import + steps, self.first_export + steps)
+        most = (self.most_import, self.most_export)
+        _either(rows, self.columns + len(cells), import_or_export, most)
+        lower = np.concatenate([*self.lower, np.zeros(switches)])
+        upper = np.concatenate([*self.upper, np.ones(switches)])
+        integrality = np.concatenate([np.zeros(self.columns), np.ones(switches)])
         result = milp(
-            np.concatenate([*self.cost, np.zeros(free)]),
-            constraints=rows.constraint(self.columns + free),
-            integrality=whole,
-            bounds=Bounds(
-                np.concatenate([*self.low, np.zeros(free)]),
-                np.concatenate([*self.high, np.ones(free)]),
-            ),
-            options={"mip_rel_gap": 1e-9} if free else None,
+            np.concatenate([*self.cost, np.zeros(switches)]),
+            constraints=rows.constraint(self.columns + switches),
+            integrality=integrality if switches else None,
+            bounds=Bounds(lower, upper),
+            options={"mip_rel_gap": 1e-9} if switches else None,
         )
         if result.status == 2:
             raise ValueError(self.broken_promise())
         if result.x is None:
-            raise ValueError(f"the solver gave up: {result.message}")
-        return self._unpack(result.x)
+            raise ValueError(f"the solver found no schedule: {result.message}")
+        return self._flows(result.x)
 
-    def _unpack(self, x):
-        shape, m = (self.n, self.steps), len(self.cell)
-        charge, give = np.zeros(self.n * self.steps), np.zeros(self.n * self.steps)
-        charge[self.cell], give[self.cell] = np.maximum(x[:m], 0.0), np.maximum(x[m : 2 * m], 0.0)
-        grid = x[self.first_grid : self.columns] if self.meter else np.zeros(2 * self.steps)
-        return (
-            charge.reshape(shape),
-            give.reshape(shape),
-            x[self.first_soc : self.first_grid].reshape(shape),
-            grid[: self.steps],
-            grid[self.steps : 2 * self.steps],
+    def _flows(self, x):
+        """The columns of a solution, by name."""
+        charge = np.zeros(self.plugged.size)
+        give = np.zeros(self.plugged.size)
+        charge[self.cell] = np.maximum(x[: self.first_give], 0.0)
+        give[self.cell] = np.maximum(x[self.first_give : self.first_soc], 0.0)
+        soc = x[self.first_soc : self.first_import]
+        nothing = np.zeros(self.steps)
+        shape = self.plugged.shape
+        return _Flows(
+            charge_kw=charge.reshape(shape),
+            give_kw=give.reshape(shape),
+            soc=soc.reshape(shape),
+            import_kw=x[self.first_import : self.first_export] if self.meter else nothing,
+            export_kw=x[self.first_export : self.first_peak] if self.meter else nothing,
         )
 
     def unkept(self):
-        """In words, the first promise that a car cannot keep even if it always charges; empty if there is none."""
-        reach, energy, high = self.start.copy(), self.car["energy_kwh"], self.car["soc_max"]
-        low, drive = self.low[1].reshape(self.n, self.steps), np.atleast_2d(self.diary.drive_kwh)
-        if (reach > high + 1e-9).any():
-            who, j = self._who(reach > high + 1e-9)
-            return f"{who} starts at soc {reach[j]:g}, above its soc_max = {high[j]:g}"
-        if (low > high[:, None] + 1e-9).any():
-            who, j = self._who((low > high[:, None] + 1e-9).any(axis=1))
-            return f"{who} promises soc {low[j].max():g} in step {int(low[j].argmax())}, above its soc_max = {high[j]:g}"
-        rise = (
-            self.prices.dt_h
-            * (self.car["eta_charge"] * self.car["p_charge_kw"] / energy)[:, None]
-            * np.atleast_2d(self.diary.plugged)
-        )
-        for k in range(self.steps):
-            reach = np.minimum(reach + rise[:, k], high) - drive[:, k] / energy
-            bad = reach < low[:, k] - 1e-9
-            if bad.any():
-                who, j = self._who(bad)
-                if reach[j] < 0 and low[j, k] <= 0:
-                    return (
-                        f"{who} cannot make the trip in step {k}: it takes {drive[j, k]:.1f} kWh, and {-reach[j] * energy[j]:.1f} kWh of "
-                        "them are not in the battery even if the car always charges"
-                    )
-                return (
-                    f"{who} cannot stand at soc {low[j, k]:.3f} at the end of step {k}: charging at full power whenever it is plugged in, "
-                    f"it reaches {reach[j]:.3f}, and {(low[j, k] - reach[j]) * energy[j]:.1f} kWh are missing"
-                )
+        """In words, the first promise that a car cannot keep even if it always charges; or ""."""
+        return self._above_window() or self._out_of_reach()
+
+    def _above_window(self):
+        """In words, which car starts or promises to stand above its soc_max; or ""."""
+        high = self.car["soc_max"]
+        starts_above = self.start > high + 1e-9
+        if starts_above.any():
+            j = int(np.argmax(starts_above))
+            return (
+                f"{self._who(starts_above)} starts at soc {self.start[j]:g}, "
+                f"above its soc_max = {high[j]:g}"
+            )
+        asks_above = (self.least_soc > high[:, None] + 1e-9).any(axis=1)
+        if asks_above.any():
+            j = int(np.argmax(asks_above))
+            step = int(self.least_soc[j].argmax())
+            return (
+                f"{self._who(asks_above)} promises soc {self.least_soc[j, step]:g} "
+                f"in step {step}, above its soc_max = {high[j]:g}"
+            )
         return ""
 
-    def broken_promise(self):
-        """In words, why there is no schedule: a car's own promise, or the limit of the meter."""
-        if self.unkept():
-            return self.unkept()
-        if np.isfinite(self.site.import_limit_kw):
-            least = Prices(
-                dt_h=self.prices.dt_h,
-                buy_per_kwh=np.zeros(self.steps),
-                peaks=(Peak(price_per_kw=1.0),),
+    def _out_of_reach(self):
+        """In words, the first step that even full-power charging cannot reach; or ""."""
+        energy = self.car["energy_kwh"]
+        per_step = self.prices.dt_h * (self.car["eta_charge"] * self.car["p_charge_kw"] / energy)
+        rise = per_step[:, None] * self.plugged
+        soc = self.start.copy()
+        for step in range(self.steps):
+            soc = np.minimum(soc + rise[:, step], self.car["soc_max"])
+            soc = soc - self.drive_kwh[:, step] / energy
+            short = soc < self.least_soc[:, step] - 1e-9
+            if short.any():
+                j = int(np.argmax(short))
+                return self._missing(self._who(short), j, step, soc[j])
+        return ""
+
+    def _missing(self, who, j, step, soc):
+        """In words, what car j lacks at the end of a step, at which it reaches `soc` at most."""
+        energy = self.car["energy_kwh"][j]
+        wanted = self.least_soc[j, step]
+        if soc < 0 and wanted <= 0:
+            return (
+                f"{who} cannot make the trip in step {step}: it takes "
+                f"{self.drive_kwh[j, step]:.1f} kWh, and {-soc * energy:.1f} kWh of them are not "
+                "in the battery even if the car always charges"
             )
-            drawn = optimise(
-                Storage(**self.car), self.diary, least, replace(self.site, import_limit_kw=np.inf)
-            ).import_kw
-            if drawn.max() > self.site.import_limit_kw:
-                return (
-                    f"import_limit_kw = {self.site.import_limit_kw:g} kW is too little: with all promises kept the meter draws at least "
-                    f"{np.ceil(10 * drawn.max() - 1e-6) / 10:.1f} kW, first in step {int(np.argmax(drawn > drawn.max() - 1e-6))}"
-                )
         return (
-            f"export_limit_kw = {self.site.export_limit_kw:g} kW cannot be kept: in step {int(self.load.argmin())} the site itself gives "
+            f"{who} cannot stand at soc {wanted:.3f} at the end of step {step}: charging at full "
+            f"power whenever it is plugged in, it reaches {soc:.3f}, and "
+            f"{(wanted - soc) * energy:.1f} kWh are missing"
+        )
+
+    def _who(self, cars):
+        """What a message calls the first of these cars."""
+        if self.cars == 1:
+            return "the car"
+        others = int(cars.sum()) - 1
+        more = f" (and {others} more)" if others else ""
+        return f"car {int(np.argmax(cars))}{more}"
+
+    def broken_promise(self):
+        """In words, why there is no schedule: a car's own promise, or a limit of the meter."""
+        return self.unkept() or self._import_limit() or self._export_limit()
+
+    def _import_limit(self):
+        """In words, which import limit would do; "" if it is not the import limit."""
+        limit = self.site.import_limit_kw
+        if not np.isfinite(limit):
+            return ""
+        least = Prices(
+            dt_h=self.prices.dt_h,
+            buy_per_kwh=np.zeros(self.steps),
+            peaks=(Peak(price_per_kw=1.0),),
+        )
+        unlimited = replace(self.site, import_limit_kw=np.inf)
+        drawn = optimise(self.storage, self.diary, least, unlimited).import_kw
+        if drawn.max() <= limit:
+            return ""
+        enough = np.ceil(10 * drawn.max() - 1e-6) / 10
+        step = int(np.argmax(drawn > drawn.max() - 1e-6))
+        return (
+            f"import_limit_kw = {limit:g} kW is too little: with all promises kept the meter "
+            f"draws at least {enough:.1f} kW, first in step {step}"
+        )
+
+    def _export_limit(self):
+        """In words, where the site gives more than the meter may."""
+        return (
+            f"export_limit_kw = {self.site.export_limit_kw:g} kW cannot be kept: "
+            f"in step {int(self.load.argmin())} the site itself gives "
             f"{-self.load.min():.1f} kW, and the cars cannot take enough of it"
         )
 
-    def _who(self, bad):
-        """A name for the first of the cars, and its place."""
-        j, others = int(np.flatnonzero(bad)[0]), int(bad.sum()) - 1
-        return (
-            "the car" if self.n == 1 else f"car {j}" + (f" (and {others} more)" if others else "")
-        ), j
+
+def _either(rows, switch, pair, most):
+    """Rows for 0-1 columns that allow one of each pair of columns only, up to its limit."""
+    into, out = pair
+    most_into, most_out = most
+    line = np.arange(len(into))
+    if not line.size:
+        return
+    rows.put(line, into, 1.0)  # into <= most_into z
+    rows.put(line, switch + line, -np.asarray(most_into))
+    rows.close(np.full(len(line), -np.inf), np.zeros(len(line)))
+    rows.put(line, out, 1.0)  # out <= most_out (1 - z)
+    rows.put(line, switch + line, most_out)
+    rows.close(np.full(len(line), -np.inf), np.broadcast_to(most_out, len(line)))
 
 
-# ---------------------------------------------------------------------------------- rules of thumb, and forecasts
+# ------------------------------------------------------------- rules of thumb, and forecasts
 
 
-def floor_line(storage, diary, *, dt_h):
-    """Lowest soc at the end of each step from which all later promises and trips can still be kept.
+def floor_line(storage: Storage, diary: Diary, *, dt_h: float) -> np.ndarray:
+    """Return the lowest state of charge from which all later promises can still be kept.
 
     Parameters
     ----------
     storage : Storage
+        One car, or arrays with one entry per car.
     diary : Diary
+        Promises and trips.
     dt_h : float
-        [h]
+        Length of a step, up to a day [h].
 
     Returns
     -------
     array, shape of the diary
-        Never below soc_min where the car is plugged in. A value above soc_max says that a promise cannot be kept.
+        State of charge at the end of each step; never below soc_min where the car is plugged in. A
+        value above soc_max says that a promise cannot be kept.
+
+    Raises
+    ------
+    ValueError
+        If the storage holds another number of cars, or the step is no number or out of range.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    A promise of 0.8 at the end of the fourth hour is prepared from the second on:
+
+    >>> car = Storage(
+    ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=20.0, p_discharge_kw=10.0,
+    ...     eta_charge=0.9, eta_discharge=0.9,
+    ... )
+    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1, 1], soc_promise=[0, 0, 0, 0.8])
+    >>> floor_line(car, diary, dt_h=1.0).round(3).tolist()
+    [0.2, 0.2, 0.5, 0.8]
     """
-    plugged, energy = diary.plugged, _column(storage, "energy_kwh", diary)
-    rise = (
-        checked("dt_h", dt_h, "h", gt=0)
-        * _column(storage, "eta_charge", diary)
-        * _column(storage, "p_charge_kw", diary)
-        * plugged
-        / energy
-    )
-    own = np.where(
-        plugged > 0,
-        np.maximum(_column(storage, "soc_min", diary), diary.soc_promise),
-        diary.soc_promise,
-    )
-    high, (own, step) = _by_step(rise.shape, own, diary.drive_kwh / energy - rise)[1:]
-    floor, need = [], own[-1] * 0.0
-    for least, change in zip(reversed(own), reversed(step)):
-        need = high(least, need)
+    instance("storage", storage, Storage)
+    instance("diary", diary, Diary)
+    _per_car(storage, diary)
+    return _floor(storage, diary, one("dt_h", dt_h, **_STEP))
+
+
+def _floor(storage, diary, dt_h):
+    """As `floor_line`, with arguments that were checked before."""
+    car = _columns(storage, diary)
+    plugged = diary.plugged
+    rise = dt_h * car["eta_charge"] * car["p_charge_kw"] * plugged / car["energy_kwh"]
+    window = np.maximum(car["soc_min"], diary.soc_promise)
+    own = np.where(plugged > 0, window, diary.soc_promise)
+    change = diary.drive_kwh / car["energy_kwh"] - rise
+    higher = max if plugged.ndim == 1 else np.maximum
+    least_by_step = _by_step(own)
+    change_by_step = _by_step(change)
+    need = least_by_step[-1]
+    floor = []
+    for least, step_change in zip(reversed(least_by_step), reversed(change_by_step)):
+        need = higher(least, need)
         floor.append(need)
-        need = need + change
+        need = need + step_change
     return np.stack(floor[::-1], axis=-1)
 
 
-def _by_step(shape, *arrays):
-    """`min`, `max` and the arrays step by step: as floats for one car (twenty times as fast), as arrays over the cars for several."""
-    rows = [np.moveaxis(np.broadcast_to(array, shape), -1, 0) for array in arrays]
-    return (
-        (min, max, [row.tolist() for row in rows])
-        if len(shape) == 1
-        else (np.minimum, np.maximum, rows)
-    )
+def _by_step(array):
+    """The array step by step: floats for one car (twenty times as fast), arrays for several."""
+    return array.tolist() if array.ndim == 1 else np.moveaxis(array, -1, 0)
 
 
-def _column(storage, name, diary):
-    """A field of the storage that broadcasts against the diary's (cars, steps)."""
-    value = np.asarray(getattr(storage, name), dtype=float)
-    return value[:, None] if value.ndim else value
+def follow(
+    storage: Storage,
+    diary: Diary,
+    prices: Prices,
+    wish_kw: ArrayLike,
+    site: Site = Site(),
+    *,
+    wear_per_kwh: float = 0.0,
+) -> Plan:
+    """Return what comes of a wish for power, as far as battery, charger and promises allow it.
+
+    This is how a rule of thumb is carried out.
+
+    Parameters
+    ----------
+    storage : Storage
+        One car, or arrays with one entry per car.
+    diary : Diary
+        When the car is plugged in and what was promised; with a row per car if there are several.
+    prices : Prices
+        Prices of each step, and demand charges.
+    wish_kw : float or array, shape (steps,) or shape of the diary
+        Power wanted; > 0 discharges [kW].
+    site : Site
+        Load of the meter. Its limits are not enforced.
+    wear_per_kwh : float
+        Cost of wear for energy taken out of the battery by discharging to the grid, at least 0
+        [per kWh].
+
+    Returns
+    -------
+    Plan
+        The schedule, and what it costs.
+
+    Raises
+    ------
+    ValueError
+        If a promise cannot be kept even by charging all the time, sizes do not fit each other, or
+        an argument is no number or out of range.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    The wish for 10 kW is granted until the promise for the last hour needs the energy:
+
+    >>> car = Storage(
+    ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=10.0, p_discharge_kw=10.0,
+    ...     eta_charge=0.9, eta_discharge=0.9,
+    ... )
+    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1], soc_promise=[0, 0, 0.4])
+    >>> prices = Prices(dt_h=1.0, buy_per_kwh=[0.3, 0.2, 0.2], sell_per_kwh=0.1)
+    >>> plan = follow(car, diary, prices, [10.0, 0.0, 0.0], Site(load_kw=1.0), wear_per_kwh=0.02)
+    >>> plan.p_kw.round(2).tolist(), plan.soc.round(3).tolist()
+    ([10.0, 0.0, -5.68], [0.315, 0.315, 0.4])
+    """
+    _fitting(storage, diary, prices, site)
+    wear = _wear(wear_per_kwh)
+    wish = np.asarray(checked("wish_kw", wish_kw, "kW"))
+    shape = diary.plugged.shape
+    if wish.shape not in ((), shape, shape[-1:]):
+        raise ValueError(
+            f"wish_kw has shape {wish.shape}; give a number, or one for each of the {shape[-1]} "
+            "steps (and cars)"
+        )
+    _refuse_unkept(storage, diary, prices, site)
+    p_kw, soc = _obey(storage, diary, prices.dt_h, np.broadcast_to(wish, shape))
+    return _plan(storage, prices, p_kw, soc, site, wear)
 
 
-def _keepable(storage, diary, prices, site):
-    """ValueError if lengths differ or a car cannot keep its own promises."""
+def _refuse_unkept(storage, diary, prices, site):
+    """ValueError if a car cannot keep its own promises."""
     words = _Problem(storage, diary, prices, site, 0.0).unkept()
     if words:
         raise ValueError(words)
 
 
-def follow(storage, diary, prices, wish_kw, site=Site(), *, wear_per_kwh=0.0):
-    """Obey a wish for power as far as battery, charger and promises allow: how a rule of thumb is carried out.
+def _obey(storage, diary, dt_h, wish_kw):
+    """Power and soc of each step: the wish, between the least and the most that is possible."""
+    series = (wish_kw, *_limits(storage, diary, dt_h))
+    clip = _clip if diary.plugged.ndim == 1 else np.clip
+    soc = diary.soc_start
+    powers = []
+    socs = []
+    for wish, charger, inverter, floor, top, trip, per_charge, per_give in zip(
+        *map(_by_step, series)
+    ):
+        must_charge = clip((floor - soc) / per_charge, 0.0, charger)
+        can_charge = clip((top - soc) / per_charge, must_charge, charger)
+        can_give = clip((soc - floor) / per_give, 0.0, inverter)
+        power = clip(wish, -can_charge, can_give - must_charge)  # either is 0
+        charged = clip(-power, 0.0, charger)
+        given = clip(power, 0.0, inverter)
+        soc = soc + per_charge * charged - per_give * given - trip
+        powers.append(power)
+        socs.append(soc)
+    return np.stack(powers, axis=-1), np.stack(socs, axis=-1)
 
-    Parameters
-    ----------
-    storage, diary, prices, site, wear_per_kwh
-        As in `optimise`. The site's limits are not enforced.
-    wish_kw : array, shape of the diary
-        > 0 discharges. [kW]
 
-    Returns
-    -------
-    Plan
+def _limits(storage, diary, dt_h):
+    """What bounds the power of each step, each in the shape of the diary.
 
-    Raises
-    ------
-    ValueError
-        If a promise cannot be kept even by charging all the time.
+    Power of charger and inverter; soc before the step's driving, at least and at most; soc that the
+    driving takes, that a kW of charging brings, and that a kW given takes.
     """
-    dt_h, plugged = prices.dt_h, diary.plugged
-    _keepable(storage, diary, prices, site)
-    wish = np.asarray(checked("wish_kw", wish_kw, "kW"))
-    if wish.shape not in ((), plugged.shape, plugged.shape[-1:]):
-        raise ValueError(
-            f"wish_kw has shape {wish.shape}; give a number, or one for each of the {plugged.shape[-1]} steps"
-        )
-    wish = np.broadcast_to(wish, plugged.shape)
-    energy, eta_c, eta_d = (
-        _column(storage, name, diary) for name in ("energy_kwh", "eta_charge", "eta_discharge")
+    car = _columns(storage, diary)
+    shape = diary.plugged.shape
+    trip = diary.drive_kwh / car["energy_kwh"]
+    return (
+        car["p_charge_kw"] * diary.plugged,
+        car["p_discharge_kw"] * diary.plugged,
+        _floor(storage, diary, dt_h) + trip,
+        np.broadcast_to(car["soc_max"], shape),
+        trip,
+        np.broadcast_to(dt_h * car["eta_charge"] / car["energy_kwh"], shape),
+        np.broadcast_to(dt_h / (car["eta_discharge"] * car["energy_kwh"]), shape),
     )
-    trips, most_in, most_out, full = (
-        array * np.ones(plugged.shape)
-        for array in (
-            diary.drive_kwh / energy,
-            _column(storage, "p_charge_kw", diary) * plugged,
-            _column(storage, "p_discharge_kw", diary) * plugged,
-            _column(storage, "soc_max", diary),
-        )
-    )
-    low, high, rows = _by_step(
-        plugged.shape,
-        floor_line(storage, diary, dt_h=dt_h),
-        trips,
-        most_in,
-        most_out,
-        full,
-        wish,
-        dt_h * eta_c / energy,
-        dt_h / (eta_d * energy),
-    )
-    soc, powers, trace = (
-        (
-            float(diary.soc_start)
-            if plugged.ndim == 1
-            else np.broadcast_to(diary.soc_start, plugged.shape[:-1])
-        ),
-        [],
-        [],
-    )
-    for floor, trip, charge, give, top, wanted, per_charge, per_give in zip(*rows):
-        after = floor + trip  # to stand at, before the step's driving
-        must = low(high((after - soc) / per_charge, 0.0), charge)
-        most = high(
-            low((top - soc) / per_charge, charge), must
-        )  # must is 0 unless the promise presses, and then nothing can be given
-        p = low(
-            high(wanted, -high(most, 0.0)), low(high((soc - after) / per_give, 0.0), give) - must
-        )
-        soc = soc + per_charge * high(-p, 0.0) - per_give * high(p, 0.0) - trip
-        powers.append(p)
-        trace.append(soc)
-    p_kw, trace = np.stack(powers, axis=-1), np.stack(trace, axis=-1)
-    return priced(storage, diary, prices, p_kw, trace, site, wear_per_kwh)
 
 
-def best_hours(price_per_kwh, group, charge_steps, discharge_steps):
-    """The oldest rule of thumb: charge in the cheapest steps of each day, discharge in the dearest.
+def _clip(value, low, high):
+    """`np.clip` of plain floats, which is many times as fast."""
+    return min(max(value, low), high)
+
+
+def best_hours(
+    price_per_kwh: ArrayLike, group: ArrayLike, charge_steps: int, discharge_steps: int
+) -> np.ndarray:
+    """Return the oldest rule of thumb: charge in the cheapest steps of a day, sell in the dearest.
 
     Parameters
     ----------
     price_per_kwh : array, shape (steps,)
-        What the rule believes the prices to be.
+        What the rule believes the prices to be [per kWh].
     group : array, shape (steps,)
-        Which day each step belongs to.
-    charge_steps, discharge_steps : int
-        Steps of each kind a day; the cheapest come first where the day is too short for both.
+        Which day each step belongs to: any labels.
+    charge_steps : int
+        Steps a day in which the car charges, at least 0; where the day is too short for both,
+        charging comes first.
+    discharge_steps : int
+        Steps a day in which the car discharges, at least 0.
 
     Returns
     -------
     array, shape (steps,)
         -1 (charge), +1 (discharge) or 0. Times the charger's power it is a wish for `follow`.
+
+    Raises
+    ------
+    ValueError
+        If a price is unknown, the lengths differ, or a number of steps is not whole.
+
+    Examples
+    --------
+    >>> best_hours([3, 1, 2, 5, 4, 6], [1, 1, 1, 2, 2, 2], 1, 1).tolist()
+    [1.0, -1.0, 0.0, 0.0, -1.0, 1.0]
     """
-    price = pd.Series(_known("price_per_kwh", price_per_kwh))
-    low = price.groupby(np.asarray(group)).rank(method="first")
-    high = price.groupby(np.asarray(group)).rank(method="first", ascending=False)
-    return np.where(low <= charge_steps, -1.0, np.where(high <= discharge_steps, 1.0, 0.0))
+    price = pd.Series(_known_prices("price_per_kwh", price_per_kwh))
+    if _shape(group) != price.shape:
+        raise ValueError(
+            f"group has shape {_shape(group)}; give one label for each of the {len(price)} steps"
+        )
+    labels = np.asarray(group)
+    if np.ma.is_masked(group) or pd.isna(labels).any():
+        raise ValueError("group has missing labels; each step must belong to a day")
+    charge_steps = whole("charge_steps", charge_steps, ge=0)
+    discharge_steps = whole("discharge_steps", discharge_steps, ge=0)
+    by_day = price.groupby(labels)
+    charge = by_day.rank(method="first") <= charge_steps
+    discharge = by_day.rank(method="first", ascending=False) <= discharge_steps
+    wish = np.zeros(len(price))
+    wish[discharge] = 1.0
+    wish[charge] = -1.0  # comes first where the day is too short for both
+    return wish
 
 
-def rolling(storage, diary, prices, forecast, site=Site(), *, every, horizon, wear_per_kwh=0.0):
-    """Plan on a forecast, keep the first steps, plan again: how a schedule is made when the future is not known.
+def rolling(
+    storage: Storage,
+    diary: Diary,
+    prices: Prices,
+    forecast: Callable[[int, int], ArrayLike],
+    site: Site = Site(),
+    *,
+    every: int,
+    horizon: int,
+    wear_per_kwh: float = 0.0,
+) -> Plan:
+    """Return a schedule made on forecasts: plan, keep the first steps, plan again.
+
+    This is how a schedule is made when the future is not known.
 
     Parameters
     ----------
-    storage, diary, prices, site, wear_per_kwh
-        As in `optimise`. `prices` are what is paid in the end.
+    storage : Storage
+        One car.
+    diary : Diary
+        When the car is plugged in and what was promised.
+    prices : Prices
+        What is paid in the end.
     forecast : callable
-        `forecast(k, steps)` returns the buying prices believed at step k for the steps k to k + steps. The selling price is
-        shifted by as much. [per kWh]
+        `forecast(k, steps)` returns the buying prices that are believed at step k, for the steps k
+        to k + steps. The selling price is shifted by as much [per kWh].
+    site : Site
+        Load and limits of the meter.
     every : int
-        Steps that are carried out before the next plan.
+        Steps that are carried out before the next plan, at least 1.
     horizon : int
         Steps that each plan looks ahead, at least `every`.
+    wear_per_kwh : float
+        Cost of wear for energy taken out of the battery by discharging to the grid, at least 0
+        [per kWh].
 
     Returns
     -------
     Plan
         Priced at the true prices. Promises beyond the horizon are kept too.
 
+    Raises
+    ------
+    ValueError
+        If a promise cannot be kept, the forecast has another length or is unknown somewhere, the
+        diary holds several cars, billing intervals do not fit into `every` and `horizon`, or an
+        argument is no number or out of range.
+    TypeError
+        If an argument is of another kind.
+
     Notes
     -----
-    One car; the peaks reached so far are carried from plan to plan.
+    The peaks reached so far are carried from plan to plan.
+
+    Examples
+    --------
+    The car expects cheap hours first and dear ones later, and plans anew every two hours:
+
+    >>> car = Storage(
+    ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=10.0, p_discharge_kw=10.0,
+    ...     eta_charge=0.9, eta_discharge=0.9,
+    ... )
+    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1, 1], soc_promise=[0, 0, 0, 0.5])
+    >>> prices = Prices(dt_h=1.0, buy_per_kwh=[0.1, 0.2, 0.3, 0.4])
+    >>> plan = rolling(
+    ...     car, diary, prices, lambda k, steps: [0.1, 0.1, 0.3, 0.3][k : k + steps],
+    ...     Site(load_kw=1.0), every=2, horizon=4, wear_per_kwh=0.02,
+    ... )
+    >>> round(plan.discharged_kwh, 1), round(plan.cost, 2)
+    (16.2, -1.12)
     """
-    steps = len(prices)
-    if not 1 <= every <= horizon:
-        raise ValueError(
-            f"every = {every} and horizon = {horizon} steps; every must be at least 1, and horizon at least every"
-        )
+    _fitting(storage, diary, prices, site)
+    wear = _wear(wear_per_kwh)
     if diary.plugged.ndim > 1:
         raise ValueError(f"rolling plans one car; this diary holds {len(diary.plugged)}")
-    _keepable(storage, diary, prices, site)
-    floor = floor_line(storage, diary, dt_h=prices.dt_h)
-    load = np.broadcast_to(np.asarray(site.load_kw, dtype=float), steps)
-    p_kw, trace, soc, reached = (
-        np.zeros(steps),
-        np.zeros(steps),
-        float(diary.soc_start),
-        [peak.already_kw for peak in prices.peaks],
-    )
+    if not callable(forecast):
+        raise TypeError("forecast must be a function: forecast(k, steps) returns prices")
+    every, horizon = _planning_steps(prices, every, horizon)
+    _refuse_unkept(storage, diary, prices, site)
+    floor = _floor(storage, diary, prices.dt_h)
+    steps = len(prices)
+    p_kw = np.zeros(steps)
+    trace = np.zeros(steps)
+    soc = diary.soc_start
+    peaks = prices.peaks
     for k in range(0, steps, every):
         span = slice(k, min(k + horizon, steps))
-        believed = np.asarray(_known("the forecast", forecast(k, span.stop - k)))
-        if believed.shape != (span.stop - k,):
-            raise ValueError(
-                f"forecast({k}, {span.stop - k}) must return {span.stop - k} prices, not an array of shape {believed.shape}"
-            )
-        margin = (prices.sell_per_kwh - prices.buy_per_kwh)[span]
-        peaks = tuple(
-            replace(
-                peak, counts=None if peak.counts is None else peak.counts[span], already_kw=high
-            )
-            for peak, high in zip(prices.peaks, reached)
-        )
-        promise = diary.soc_promise[span].copy()
-        promise[-1] = max(promise[-1], floor[span.stop - 1])
-        part = Diary(
-            soc_start=min(max(soc, 0.0), 1.0),
-            plugged=diary.plugged[span],
-            drive_kwh=diary.drive_kwh[span],
-            soc_promise=promise,
-        )
-        plan = optimise(
-            storage,
-            part,
-            Prices(
-                dt_h=prices.dt_h, buy_per_kwh=believed, sell_per_kwh=believed + margin, peaks=peaks
-            ),
-            replace(site, load_kw=load[span]),
-            wear_per_kwh=wear_per_kwh,
-        )
-        keep = min(every, span.stop - k)
-        p_kw[k : k + keep], trace[k : k + keep], soc = (
-            plan.p_kw[:keep],
-            plan.soc[:keep],
-            plan.soc[keep - 1],
-        )
-        for j, peak in enumerate(prices.peaks):
-            means = _intervals(plan.import_kw[:keep], peak.interval_steps)[
-                _counted(
-                    replace(
-                        peaks[j], counts=None if peaks[j].counts is None else peaks[j].counts[:keep]
-                    ),
-                    keep,
-                )
-            ]
-            reached[j] = max(reached[j], float(means.max(initial=0.0)))
-    return priced(storage, diary, prices, p_kw, trace, site, wear_per_kwh)
+        kept = slice(k, min(k + every, steps))
+        ahead = _part_of_diary(diary, span, soc, floor)
+        believed = _believed(prices, peaks, forecast, span)
+        plan = optimise(storage, ahead, believed, _part_of_site(site, span), wear_per_kwh=wear)
+        carried_out = slice(kept.stop - k)
+        p_kw[kept] = plan.p_kw[carried_out]
+        trace[kept] = plan.soc[carried_out]
+        soc = trace[kept.stop - 1]
+        peaks = [_carried(peak, kept, plan.import_kw[carried_out]) for peak in peaks]
+    return _plan(storage, prices, p_kw, trace, site, wear)
 
 
-# ------------------------------------------------------------------------------------------------- a car's diary
-
-
-def commuter(time, storage, *, drive_kwh, leave_h, back_h, spread_h, soc_promise, rng):
-    """A synthetic year of a commuter who charges at home.
-
-    Recipe: on weekdays the car leaves and returns at normally distributed times around `leave_h` and `back_h` (local clock); at weekends
-    it stays. The day's driving is taken from the battery on return.
-
-    Parameters
-    ----------
-    time : DatetimeIndex, shape (steps,)
-        Start of each step, in local time.
-    storage : Storage
-        The car: driving is limited to what the promise holds above an empty battery.
-    drive_kwh : float
-        For a day there and back. [kWh]
-    leave_h, back_h, spread_h : float
-        Mean clock times, and the standard deviation of both. [h]
-    soc_promise : float
-        On leaving. 0..1
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Diary
-        Starts at `soc_promise`.
-    """
-    _promised(storage, drive_kwh, soc_promise)
-    checked("spread_h", spread_h, "h", ge=0)
-    if not 0 <= leave_h <= back_h - 1 <= 23:
+def _planning_steps(prices, every, horizon):
+    """`every` and `horizon`, if such plans can follow each other."""
+    steps = len(prices)
+    every = whole("every", every)
+    horizon = whole("horizon", horizon)
+    if horizon < every:
         raise ValueError(
-            f"leave_h = {leave_h:g} and back_h = {back_h:g}; the car leaves and returns on the same day, at least an hour later"
+            f"every = {every} and horizon = {horizon} steps; horizon must be at least every"
         )
-    days = pd.DatetimeIndex(time).tz_localize(None).normalize()
-    clock = time.hour + time.minute / 60
-    every_day = days.unique()
-    leave = np.clip(rng.normal(leave_h, spread_h, len(every_day)), 0.0, back_h - 1)
-    back = np.clip(rng.normal(back_h, spread_h, len(every_day)), leave + 1, 23.5)
-    place = every_day.get_indexer(days)
-    away = (np.asarray(days.day_of_week) < 5) & (clock >= leave[place]) & (clock < back[place])
-    return _diary(away, np.full(len(time), float(drive_kwh)), soc_promise)
+    for peak in prices.peaks:
+        for name, value in (("every", every), ("horizon", horizon)):
+            if value < steps and value % peak.interval_steps:
+                raise ValueError(
+                    f"{name} is {value} steps; with a demand charge it must be a whole number of "
+                    f"billing intervals (interval_steps = {peak.interval_steps})"
+                )
+    return every, horizon
 
 
-def workplace(time, sessions, storage, *, presence, soc_promise, rng):
-    """A year at a workplace charger, drawn from real sessions.
+def _part_of_diary(diary, span, soc, floor):
+    """The diary of some steps, with a promise at their end that keeps the later ones possible."""
+    promise = diary.soc_promise[span].copy()
+    promise[-1] = max(promise[-1], floor[span.stop - 1])
+    return Diary(
+        soc_start=min(max(soc, 0.0), 1.0),
+        plugged=diary.plugged[span],
+        drive_kwh=diary.drive_kwh[span],
+        soc_promise=promise,
+    )
 
-    Recipe: each weekday, with probability `presence`, one session of the same weekday is drawn and laid onto the day with its clock times
-    and its energy. The battery was at the promise when it left last, and the energy of the session was driven since.
+
+def _part_of_site(site, span):
+    """The site in some steps."""
+    return replace(site, load_kw=site.load_kw[span]) if np.ndim(site.load_kw) else site
+
+
+def _believed(prices, peaks, forecast, span):
+    """The prices that a forecast expects for some steps, with the demand charges of these."""
+    steps = span.stop - span.start
+    buy = _known_prices("the forecast", forecast(span.start, steps))
+    if len(buy) != steps:
+        raise ValueError(
+            f"forecast({span.start}, {steps}) must return {steps} prices, "
+            f"not an array of shape {buy.shape}"
+        )
+    margin = (prices.sell_per_kwh - prices.buy_per_kwh)[span]
+    return Prices(
+        dt_h=prices.dt_h,
+        buy_per_kwh=buy,
+        sell_per_kwh=buy + margin,
+        peaks=[peak.cut(span) for peak in peaks],
+    )
+
+
+def _carried(peak, kept, import_kw):
+    """A demand charge after some steps were carried out: it remembers the peak reached in them."""
+    return replace(peak, already_kw=_reached(peak.cut(kept), import_kw))
+
+
+# ------------------------------------------------------------------------------ a car's diary
+
+
+def commuter(
+    time: pd.DatetimeIndex,
+    storage: Storage,
+    *,
+    drive_kwh: float,
+    leave_h: float,
+    back_h: float,
+    spread_h: float,
+    soc_promise: float,
+    rng: np.random.Generator,
+) -> Diary:
+    """Return the synthetic diary of a commuter who charges at home.
+
+    Recipe: on weekdays the car leaves and returns at normally distributed times around `leave_h`
+    and `back_h` (local clock); at weekends it stays. The day's driving is taken from the battery
+    just before the return.
 
     Parameters
     ----------
     time : DatetimeIndex, shape (steps,)
-        Start of each step, in local time.
-    sessions : DataFrame
-        Columns `arrival`, `departure` (local time stamps) and `delivered_kwh`.
+        Start of each step, in local time, rising.
     storage : Storage
-    presence : float
-        Share of weekdays on which the car comes. 0..1
+        One car; driving is limited to what the promise holds above soc_min.
+    drive_kwh : float
+        Energy for a day there and back, at least 0 [kWh].
+    leave_h : float
+        Mean clock time of leaving, 0 to 23 [h].
+    back_h : float
+        Mean clock time of the return, at least an hour later, up to 24 [h].
+    spread_h : float
+        Standard deviation of both times, 0 to 24 [h].
     soc_promise : float
-        Assumed on every departure; the data have no state of charge. 0..1
+        State of charge on leaving, a fraction above soc_min.
     rng : numpy.random.Generator
+        Draws the times.
 
     Returns
     -------
     Diary
-        Starts at `soc_promise`. Sessions over midnight are cut there; energy is cut to what the promise holds above soc_min.
+        One car; starts at `soc_promise`.
 
     Raises
     ------
     ValueError
-        If the table has no sessions on weekdays.
+        If an argument is no number or out of range, the battery is too small for the driving, the
+        storage holds several cars, or the time stamps do not rise.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> car = Storage(
+    ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=10.0, p_discharge_kw=10.0,
+    ...     eta_charge=0.93, eta_discharge=0.93,
+    ... )
+    >>> week = pd.date_range("2025-07-07", periods=7 * 24, freq="h", tz="Europe/Amsterdam")
+    >>> diary = commuter(
+    ...     week, car, drive_kwh=8.0, leave_h=8.0, back_h=17.0, spread_h=0.0, soc_promise=0.8,
+    ...     rng=np.random.default_rng(1),
+    ... )
+    >>> float(diary.plugged.sum()), float(diary.drive_kwh.sum())
+    (123.0, 40.0)
     """
-    _promised(storage, 0.0, soc_promise)
-    checked("presence", presence, "(a fraction)", ge=0, le=1)
-    by_day = (
-        {day: group for day, group in sessions.groupby(sessions.arrival.dt.day_of_week) if day < 5}
-        if len(sessions)
-        else {}
-    )
-    if len(by_day) < 5:
-        names = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+    stamps("time", time)
+    driven = _promised(storage, drive_kwh, soc_promise)
+    leave_h = one("leave_h", leave_h, "h", ge=0, le=23)
+    back_h = one("back_h", back_h, "h", ge=1, le=24)
+    spread_h = one("spread_h", spread_h, "h", ge=0, le=24)
+    if leave_h > back_h - 1:
         raise ValueError(
-            f"the session table has {len(sessions)} sessions and none on a {next(n for k, n in enumerate(names) if k not in by_day)}; "
-            "a year cannot be drawn from it"
+            f"leave_h = {leave_h:g} and back_h = {back_h:g}; "
+            "the car leaves and returns on the same day, at least an hour later"
         )
-    days = pd.DatetimeIndex(time).tz_localize(None).normalize()
-    clock, step_h = np.asarray(time.hour + time.minute / 60), even_step(time)
-    away, drive = np.ones(len(time), bool), np.zeros(len(time))
-    room = (soc_promise - storage.soc_min) * storage.energy_kwh
+    instance("rng", rng, np.random.Generator)
+    days = _local_days(time)
+    every_day = days.unique()
+    leave = np.clip(rng.normal(leave_h, spread_h, len(every_day)), 0.0, back_h - 1)
+    back = np.clip(rng.normal(back_h, spread_h, len(every_day)), leave + 1, 23.5)
+    day = every_day.get_indexer(days)
+    clock = np.asarray(time.hour + time.minute / 60)
+    workday = np.asarray(days.day_of_week) < 5
+    away = workday & (clock >= leave[day]) & (clock < back[day])
+    return _diary(away, np.full(len(time), driven), soc_promise)
+
+
+def _local_days(time):
+    """The local day of each time stamp."""
+    return time.tz_localize(None).normalize()
+
+
+def workplace(
+    time: pd.DatetimeIndex,
+    sessions: pd.DataFrame,
+    storage: Storage,
+    *,
+    presence: float,
+    soc_promise: float,
+    rng: np.random.Generator,
+) -> Diary:
+    """Return a diary at a workplace charger, drawn from real sessions.
+
+    Recipe: each weekday, with probability `presence`, one session of the same weekday is drawn and
+    laid onto the day with its clock times and its energy. The battery was at the promise when it
+    left last, and the energy of the session was driven since.
+
+    Parameters
+    ----------
+    time : DatetimeIndex, shape (steps,)
+        Start of each step, in local time, with an even step.
+    sessions : DataFrame
+        Columns `arrival` and `departure` (local time stamps) and `delivered_kwh` [kWh].
+    storage : Storage
+        One car.
+    presence : float
+        Share of weekdays on which the car comes, a fraction.
+    soc_promise : float
+        State of charge on every departure, a fraction above soc_min. The data have none, so this is
+        assumed.
+    rng : numpy.random.Generator
+        Draws days and sessions.
+
+    Returns
+    -------
+    Diary
+        One car; starts at `soc_promise`. Sessions over midnight are cut there; energy is cut to
+        what the promise holds above soc_min.
+
+    Raises
+    ------
+    ValueError
+        If the table has no session on some weekday, a session that cannot be (the message names
+        it) or no such columns, an argument is no number or out of range, the storage holds several
+        cars, or the time stamps have gaps.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    Five sessions from 8 to 16 h, one on each weekday:
+
+    >>> car = Storage(
+    ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=10.0, p_discharge_kw=10.0,
+    ...     eta_charge=0.93, eta_discharge=0.93,
+    ... )
+    >>> arrival = pd.date_range("2025-06-02 08:00", periods=5, freq="D")
+    >>> sessions = pd.DataFrame(
+    ...     {"arrival": arrival, "departure": arrival + pd.Timedelta("8h"), "delivered_kwh": 6.0}
+    ... )
+    >>> week = pd.date_range("2025-07-07", periods=7 * 24, freq="h", tz="Europe/Amsterdam")
+    >>> diary = workplace(
+    ...     week, sessions, car, presence=1.0, soc_promise=0.8, rng=np.random.default_rng(1)
+    ... )
+    >>> float(diary.plugged.sum()), float(diary.drive_kwh.sum())
+    (40.0, 30.0)
+    """
+    step_h = even_step(time)
+    _promised(storage, 0.0, soc_promise)
+    one("presence", fraction("presence", presence))
+    instance("rng", rng, np.random.Generator)
+    by_weekday = _by_weekday(_possible(sessions))
+    days = _local_days(time)
+    clock = np.asarray(time.hour + time.minute / 60)
+    away = np.ones(len(time), bool)
+    drive = np.zeros(len(time))
+    room_kwh = (soc_promise - storage.soc_min) * storage.energy_kwh
+    step_kwh = storage.eta_charge * storage.p_charge_kw * step_h
     for day in days.unique():
         if day.day_of_week >= 5 or rng.uniform() >= presence:
             continue
-        one = by_day[day.day_of_week].iloc[int(rng.integers(len(by_day[day.day_of_week])))]
-        start = one.arrival.hour + one.arrival.minute / 60
-        end = (
-            24.0
-            if one.departure.date() > one.arrival.date()
-            else one.departure.hour + one.departure.minute / 60
-        )
+        choice = by_weekday[day.day_of_week]
+        session = choice.iloc[int(rng.integers(len(choice)))]
+        start, end = _clock_times(session)
         inside = np.flatnonzero((days == day) & (clock >= start) & (clock + step_h <= end))
-        rise = storage.eta_charge * storage.p_charge_kw * step_h * len(inside)
         if len(inside) and inside[0] > 0:
-            away[inside], drive[inside[0] - 1] = False, min(one.delivered_kwh, room, rise)
+            away[inside] = False
+            drive[inside[0] - 1] = min(session.delivered_kwh, room_kwh, step_kwh * len(inside))
     return _diary(away, drive, soc_promise)
 
 
+def _possible(sessions):
+    """The table of sessions, or a refusal that names the first that cannot be."""
+    columns("sessions", sessions, ("arrival", "departure", "delivered_kwh"))
+    for name in ("arrival", "departure"):
+        if sessions[name].dtype.kind != "M":
+            raise TypeError(f"{name} in sessions must hold time stamps; use pd.to_datetime")
+        if sessions[name].isna().any():
+            place = sessions.index[sessions[name].isna()][0]
+            raise ValueError(f"session {place} in sessions has no {name} (NaT); leave it out")
+    if sessions.arrival.dt.tz != sessions.departure.dt.tz:
+        raise ValueError("arrival and departure in sessions must have the same time zone")
+    late = sessions[sessions.departure <= sessions.arrival]
+    if len(late):
+        raise ValueError(
+            f"session {late.index[0]} in sessions: departure = {late.departure.iloc[0]} does not "
+            f"come after arrival = {late.arrival.iloc[0]}. A car must leave after it arrives"
+        )
+    if len(sessions):
+        row("delivered_kwh in sessions", sessions.delivered_kwh.to_numpy(), "kWh", ge=0)
+    return sessions
+
+
+def _by_weekday(sessions):
+    """The sessions of each weekday, from Monday = 0 to Friday = 4."""
+    weekday = sessions.arrival.dt.day_of_week
+    names = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+    for day, name in enumerate(names):
+        if not (weekday == day).any():
+            raise ValueError(
+                f"the table sessions has {len(sessions)} sessions and none on a {name}; "
+                "a year cannot be drawn from it"
+            )
+    return [sessions[weekday == day] for day in range(len(names))]
+
+
+def _clock_times(session):
+    """Local clock times of arrival and departure; a stay over midnight ends there [h]."""
+    start = session.arrival.hour + session.arrival.minute / 60
+    end = session.departure.hour + session.departure.minute / 60
+    over_midnight = session.departure.date() > session.arrival.date()
+    return start, 24.0 if over_midnight else end
+
+
 def _promised(storage, drive_kwh, soc_promise):
-    checked_soc("soc_promise", soc_promise)
+    """Energy of a day's driving, for one car that can promise so much."""
+    instance("storage", storage, Storage)
+    for field in fields(storage):
+        if np.ndim(getattr(storage, field.name)):
+            raise ValueError(
+                f"{field.name} of the storage is an array; this diary is that of one car"
+            )
+    one("soc_promise", fraction("soc_promise", soc_promise))
     if not storage.soc_min < soc_promise <= storage.soc_max:
         raise ValueError(
-            f"soc_promise = {soc_promise:g} must lie within the window {storage.soc_min:g} to {storage.soc_max:g}"
+            f"soc_promise = {soc_promise:g} must lie within the window "
+            f"{storage.soc_min:g} to {storage.soc_max:g}"
         )
-    if (
-        checked("drive_kwh", drive_kwh, "kWh", ge=0)
-        > (soc_promise - storage.soc_min) * storage.energy_kwh
-    ):
+    driven = one("drive_kwh", drive_kwh, "kWh", ge=0)
+    if driven > (soc_promise - storage.soc_min) * storage.energy_kwh:
         raise ValueError(
-            f"drive_kwh = {drive_kwh:g} kWh a day is more than the battery holds between soc_promise and soc_min"
+            f"drive_kwh = {driven:g} kWh a day is more than the battery holds between "
+            "soc_promise and soc_min"
         )
+    return driven
 
 
 def _diary(away, drive_kwh, soc_promise):
     """Driving just before each return, the promise just before each leaving."""
-    after = np.append(away[1:], away[-1])
-    returns, leaves = away & ~after, ~away & after
+    away_next = np.append(away[1:], away[-1])
+    returns = away & ~away_next
+    leaves = ~away & away_next
     return Diary(
         soc_start=soc_promise,
         plugged=(~away).astype(float),

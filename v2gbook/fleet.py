@@ -1,154 +1,156 @@
-r"""Topic 10, fleet: how many cars are a power plant, how sure that is, and how a signal finds its way to each of them.
+r"""Topic 10, fleet: how many cars are a power plant, how sure it is, and how they share a signal.
 
-Real sessions come first (`check_sessions`, `fit`, `sample`, `goodness`), then how many cars are plugged in and for how long they stay
-(`availability`, `still_there`, `autocorrelation`), what they can give in power and energy (`stays`, `envelope`, `hold`), and how much of it is
-firm (`firm_cars`, `firm_joint`, `firm_observed`). `capacity_stack` puts it all on one page, `disaggregate` shares a signal out, and
-`simulate` does it for millions of cars, in blocks that any `concurrent.futures` executor can work off.
+Real sessions come first (`check_sessions`, `fit`, `announcement`), then how many cars are plugged
+in and for how long they stay (`availability`, `still_there`, `autocorrelation`), what they can give
+in power and energy (`stays`, `envelope`, `hold`), and how much of it is firm (`firm_cars`,
+`firm_joint`, `firm_observed`). `capacity_stack` puts it all on one page, `disaggregate` shares a
+signal out, and `simulate` does it for millions of cars, in blocks that any
+`concurrent.futures` executor can work off.
 
-p > 0 flows from the vehicle to the grid. Energies of `Stays` are in the battery, counted from arrival. `Storage` comes from topic 04.
+p > 0 flows from the vehicle to the grid. Energies of `Stays` are in the battery, counted from
+arrival. `Storage` comes from topic 04.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Callable, MutableMapping
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import linprog
-from scipy.special import bdtrc, betaln, gammaln, ndtri
+from scipy.special import ndtri
 
-from ._check import checked, plain
+from . import _presence
+from ._check import (
+    MOST_STEPS,
+    FloatOrArray,
+    alike,
+    checked,
+    columns,
+    fraction,
+    instance,
+    keep,
+    one,
+    one_of,
+    plain,
+    row,
+    short,
+    stamps,
+    together,
+    whole,
+)
+from ._presence import check_sessions
+from .charger import Storage
 
-BLOCK = 65_536
-EPS = 1e-9
+_BLOCK = 65_536  # cars that are simulated together
+_EPS = 1e-9
 
-# ------------------------------------------------------------------------------------------------------ sessions
+_MOST_H = 1e6  # a century
+_MOST_CARS = 10_000_000  # as many probabilities are computed, one for each count
+_MOST_SEARCHED = 4_000_000  # cars of a fleet that is looked for
+_MOST_IN_A_ROW = 100_000  # steps of a block
+_LEAST_RHO = 1e-9  # less is not told from cars that are independent
+_LEAST_ETA = 1e-6  # a battery that loses all that it takes stands still
+_MOST_SIMULATED = 1_000_000_000  # cars
+_MOST_COMMANDS = 32_000  # steps of a scenario, which are counted in 16 bits
+
+_MOST_RUNNING = 32  # tasks that wait in an executor
+_DIGEST_BYTES = 16
+
+_HOURS: dict[str, Any] = dict(unit="h", ge=-_MOST_H, le=_MOST_H)
+_KW: dict[str, Any] = dict(unit="kW", ge=0)
+_KWH: dict[str, Any] = dict(unit="kWh", ge=0)
+_SURE: dict[str, Any] = dict(ge=None, gt=0, le=None, lt=1)  # a reliability
 
 
-def check_sessions(frame, p_kw=None, *, drop=False):
-    """Look for sessions that cannot be, and say what is wrong with them.
+# ------------------------------------------------------------------------------------ arguments
 
-    Parameters
-    ----------
-    frame : DataFrame
-        As from `data.sessions`: `arrival`, `departure`, `delivered_kwh`; with a column `station`, sessions must not overlap there. Without
-        it each session is a car, and a plug, of its own.
-    p_kw : float or array, shape (sessions,), optional
-        Power of the charger; without it the energy is not compared with the stay. [kW]
-    drop : bool
-        Leave out what is wrong, instead of refusing it. Of two that overlap the later goes; `attrs["refused"]` lists the sentences.
 
-    Returns
-    -------
-    DataFrame
-        The frame, or what is left of it.
+def _share(name, value, **limits):
+    """One fraction, not an array of them."""
+    return one(name, fraction(name, value, **limits))
 
-    Raises
-    ------
-    ValueError
-        If there is no session, or a column is missing; with `drop=False` also at the first session that cannot be.
-    """
-    missing = {"arrival", "departure", "delivered_kwh"} - set(frame.columns)
-    if missing:
+
+def _keep_shares(record, *names):
+    """Check fields of a dataclass that are one fraction each, and keep them as floats."""
+    for name in names:
+        object.__setattr__(record, name, _share(name, getattr(record, name)))
+
+
+def _whole_numbers(name, value, *, ge=1, le):
+    """Whole numbers as integers: one, or an array of them."""
+    numbers = checked(name, value, ge=ge, le=le)
+    broken = np.ravel(np.mod(numbers, 1) != 0)
+    if broken.any() or np.asarray(value).dtype.kind == "b":
+        given = np.ravel(value)[broken.argmax()]
+        raise ValueError(f"{name} is {given}; it must be a whole number")
+    return np.asarray(numbers).astype(int) if np.ndim(numbers) else int(numbers)
+
+
+def _whole_row(name, value, *, ge, le):
+    """A series of whole numbers."""
+    row(name, value)
+    return _whole_numbers(name, value, ge=ge, le=le)
+
+
+def _series(name, value, unit="", **limits):
+    """A series of numbers; a single number is a series of one."""
+    return row(name, np.atleast_1d(checked(name, value, unit, **limits)))
+
+
+def _refuse_large(name, size, each, what):
+    """Refuse so many entries where a table, with a column for each of these, fills the memory."""
+    if size * each > MOST_STEPS:
         raise ValueError(
-            f"the session table has no column {', '.join(sorted(missing))}; it needs arrival, departure and delivered_kwh"
+            f"{name}: {size:,} entries are too many, since each is computed for {each:,} {what}; "
+            f"give at most {MOST_STEPS // each:,} at once"
         )
-    if frame.empty:
-        raise ValueError("the fleet is empty: the table has no session")
-    if (
-        any(frame[name].dtype.kind != "M" for name in ("arrival", "departure"))
-        or frame.arrival.dt.tz != frame.departure.dt.tz
-    ):
-        raise ValueError(
-            "arrival and departure must both be time stamps, with the same time zone or both without"
-        )
-    stay_h, energy, before = (
-        _stay_h(frame).to_numpy(),
-        frame.delivered_kwh.to_numpy(float),
-        _busy_until(frame),
-    )
-    most = (
-        np.full(len(frame), np.inf) if p_kw is None else checked("p_kw", p_kw, "kW", gt=0) * stay_h
-    )
-    arrival, departure, words = frame.arrival.array, frame.departure.array, [""] * len(frame)
-    for wrong, sentence in (
-        (np.isnan(stay_h), lambda i: "has no arrival or no departure"),
-        (
-            stay_h <= 0,
-            lambda i: (
-                f"departs {departure[i]} and arrives {arrival[i]}; a departure must come after the arrival"
-            ),
-        ),
-        (
-            ~(energy >= 0) | np.isinf(energy),
-            lambda i: f"has delivered_kwh = {energy[i]:g}; it must be a number, 0 or more",
-        ),
-        (
-            energy > most + EPS,
-            lambda i: (
-                f"took {energy[i]:g} kWh, and its charger gives at most {most[i]:.2f} kWh in the {stay_h[i]:.2f} h it stayed"
-            ),
-        ),
-        (
-            (before > frame.arrival).to_numpy(),
-            lambda i: (
-                f"arrives {arrival[i]} at station {frame.station.iloc[i]}, which is taken until {before.iloc[i]}"
-            ),
-        ),
-    ):
-        for i in np.flatnonzero(wrong):
-            words[i] = words[i] or f"session {frame.index[i]} {sentence(i)}"
-    refused = [line for line in words if line]
-    if drop:
-        kept = frame[[not line for line in words]]
-        kept.attrs = {**frame.attrs, "refused": refused}
-        return check_sessions(kept)
-    if refused:
-        raise ValueError(
-            refused[0]
-            + (f" ({len(refused) - 1} more cannot be either)" if len(refused) > 1 else "")
-        )
-    return frame
 
 
-def _stay_h(frame):
-    return (frame.departure - frame.arrival).dt.total_seconds() / 3600
-
-
-def _busy_until(frame):
-    """Latest departure of the sessions that came earlier to the same station; NaT for the first, and where stations are not told."""
-    if "station" not in frame:
-        return pd.Series(pd.NaT, index=frame.index, dtype=frame.departure.dtype)
-    order = np.argsort(frame.arrival, kind="stable")
-    sorted_ = frame.iloc[order].reset_index(drop=True)
-    latest = sorted_.groupby("station").departure.cummax().groupby(sorted_.station).shift()
-    return latest.iloc[np.argsort(order, kind="stable")].set_axis(frame.index)
-
-
-def _recorded_days(frame):
-    """Midnights from the first arrival to the last. Months without any session are gaps in the record, not days on which nobody came."""
-    arrival = frame.arrival.dt.tz_localize(None)
-    days = pd.date_range(arrival.min().normalize(), arrival.max().normalize())
-    return days[days.to_period("M").isin(arrival.dt.to_period("M").unique())]
+# ------------------------------------------------------------------------------------- sessions
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Behaviour:
-    """Sessions of a place, kept whole: what belongs together (arrival, stay, energy, announcement) stays together.
+    """Sessions of a place, kept whole: arrival, stay, energy and announcement stay together.
 
     Attributes
     ----------
     weekday : array, shape (days,)
-        Of each recorded day, 0 is Monday; days on which nobody came are there, too.
+        Weekday of each recorded day, 0 is Monday and 6 is Sunday. Days on which nobody came are
+        there, too.
     day : array, shape (sessions,)
-        Place of the session's day in `weekday`.
-    arrival_h, stay_h, announced_h, energy_kwh : array, shape (sessions,)
-        Clock time of arrival, hours stayed, hours that the driver announced (the stay itself where the source has no
-        announcement), and energy at the station. [h], [kWh]
+        Place of the session's day in `weekday`, from 0 on.
+    arrival_h : array, shape (sessions,)
+        Clock time of arrival, from 0 up to below 24 [h].
+    stay_h : array, shape (sessions,)
+        Hours stayed, above 0 [h].
+    announced_h : array, shape (sessions,)
+        Hours that the driver announced on arrival; the stay itself where the source has no
+        announcement [h].
+    energy_kwh : array, shape (sessions,)
+        Energy at the station, at least 0 [kWh].
+
+    Raises
+    ------
+    ValueError
+        If a field is out of range, or the four of the sessions differ in length.
+
+    Examples
+    --------
+    >>> seen = Behaviour(
+    ...     weekday=[0, 1], day=[0, 0, 1], arrival_h=[8.0, 9.5, 8.2], stay_h=[8.0, 2.0, 7.5],
+    ...     announced_h=[9.0, 2.0, 7.5], energy_kwh=[12.0, 5.0, 9.0])
+    >>> seen.per_day.tolist()
+    [2.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
 
     weekday: np.ndarray
@@ -158,160 +160,252 @@ class Behaviour:
     announced_h: np.ndarray
     energy_kwh: np.ndarray
 
-    @property
-    def per_day(self):
-        """Mean number of sessions on a Monday, Tuesday, ... Sunday; 0 for a weekday that was not recorded."""
-        days, come = (
-            np.bincount(which, minlength=7) for which in (self.weekday, self.weekday[self.day])
+    def __post_init__(self) -> None:
+        weekday = _whole_row("weekday", self.weekday, ge=0, le=6)
+        object.__setattr__(self, "weekday", weekday)
+        object.__setattr__(self, "day", _whole_row("day", self.day, ge=0, le=len(weekday) - 1))
+        keep(
+            self,
+            arrival_h=dict(row=True, unit="h", ge=0, lt=24),
+            stay_h=dict(row=True, unit="h", gt=0, le=_MOST_H),
+            announced_h=dict(row=True, **_HOURS),
+            energy_kwh=dict(row=True, **_KWH),
         )
-        return come / np.maximum(days, 1)
+        alike(
+            day=self.day,
+            arrival_h=self.arrival_h,
+            stay_h=self.stay_h,
+            announced_h=self.announced_h,
+            energy_kwh=self.energy_kwh,
+        )
+
+    @property
+    def per_day(self) -> np.ndarray:
+        """Mean number of sessions on a Monday, Tuesday, ... Sunday; 0 where none was recorded."""
+        days = np.bincount(self.weekday, minlength=7)
+        sessions = np.bincount(self.weekday[self.day], minlength=7)
+        return sessions / np.maximum(days, 1)
 
 
-def fit(frame):
-    """Fit behaviour to sessions: nothing is assumed about its distribution, the sessions are kept as they are.
+def _announced(frame):
+    """Announced departures; the real one where nothing was announced."""
+    if "estimated_departure" not in frame:
+        return frame.departure
+    told = frame["estimated_departure"]
+    has_stamps = _presence.has_stamps(frame, "estimated_departure")
+    if not has_stamps or told.dt.tz != frame.departure.dt.tz:
+        raise ValueError(
+            "frame: estimated_departure must be time stamps in the time zone of departure"
+        )
+    return told.fillna(frame.departure)
+
+
+def _clock_h(clock):
+    """Hours since midnight on the clock."""
+    return (clock - clock.dt.normalize()).dt.total_seconds().to_numpy() / 3600
+
+
+def fit(frame: pd.DataFrame) -> Behaviour:
+    """Return the behaviour that sessions show: they are kept as they are, no curve is fitted.
 
     Parameters
     ----------
     frame : DataFrame
-        As for `check_sessions`; `estimated_departure` is used if it is there.
+        Sessions as for `check_sessions`; `estimated_departure` is used if it is there.
 
     Returns
     -------
     Behaviour
+        Clock times, stays and energies of all sessions.
+
+    Raises
+    ------
+    TypeError
+        If `frame` is no DataFrame.
+    ValueError
+        If a session is impossible.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({
+    ...     "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-06 09:30"]),
+    ...     "departure": pd.to_datetime(["2025-05-05 16:00", "2025-05-06 11:00"]),
+    ...     "delivered_kwh": [12.0, 5.0],
+    ... })
+    >>> seen = fit(frame)
+    >>> seen.arrival_h.tolist(), seen.stay_h.tolist()
+    ([8.0, 9.5], [8.0, 1.5])
     """
     frame = check_sessions(frame)
-    days, clock = _recorded_days(frame), frame.arrival.dt.tz_localize(None)
-    told = (
-        frame.estimated_departure.fillna(frame.departure)
-        if "estimated_departure" in frame
-        else frame.departure
-    )
+    days = _presence.recorded_days("frame", frame)
+    clock = _presence.clock(frame.arrival)
+    announced = _announced(frame) - frame.arrival
     return Behaviour(
         weekday=days.day_of_week.to_numpy(),
         day=days.get_indexer(clock.dt.normalize()),
         arrival_h=_clock_h(clock),
-        stay_h=_stay_h(frame).to_numpy(),
-        announced_h=((told - frame.arrival).dt.total_seconds() / 3600).to_numpy(),
-        energy_kwh=frame.delivered_kwh.to_numpy(float),
+        stay_h=_presence.stay_h(frame).to_numpy(),
+        announced_h=(announced.dt.total_seconds() / 3600).to_numpy(),
+        energy_kwh=_presence.energy_kwh(frame),
     )
 
 
-def _clock_h(clock):
-    return (clock - clock.dt.normalize()).dt.total_seconds().to_numpy() / 3600
+def _recorded(behaviour, weekday):
+    """Places of the days of this weekday, of which there must be one."""
+    days = np.flatnonzero(behaviour.weekday == weekday)
+    if not len(days):
+        name = f"{pd.Timestamp('2024-01-01') + pd.Timedelta(days=weekday):%A}"
+        raise ValueError(f"no {name} was recorded; the behaviour cannot be drawn for it")
+    return days
 
 
-def sample(behaviour, dates, rng, *, together=True):
+def _drawn_day(behaviour, weekday, rng):
+    """All sessions of one day."""
+    return np.flatnonzero(behaviour.day == rng.choice(_recorded(behaviour, weekday)))
+
+
+def _drawn_sessions(behaviour, weekday, rng):
+    """Single sessions, as many on average as on such a day."""
+    days = _recorded(behaviour, weekday)
+    bag = np.flatnonzero(np.isin(behaviour.day, days))
+    if not len(bag):
+        return bag
+    return rng.choice(bag, rng.poisson(len(bag) / len(days)))
+
+
+def _at_clock(clock, zone):
+    """Clock times in a time zone: one that is skipped is moved on, of two the first is meant."""
+    first = np.ones(len(clock), bool)
+    return clock.tz_localize(zone, nonexistent="shift_forward", ambiguous=first)
+
+
+def _hours(hours):
+    return pd.to_timedelta(hours, "h").round("s")
+
+
+def _sample(behaviour, dates, rng, *, together=True):
     """Draw sessions for some dates, each from the same weekday.
 
-    Parameters
-    ----------
-    behaviour : Behaviour
-    dates : DatetimeIndex
-        Days; their clock is the clock of the result.
-    rng : numpy.random.Generator
-    together : bool
-        True draws whole days, so that what keeps many away at once (a holiday, a storm) still does. False draws as many sessions on average
-        (Poisson), each on its own: the fleet that a textbook's independent cars make.
-
-    Returns
-    -------
-    DataFrame
-        `arrival`, `departure`, `estimated_departure`, `delivered_kwh`, sorted by arrival; no station: each session is a car of its own.
-
-    Raises
-    ------
-    ValueError
-        If a weekday was never recorded.
+    `together=True` draws whole days, so that what keeps many away at once (a holiday, a storm)
+    still does. False draws as many sessions on average (Poisson), each on its own: the fleet that a
+    textbook's independent cars make. The clock of `dates` is that of the result, which is sorted by
+    arrival and has no station: each session is a car of its own.
     """
-    picks, count = [], []
-    for weekday in dates.day_of_week:
-        days = np.flatnonzero(behaviour.weekday == weekday)
-        if not len(days):
-            raise ValueError(
-                f"no {pd.Timestamp('2024-01-01') + pd.Timedelta(days=weekday):%A} was recorded; the behaviour cannot be drawn for it"
-            )
-        if together:
-            picks.append(np.flatnonzero(behaviour.day == rng.choice(days)))
-        else:
-            bag = np.flatnonzero(behaviour.weekday[behaviour.day] == weekday)
-            picks.append(rng.choice(bag, rng.poisson(len(bag) / len(days))) if len(bag) else bag)
-        count.append(len(picks[-1]))
+    instance("behaviour", behaviour, Behaviour)
+    stamps("dates", dates)
+    instance("rng", rng, np.random.Generator)
+    one_of("together", together, (False, True))
+    draw = _drawn_day if together else _drawn_sessions
+    picks = [draw(behaviour, weekday, rng) for weekday in dates.day_of_week]
     pick = np.concatenate(picks)
-    arrival = np.repeat(dates.normalize(), count) + pd.to_timedelta(
-        behaviour.arrival_h[pick], "h"
-    ).round("s")
-    columns = {
-        "arrival": arrival,
-        "departure": arrival + pd.to_timedelta(behaviour.stay_h[pick], "h").round("s"),
-        "estimated_departure": arrival
-        + pd.to_timedelta(behaviour.announced_h[pick], "h").round("s"),
-        "delivered_kwh": behaviour.energy_kwh[pick],
-    }
-    return pd.DataFrame(columns).sort_values("arrival", kind="stable", ignore_index=True)
-
-
-def goodness(behaviour, later):
-    """How well fitted behaviour describes later sessions that it has not seen.
-
-    Parameters
-    ----------
-    behaviour : Behaviour
-    later : DataFrame
-        As for `check_sessions`.
-
-    Returns
-    -------
-    DataFrame
-        Rows `arrival_h`, `stay_h`, `energy_kwh` (of sessions) and `per_workday` (sessions a day, Monday to Friday). Columns `fitted` and `later`,
-        the means; `ks`, the largest distance between the two distribution functions (Kolmogorov-Smirnov); and `chance`, the distance that
-        independent draws from one distribution exceed once in twenty times.
-    """
-    new, rows = fit(later), {}
-    for name in ("arrival_h", "stay_h", "energy_kwh", "per_workday"):
-        a, b = (
-            _per_workday(one) if name == "per_workday" else getattr(one, name)
-            for one in (behaviour, new)
-        )
-        at = np.concatenate([a, b])
-        ks = np.abs(
-            np.searchsorted(np.sort(a), at, "right") / len(a)
-            - np.searchsorted(np.sort(b), at, "right") / len(b)
-        ).max()
-        rows[name] = (a.mean(), b.mean(), ks, 1.358 * np.sqrt(1 / len(a) + 1 / len(b)))
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["fitted", "later", "ks", "chance"])
+    midnight = dates.tz_localize(None).normalize().repeat([len(day) for day in picks])
+    arrival = _at_clock(midnight + _hours(behaviour.arrival_h[pick]), dates.tz)
+    drawn = pd.DataFrame(
+        {
+            "arrival": arrival,
+            "departure": arrival + _hours(behaviour.stay_h[pick]),
+            "estimated_departure": arrival + _hours(behaviour.announced_h[pick]),
+            "delivered_kwh": behaviour.energy_kwh[pick],
+        }
+    )
+    return drawn.sort_values("arrival", kind="stable", ignore_index=True)
 
 
 def _per_workday(behaviour):
-    return np.bincount(behaviour.day, minlength=len(behaviour.weekday))[behaviour.weekday < 5]
+    sessions = np.bincount(behaviour.day, minlength=len(behaviour.weekday))
+    return sessions[behaviour.weekday < 5]
+
+
+def _compared(old, new):
+    """Means, distance of the distribution functions, and the distance that chance makes."""
+    at = np.concatenate([old, new])
+    share_old = np.searchsorted(np.sort(old), at, "right") / len(old)
+    share_new = np.searchsorted(np.sort(new), at, "right") / len(new)
+    chance = 1.358 * np.sqrt(1 / len(old) + 1 / len(new))
+    return old.mean(), new.mean(), np.abs(share_old - share_new).max(), chance
+
+
+def _goodness(behaviour, later):
+    """How well fitted behaviour describes later sessions that it has not seen.
+
+    Rows `arrival_h`, `stay_h`, `energy_kwh` (of sessions) and `per_workday` (sessions a day, Monday
+    to Friday). Columns `fitted` and `later`, the means; `ks`, the largest distance between the two
+    distribution functions (Kolmogorov-Smirnov); and `chance`, the distance that independent draws
+    from one distribution exceed once in twenty times.
+    """
+    instance("behaviour", behaviour, Behaviour)
+    new = fit(later)
+    pairs = {
+        name: (getattr(behaviour, name), getattr(new, name))
+        for name in ("arrival_h", "stay_h", "energy_kwh")
+    }
+    pairs["per_workday"] = (_per_workday(behaviour), _per_workday(new))
+    rows = {name: _compared(old, fresh) for name, (old, fresh) in pairs.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["fitted", "later", "ks", "chance"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Announcement:
-    """What drivers say on arrival. `share` announced something; of these `early` left more than a quarter of an hour before the time they
-    announced, `bias_h` is the mean of real minus announced departure and `error_h` the mean of its size."""
+    """What drivers say on arrival about their departure, beside what they do.
+
+    Attributes
+    ----------
+    share : float
+        Share of the drivers who announced something, 0 to 1.
+    early : float
+        Share of these who left more than a quarter of an hour before the time that they announced,
+        0 to 1.
+    bias_h : float
+        Mean of real minus announced departure; below 0 where drivers leave earlier than they
+        say [h].
+    error_h : float
+        Mean size of this difference, at least 0 [h].
+
+    Raises
+    ------
+    ValueError
+        If a field is out of range.
+    """
 
     share: float
     early: float
     bias_h: float
     error_h: float
 
+    def __post_init__(self) -> None:
+        _keep_shares(self, "share", "early")
+        keep(self, bias_h=dict(one=True, unit="h"), error_h=dict(one=True, unit="h", ge=0))
 
-def announcement(behaviour):
-    """Compare announced departures with the real ones.
+
+def announcement(behaviour: Behaviour) -> Announcement:
+    """Return how announced departures compare with the real ones.
 
     Parameters
     ----------
     behaviour : Behaviour
+        Sessions from `fit`.
 
     Returns
     -------
     Announcement
+        How many drivers announce, and how far off they are.
 
     Raises
     ------
+    TypeError
+        If `behaviour` is something else.
     ValueError
         If nobody announced anything.
+
+    Examples
+    --------
+    >>> seen = Behaviour(
+    ...     weekday=[0], day=[0, 0], arrival_h=[8.0, 9.5], stay_h=[8.0, 2.0],
+    ...     announced_h=[9.0, 2.0], energy_kwh=[12.0, 5.0])
+    >>> announcement(seen)
+    Announcement(share=0.5, early=1.0, bias_h=-1.0, error_h=1.0)
     """
+    instance("behaviour", behaviour, Behaviour)
     late = behaviour.stay_h - behaviour.announced_h
     told = late != 0
     if not told.any():
@@ -325,53 +419,62 @@ def announcement(behaviour):
     )
 
 
-# -------------------------------------------------------------------------------------------------- availability
+# --------------------------------------------------------------------------------- availability
 
 
-def availability(frame, step_min=15):
-    """Cars that are plugged in, step by step.
+def availability(frame: pd.DataFrame, step_min: int = 15) -> pd.Series:
+    """Return how many cars are plugged in, step by step.
 
     Parameters
     ----------
     frame : DataFrame
-        As for `check_sessions`.
+        Sessions as for `check_sessions`.
     step_min : int
-        [min]
+        Length of a step; whole minutes that divide a day [min].
 
     Returns
     -------
-    Series, index time
-        Number of cars that are at the plug throughout the step: one that comes or goes within it cannot promise the step. From the day of
-        the first arrival to that of the last; months without a session are left out.
+    Series
+        Number of cars that are at the plug throughout the step: a car that comes or goes within it
+        cannot promise the step. Index: start of the step (time stamps), from the day of the first
+        arrival to that of the last; months without a session are left out.
+
+    Raises
+    ------
+    TypeError
+        If `frame` is no DataFrame.
+    ValueError
+        If a session is impossible, or `step_min` does not divide a day.
+
+    Notes
+    -----
+    Steps follow real time: a day on which the clock changes has 92 or 100 quarter hours, because
+    power is promised and paid for hours that pass. Without a time zone every day has 96.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({
+    ...     "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-05 08:20"]),
+    ...     "departure": pd.to_datetime(["2025-05-05 09:00", "2025-05-05 16:00"]),
+    ...     "delivered_kwh": [5.0, 12.0],
+    ... })
+    >>> availability(frame, step_min=15).between_time("08:00", "09:00").tolist()
+    [1, 1, 2, 2, 1]
     """
     frame = check_sessions(frame)
-    if (24 * 60) % checked("step_min", step_min, "min", gt=0):
+    step_min = whole("step_min", step_min, "min", le=24 * 60)
+    if (24 * 60) % step_min:
         raise ValueError(f"step_min is {step_min}; it must divide a day, such as 15")
-    days = _recorded_days(frame)
-    start, end = (
-        stamp.tz_localize(frame.arrival.dt.tz)
-        for stamp in (days[0], days[-1] + pd.Timedelta(days=1))
-    )
-    time = pd.date_range(start, end, freq=pd.Timedelta(minutes=step_min), inclusive="left")
-    first, last = (
-        ((stamp - start).dt.total_seconds() / (60 * step_min)).to_numpy()
-        for stamp in (frame.arrival, frame.departure)
-    )
-    first, last = (
-        np.ceil(first - EPS).astype(int),
-        np.minimum(np.floor(last + EPS).astype(int), len(time)),
-    )
-    whole = last > first
-    change = np.bincount(first[whole], minlength=len(time) + 1) - np.bincount(
-        last[whole], minlength=len(time) + 1
-    )
-    return pd.Series(np.cumsum(change)[:-1], index=time, name="plugged")[
-        time.tz_localize(None).normalize().isin(days)
-    ]
+    return _presence.plugged("frame", frame, step_min)
 
 
-def still_there(frame, hours, at_h=None):
-    r"""Probability that a car that is plugged in now is still plugged in later.
+def _times_a_day_apart(hours):
+    """How often the clock shows the same time before so many hours have passed: now, in a day."""
+    return np.maximum(np.ceil(hours / 24), 0.0)
+
+
+def still_there(frame: pd.DataFrame, hours: ArrayLike, at_h: float | None = None) -> FloatOrArray:
+    r"""Return the probability that a car that is plugged in now is still plugged in later.
 
     At no particular time, from the stays :math:`S_i` alone:
 
@@ -380,311 +483,551 @@ def still_there(frame, hours, at_h=None):
     Parameters
     ----------
     frame : DataFrame
-        As for `check_sessions`.
+        Sessions as for `check_sessions`.
     hours : float or array
-        From now. [h]
+        Time from now, at least 0 [h].
     at_h : float, optional
-        Clock time of "now". [h]
+        Clock time of "now", from 0 up to below 24 [h].
 
     Returns
     -------
     float or array
-        0..1
+        Probability, 0 to 1, in the shape of `hours`.
 
     Raises
     ------
+    TypeError
+        If `frame` is no DataFrame.
     ValueError
-        If no car is plugged in at that time.
+        If a session is impossible, `hours` is negative, or no car is plugged in at `at_h`.
+
+    References
+    ----------
+    .. [1] Cox, Renewal Theory, Methuen, 1962: the time that is left of an interval in which one
+       stands.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({
+    ...     "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-06 10:00"]),
+    ...     "departure": pd.to_datetime(["2025-05-05 18:00", "2025-05-06 12:00"]),
+    ...     "delivered_kwh": [12.0, 6.0],
+    ... })
+    >>> still_there(frame, 4.0), still_there(frame, hours=4.0, at_h=9.0)
+    (0.5, 1.0)
     """
-    frame, hours = check_sessions(frame), np.asarray(checked("hours", hours, "h", ge=0))
-    stay = _stay_h(frame).to_numpy()
+    frame = check_sessions(frame)
+    later = np.asarray(checked("hours", hours, "h", ge=0, le=_MOST_H))[..., None]
+    _refuse_large("hours", later.size, len(frame), "sessions")
+    stay_h = _presence.stay_h(frame).to_numpy()
     if at_h is None:
-        return plain(np.maximum(stay - hours[..., None], 0.0).sum(-1) / stay.sum())  # eq. (10.1)
-    checked("at_h", at_h, "h", ge=0, lt=24)
-    wait_h = (at_h - _clock_h(frame.arrival.dt.tz_localize(None))) % 24
-    left = np.concatenate(
-        [stay - wait_h - 24 * night for night in range(int(stay.max() // 24) + 1)]
-    )
-    left = left[left > 0]
-    if not len(left):
-        raise ValueError(f"no car is plugged in at {at_h:g} h")
-    return plain((left > hours[..., None]).mean(-1))
+        left_h = np.maximum(stay_h - later, 0.0)
+        return plain(left_h.sum(-1) / stay_h.sum())  # eq. (10.1)
+    now = one("at_h", at_h, "h", ge=0, lt=24)
+    wait_h = (now - _clock_h(_presence.clock(frame.arrival))) % 24
+    here = _times_a_day_apart(stay_h - wait_h)
+    if not here.any():
+        raise ValueError(f"no car is plugged in at {now:g} h (at_h)")
+    return plain(_times_a_day_apart(stay_h - wait_h - later).sum(-1) / here.sum())
 
 
-def autocorrelation(plugged, hours):
-    r"""How much the number of cars now says about the number some hours later.
+def _refuse_counts(plugged):
+    """Refuse a series that has no time stamps, or in which a number is missing."""
+    instance("plugged", plugged, pd.Series)
+    stamps("the index of plugged", plugged.index)
+    row("plugged", plugged)
+    if len(plugged) < 2:
+        raise ValueError("plugged has one entry; give a record of at least two steps")
 
-    .. math:: r(h) = \mathrm{corr}\big(x_t,\ x_{t+h}\big),\qquad x_t = n_t\ \text{or}\ n_t - \overline{n}_{\,weekday,\,clock}            (10.2)
+
+def _steps_in(name, hours, step):
+    """How many steps of a record make so many hours."""
+    step_h = step.total_seconds() / 3600
+    count = round(hours / step_h)
+    if abs(count - hours / step_h) > 1e-6:
+        raise ValueError(f"{name} is {hours:g} h; it must be a multiple of the step, {step_h:g} h")
+    return count
+
+
+def _step_of(plugged):
+    """The step of a record, which may have gaps."""
+    return (plugged.index[1:] - plugged.index[:-1]).min()
+
+
+def _correlation(series, hours, still):
+    """Correlation of a series with itself some hours later."""
+    later = series.shift(freq=pd.Timedelta(hours=-hours))
+    now, later = series.align(later, join="inner")
+    if len(now) < 2:
+        raise ValueError(f"hours is {hours:g} h, and the record is too short for that")
+    if min(np.ptp(now), np.ptp(later)) <= still:
+        raise ValueError(
+            "plugged does not vary, or never differs from the usual number at that weekday and "
+            "clock time (a record of one week has no surprises): no correlation exists"
+        )
+    return now.corr(later)
+
+
+def autocorrelation(plugged: pd.Series, hours: ArrayLike) -> pd.DataFrame:
+    r"""Return how much the number of cars now says about the number some hours later.
+
+    .. math::
+        r(h) = \mathrm{corr}\big(x_t,\ x_{t+h}\big),\qquad
+        x_t = n_t\ \text{or}\ n_t - \overline{n}_{\,weekday,\,clock}            (10.2)
 
     Parameters
     ----------
-    plugged : Series, index time
-        From `availability`.
-    hours : sequence of float
-        Multiples of its step. [h]
+    plugged : Series
+        Number of cars from `availability`, with time stamps as index.
+    hours : array, shape (lags,)
+        Time from now, multiples of the step of `plugged`, at least 0 [h].
 
     Returns
     -------
-    DataFrame, index `hours`
-        `raw`, mostly the rhythm of the day, and `surprise`: what is left when the usual number at that weekday and clock time is taken away.
+    DataFrame
+        Index `hours` [h]. Column `raw` is mostly the rhythm of the day; `surprise` is what is left
+        when the usual number at that weekday and clock time is taken away.
+
+    Raises
+    ------
+    TypeError
+        If `plugged` is no Series with time stamps.
+    ValueError
+        If a number is missing, an entry of `hours` is no multiple of the step, or the record is
+        too short for it, or nothing varies, so that no correlation exists.
+
+    Examples
+    --------
+    >>> time = pd.date_range("2025-05-05", periods=56, freq="6h")
+    >>> more = [1, 1, 0, 2, 2, 1, 1, 1, 2, 2, 0, 0, 1, 0]  # cars that stay all day
+    >>> plugged = pd.Series(np.repeat(more, 4) + np.tile([0, 4, 8, 2], 14), index=time)
+    >>> autocorrelation(plugged, hours=[6.0, 24.0]).round(2).values.tolist()
+    [[0.0, 0.79], [0.95, 0.15]]
     """
-    usual = plugged.groupby(
-        [plugged.index.day_of_week, plugged.index.hour, plugged.index.minute]
-    ).transform("mean")
-    rows = [
-        [x.corr(x.shift(freq=pd.Timedelta(hours=-h))) for x in (plugged, plugged - usual)]
-        for h in hours
-    ]  # eq. (10.2)
-    return pd.DataFrame(rows, columns=["raw", "surprise"], index=pd.Index(hours, name="hours"))
+    _refuse_counts(plugged)
+    lags = row("hours", hours, "h", ge=0, le=_MOST_H)
+    for lag in lags:
+        _steps_in("hours", lag, _step_of(plugged))
+    clock = [plugged.index.day_of_week, plugged.index.hour, plugged.index.minute]
+    usual = plugged.groupby(clock).transform("mean")
+    surprise = plugged - usual
+    still = 1e-12 * np.abs(plugged).max()
+    table = {
+        "raw": [_correlation(plugged, lag, still) for lag in lags],  # eq. (10.2)
+        "surprise": [_correlation(surprise, lag, still) for lag in lags],
+    }
+    return pd.DataFrame(table, index=pd.Index(lags, name="hours"))
 
 
-# ----------------------------------------------------------------------------------------------- power and energy
+# ----------------------------------------------------------------------------- power and energy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stays:
-    """Cars at the plug, one entry per stay (a number stands for all). Energy is in the battery, counted from arrival.
+    """Cars at the plug, one entry per stay. Energy is in the battery, counted from arrival.
+
+    A number instead of an array stands for all stays; every field is kept as an array.
 
     Attributes
     ----------
-    arrive_h, leave_h : array, shape (stays,)
-        [h]
-    need_kwh : float or array
-        With which the car leaves, no more and no less: its owner pays for it. [kWh]
-    below_kwh, room_kwh : float or array
-        How far below and above the content on arrival the battery may stand in between. [kWh]
-    p_charge_kw, p_discharge_kw : float or array
-        At the grid side; 0 discharges not at all (V1G). [kW]
-    eta_charge, eta_discharge : float or array
-        Grid to battery, battery to grid. 0..1
+    arrive_h : array, shape (stays,)
+        Time of arrival [h].
+    leave_h : array, shape (stays,)
+        Time of departure, after the arrival [h].
+    need_kwh : array, shape (stays,)
+        Energy with which the car leaves, no more and no less, since its owner pays for it; at
+        least 0 and no more than charger, stay and battery allow [kWh].
+    below_kwh : array, shape (stays,)
+        How far below the content on arrival the battery may stand in between, at least 0 [kWh].
+    room_kwh : array, shape (stays,)
+        How far above the content on arrival the battery may stand, at least 0 [kWh].
+    p_charge_kw : array, shape (stays,)
+        Largest charging power at the grid side, at least 0 [kW].
+    p_discharge_kw : array, shape (stays,)
+        Largest discharging power at the grid side; 0 for a car that only charges (V1G) [kW].
+    eta_charge : array, shape (stays,)
+        Efficiency from the grid to the battery, from 1e-6 up to 1.
+    eta_discharge : array, shape (stays,)
+        Efficiency from the battery to the grid, from 1e-6 up to 1.
 
     Raises
     ------
     ValueError
         If a field is out of range, or a stay is too short for what its car needs.
+
+    Examples
+    --------
+    >>> cars = Stays(
+    ...     arrive_h=[8.0, 9.0], leave_h=[17.0, 12.0], need_kwh=[10.0, 5.0], below_kwh=20.0,
+    ...     room_kwh=30.0, p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=0.94, eta_discharge=0.96)
+    >>> len(cars), cars.up_kw.round(2).tolist()
+    (2, [7.52, 7.52])
     """
 
     arrive_h: np.ndarray
     leave_h: np.ndarray
-    need_kwh: float
-    below_kwh: float
-    room_kwh: float
-    p_charge_kw: float
-    p_discharge_kw: float
-    eta_charge: float
-    eta_discharge: float
+    need_kwh: np.ndarray
+    below_kwh: np.ndarray
+    room_kwh: np.ndarray
+    p_charge_kw: np.ndarray
+    p_discharge_kw: np.ndarray
+    eta_charge: np.ndarray
+    eta_discharge: np.ndarray
 
-    def __post_init__(self):
-        shape = np.shape(np.atleast_1d(checked("arrive_h", self.arrive_h, "h")))
-        checked("leave_h", self.leave_h, "h")
-        for name in ("need_kwh", "below_kwh", "room_kwh", "p_charge_kw", "p_discharge_kw"):
-            checked(name, getattr(self, name), "kWh" if name.endswith("kwh") else "kW", ge=0)
-        for name in ("eta_charge", "eta_discharge"):
-            checked(name, getattr(self, name), "(a fraction)", gt=0, le=1)
-        for name in self.__dataclass_fields__:
-            try:
-                object.__setattr__(
-                    self, name, np.broadcast_to(np.asarray(getattr(self, name), float), shape)
-                )
-            except ValueError:
+    def __post_init__(self) -> None:
+        keep(
+            self,
+            arrive_h=_HOURS,
+            leave_h=_HOURS,
+            need_kwh=_KWH,
+            below_kwh=_KWH,
+            room_kwh=_KWH,
+            p_charge_kw=_KW,
+            p_discharge_kw=_KW,
+            eta_charge=dict(fraction=True, ge=_LEAST_ETA),
+            eta_discharge=dict(fraction=True, ge=_LEAST_ETA),
+        )
+        self._spread()
+        self._refuse_short()
+
+    def _spread(self):
+        """Give every field one entry per stay."""
+        shape = np.shape(np.atleast_1d(self.arrive_h))
+        if len(shape) != 1:
+            raise ValueError(f"arrive_h has shape {shape}; give one series, an entry per stay")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if np.shape(value) not in ((), (1,), shape):
                 raise ValueError(
-                    f"{name} has shape {np.shape(getattr(self, name))}; there are {shape[0]} stays"
-                ) from None
-        if (bad := np.flatnonzero(self.leave_h <= self.arrive_h)).size:
+                    f"{field.name} has shape {np.shape(value)}; there are {shape[0]} stays"
+                )
+            object.__setattr__(self, field.name, np.broadcast_to(value, shape))
+
+    def _refuse_short(self):
+        """Refuse stays that end before they begin, or in which the need cannot be charged."""
+        for i in np.flatnonzero(self.leave_h <= self.arrive_h):
             raise ValueError(
-                f"stay {bad[0]} leaves at {self.leave_h[bad[0]]:g} h and arrives at {self.arrive_h[bad[0]]:g} h; it must leave later"
+                f"stay {i}: leave_h = {self.leave_h[i]:g} is not after arrive_h = "
+                f"{self.arrive_h[i]:g}. A car must leave after it arrives."
             )
-        can = np.minimum(self.up_kw * (self.leave_h - self.arrive_h), self.room_kwh)
-        if (bad := np.flatnonzero(self.need_kwh > can + 1e-6)).size:
+        most = np.minimum(self.up_kw * (self.leave_h - self.arrive_h), self.room_kwh)
+        short_of = np.flatnonzero(self.need_kwh > most + 1e-6)
+        for i in short_of:
             raise ValueError(
-                f"stay {bad[0]} needs {self.need_kwh[bad[0]]:.2f} kWh, but charger, stay and battery allow {can[bad[0]]:.2f} kWh"
-                + (f"; so it is with {bad.size - 1} more" if bad.size > 1 else "")
+                f"stay {i}: need_kwh = {self.need_kwh[i]:.2f} is more than charger, stay and "
+                f"battery allow, {most[i]:.2f} kWh{_presence.and_more(len(short_of) - 1, 'stay')}"
             )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.arrive_h)
 
     @property
-    def up_kw(self):
-        """Fastest rise of the energy in the battery. [kW]"""
+    def up_kw(self) -> np.ndarray:
+        """Fastest rise of the energy in each battery, shape (stays,) [kW]."""
         return self.p_charge_kw * self.eta_charge
 
     @property
-    def down_kw(self):
-        """Fastest fall. [kW]"""
+    def down_kw(self) -> np.ndarray:
+        """Fastest fall of the energy in each battery, shape (stays,) [kW]."""
         return self.p_discharge_kw / self.eta_discharge
 
 
-def stays(frame, storage, *, soc_leave):
-    """Sessions as stays of one kind of car.
+def _refuse_storage(storage, count):
+    """Refuse a storage of another number of cars, or with a charger that does not charge."""
+    checked("storage.p_charge_kw", storage.p_charge_kw, "kW", gt=0)
+    for field in fields(storage):
+        shape = np.shape(getattr(storage, field.name))
+        if shape not in ((), (count,)):
+            raise ValueError(
+                f"storage.{field.name} has shape {shape}; give one number, or one for each of the "
+                f"{count} sessions"
+            )
+
+
+def stays(frame: pd.DataFrame, storage: Storage, *, soc_leave: float) -> Stays:
+    """Return sessions as stays of one kind of car.
 
     Parameters
     ----------
     frame : DataFrame
-        As for `check_sessions`.
+        Sessions as for `check_sessions`.
     storage : Storage
-        One car and its charger.
+        One car and its charger, from topic 04; a field may also have one entry per session.
     soc_leave : float
-        Assumed state of charge on every departure: sessions have none. 0..1
+        Assumed state of charge on every departure, since sessions have none: above `soc_min` of
+        the storage, and at most `soc_max`.
 
     Returns
     -------
     Stays
-        Hours count on the wall clock from midnight before the first arrival. A car that took more than lies between `soc_min` and `soc_leave` is
-        given a battery in which that fits.
+        Hours count on the wall clock from midnight before the first arrival. A car that took more
+        than lies between `soc_min` and `soc_leave` is given a battery in which that fits.
 
     Raises
     ------
+    TypeError
+        If `frame` is no DataFrame, or `storage` no Storage.
     ValueError
-        If `soc_leave` lies outside the window, or a session took more than this charger gives in its stay.
+        If `soc_leave` lies outside the window, a session is impossible, or it took more than this
+        charger gives in its stay.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({
+    ...     "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-05 09:00"]),
+    ...     "departure": pd.to_datetime(["2025-05-05 16:00", "2025-05-05 12:00"]),
+    ...     "delivered_kwh": [12.0, 6.0],
+    ... })
+    >>> car = Storage(
+    ...     energy_kwh=60.0, soc_min=0.1, soc_max=0.95, p_charge_kw=8.0, p_discharge_kw=7.0,
+    ...     eta_charge=0.94, eta_discharge=0.96)
+    >>> stays(frame, car, soc_leave=0.9).need_kwh.round(2).tolist()
+    [11.28, 5.64]
     """
-    if (
-        not storage.soc_min
-        < checked("soc_leave", soc_leave, "(a fraction)", ge=0, le=1)
-        <= storage.soc_max
-    ):
+    instance("storage", storage, Storage)
+    soc_leave = _share("soc_leave", soc_leave)
+    if np.any(soc_leave <= storage.soc_min) or np.any(soc_leave > storage.soc_max):
         raise ValueError(
-            f"soc_leave = {soc_leave:g} must lie above soc_min = {storage.soc_min:g} and not above soc_max = {storage.soc_max:g}"
+            f"soc_leave = {soc_leave:g} must lie above soc_min = {storage.soc_min} "
+            f"and not above soc_max = {storage.soc_max}"
         )
+    _presence.refuse_table("frame", frame)
+    _refuse_storage(storage, len(frame))
     frame = check_sessions(frame, storage.p_charge_kw)
-    clock = frame.arrival.dt.tz_localize(None)
-    arrive = ((clock - clock.min().normalize()).dt.total_seconds() / 3600).to_numpy()
-    need = frame.delivered_kwh.to_numpy(float) * storage.eta_charge
+    clock = _presence.clock(frame.arrival)
+    arrive_h = ((clock - clock.min().normalize()).dt.total_seconds() / 3600).to_numpy()
+    need = _presence.energy_kwh(frame) * storage.eta_charge
     energy = np.maximum(storage.energy_kwh, need / (soc_leave - storage.soc_min))
     arrived = soc_leave * energy - need
     return Stays(
-        arrive_h=arrive,
-        leave_h=arrive + _stay_h(frame).to_numpy(),
+        arrive_h=arrive_h,
+        leave_h=arrive_h + _presence.stay_h(frame).to_numpy(),
         need_kwh=need,
         below_kwh=np.maximum(arrived - storage.soc_min * energy, 0.0),
         room_kwh=storage.soc_max * energy - arrived,
-        **{
-            name: getattr(storage, name)
-            for name in ("p_charge_kw", "p_discharge_kw", "eta_charge", "eta_discharge")
-        },
+        p_charge_kw=np.asarray(storage.p_charge_kw),
+        p_discharge_kw=np.asarray(storage.p_discharge_kw),
+        eta_charge=np.asarray(storage.eta_charge),
+        eta_discharge=np.asarray(storage.eta_discharge),
     )
 
 
-def bounds_kwh(cars, t_h):
-    r"""Least and most energy with which each car can still keep its departure and its battery.
+def bounds_kwh(cars: Stays, t_h: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    r"""Return least and most energy with which each car still keeps its departure and battery.
 
-    .. math:: U(t) = \min\big(u\,(t-a),\ room,\ need + v\,(d-t)\big),\qquad L(t) = \max\big(-v\,(t-a),\ -below,\ need - u\,(d-t)\big)            (10.3)
+    .. math::
+        U(t) &= \min\big(u\,(t-a),\ room,\ need + v\,(d-t)\big) \\
+        L(t) &= \max\big(-v\,(t-a),\ -below,\ need - u\,(d-t)\big)            (10.3)
 
-    with :math:`u = \eta_c P_c` and :math:`v = P_d / \eta_d`. U is charging as fast as possible, L as late as possible, with discharge in both.
+    with :math:`u = \eta_c P_c` and :math:`v = P_d / \eta_d`. U is charging as fast as possible, L
+    as late as possible, with discharge in both.
 
     Parameters
     ----------
     cars : Stays
+        Cars at the plug.
     t_h : float or array, shape (times,)
-        [h]
+        Times, on the clock of the stays [h].
 
     Returns
     -------
     tuple of array, shape (stays,) or (times, stays)
-        0 before arrival, the need after departure. [kWh]
+        Least and most energy since arrival: 0 before arrival, the need after departure [kWh].
+
+    Raises
+    ------
+    TypeError
+        If `cars` is no Stays.
+    ValueError
+        If a time is not a number, or there are too many of them.
+
+    Examples
+    --------
+    >>> cars = Stays(
+    ...     arrive_h=[8.0], leave_h=18.0, need_kwh=10.0, below_kwh=20.0, room_kwh=30.0,
+    ...     p_charge_kw=8.0, p_discharge_kw=8.0, eta_charge=0.9, eta_discharge=0.9)
+    >>> least, most = bounds_kwh(cars, t_h=[10.0, 17.0])
+    >>> least.round(2).tolist(), most.round(2).tolist()
+    ([[-17.78], [2.8]], [[14.4], [18.89]])
     """
-    t = np.clip(np.asarray(checked("t_h", t_h, "h"))[..., None], cars.arrive_h, cars.leave_h)
-    since, left = t - cars.arrive_h, cars.leave_h - t
-    most = np.minimum(
-        np.minimum(cars.up_kw * since, cars.room_kwh), cars.need_kwh + cars.down_kw * left
-    )  # eq. (10.3)
-    least = np.maximum(
-        np.maximum(-cars.down_kw * since, -cars.below_kwh), cars.need_kwh - cars.up_kw * left
-    )
+    instance("cars", cars, Stays)
+    time = np.asarray(checked("t_h", t_h, "h"))[..., None]
+    _refuse_large("t_h", time.size, len(cars), "stays")
+    time = np.clip(time, cars.arrive_h, cars.leave_h)
+    since = time - cars.arrive_h
+    left = cars.leave_h - time
+    most = np.minimum(cars.up_kw * since, cars.room_kwh)
+    most = np.minimum(most, cars.need_kwh + cars.down_kw * left)
+    least = np.maximum(-cars.down_kw * since, -cars.below_kwh)
+    least = np.maximum(least, cars.need_kwh - cars.up_kw * left)  # eq. (10.3)
     return least, np.maximum(most, least)
 
 
-def envelope(cars, t_h):
-    """The fleet as one battery: between which lines its energy and its power can lie.
+def envelope(cars: Stays, t_h: ArrayLike) -> pd.DataFrame:
+    """Return the fleet as one battery: between which lines its energy and its power can lie.
 
     Parameters
     ----------
     cars : Stays
+        Cars at the plug.
     t_h : array, shape (times,)
-        [h]
+        Times, on the clock of the stays [h].
 
     Returns
     -------
-    DataFrame, index t_s
-        `least_kwh` and `most_kwh`, sums of eq. (10.3); `least_kw` (all charge) and `most_kw` (all discharge) of the cars plugged in.
+    DataFrame
+        Index `t_s`. Columns `least_kwh` and `most_kwh`, the sums of eq. (10.3); `least_kw` (all
+        charge) and `most_kw` (all discharge) of the cars plugged in.
+
+    Raises
+    ------
+    TypeError
+        If `cars` is no Stays.
+    ValueError
+        If a time is not a number, or there are too many of them.
 
     Notes
     -----
-    The fleet cannot leave these lines; not every path between them can be driven, because the car that has the energy may not be the one
-    that has the power left.
+    The fleet cannot leave these lines. Not every path between them can be driven, because the car
+    that has the energy may not be the one that has the power left.
+
+    Examples
+    --------
+    >>> cars = Stays(
+    ...     arrive_h=[8.0, 9.0], leave_h=[18.0, 12.0], need_kwh=10.0, below_kwh=20.0, room_kwh=30.0,
+    ...     p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=0.9, eta_discharge=0.9)
+    >>> envelope(cars, t_h=[8.5, 10.0]).round(1).most_kw.tolist()
+    [7.0, 14.0]
     """
-    t = np.atleast_1d(np.asarray(checked("t_h", t_h, "h")))
-    least, most = bounds_kwh(cars, t)
-    here = (t[:, None] >= cars.arrive_h) & (t[:, None] < cars.leave_h)
-    columns = {
+    instance("cars", cars, Stays)
+    time = _series("t_h", t_h, **_HOURS)
+    least, most = bounds_kwh(cars, time)
+    here = (time[:, None] >= cars.arrive_h) & (time[:, None] < cars.leave_h)
+    table = {
         "least_kwh": least.sum(1),
         "most_kwh": most.sum(1),
         "least_kw": 0.0 - (here * cars.p_charge_kw).sum(1),
         "most_kw": (here * cars.p_discharge_kw).sum(1),
     }
-    return pd.DataFrame(columns, index=pd.Index(3600 * t, name="t_s"))
+    return pd.DataFrame(table, index=pd.Index(3600 * time, name="t_s"))
 
 
-def hold(cars, t_h, duration_h, level=0.5):
-    r"""Power that the cars can hold from some moment on for a duration, with every departure kept.
+def hold(cars: Stays, t_h: ArrayLike, duration_h: ArrayLike, level: float = 0.5) -> FloatOrArray:
+    r"""Return the power that the cars can hold for a duration, with every departure kept.
 
-    .. math:: P = \sum_{i:\ d_i \ge t+T} \min\Big(P_{d,i},\ \frac{\eta_d\,(e_i - L_i(t+T))}{T}\Big),\qquad e_i = L_i(t) + \lambda\,\big(U_i(t) - L_i(t)\big)            (10.4)
+    .. math::
+        P = \sum_{i:\ d_i \ge t+T} \min\Big(P_{d,i},\ \frac{\eta_d\,(e_i - L_i(t+T))}{T}\Big),\qquad
+        e_i = L_i(t) + \lambda\,\big(U_i(t) - L_i(t)\big)            (10.4)
 
     Parameters
     ----------
     cars : Stays
+        Cars at the plug.
     t_h : float or array
-        When the call comes. [h]
+        When the call comes, on the clock of the stays [h].
     duration_h : float or array
-        [h]
+        How long the power is held [h].
     level : float
-        Where between its two lines each car's energy stands until then. 0..1
+        Where between its two lines each car's energy stands until then: 0 on the lower line, 1 on
+        the upper.
 
     Returns
     -------
     float or array
-        [kW]
+        Discharging power of all cars together, in the shape of `t_h` and `duration_h` [kW].
+
+    Raises
+    ------
+    TypeError
+        If `cars` is no Stays.
+    ValueError
+        If `duration_h` is not above 0, `level` is no fraction, or shapes do not fit.
+
+    Examples
+    --------
+    >>> cars = Stays(
+    ...     arrive_h=[8.0, 9.0], leave_h=[18.0, 12.0], need_kwh=0.0, below_kwh=20.0, room_kwh=20.0,
+    ...     p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=0.9, eta_discharge=0.9)
+    >>> hold(cars, t_h=10.0, duration_h=[0.5, 1.5], level=0.8).round(2).tolist()
+    [14.0, 11.68]
     """
-    level = checked("level", level, "(a fraction)", ge=0, le=1)
-    t, duration = np.broadcast_arrays(
-        np.asarray(checked("t_h", t_h, "h"), float),
-        np.asarray(checked("duration_h", duration_h, "h", gt=0), float),
-    )
-    low, high = bounds_kwh(cars, t)
-    energy = low + level * (high - low) - bounds_kwh(cars, t + duration)[0]
-    here = (cars.arrive_h <= t[..., None]) & (cars.leave_h >= (t + duration)[..., None])
-    power = np.minimum(
-        cars.p_discharge_kw, cars.eta_discharge * np.maximum(energy, 0.0) / duration[..., None]
-    )  # eq. (10.4)
+    instance("cars", cars, Stays)
+    call_h = np.asarray(checked("t_h", t_h, **_HOURS))
+    long_h = np.asarray(checked("duration_h", duration_h, "h", ge=1e-6, le=_MOST_H))
+    level = _share("level", level)
+    together(t_h=call_h, duration_h=long_h)
+    _refuse_large("t_h", np.broadcast(call_h, long_h).size, len(cars), "stays")
+    call_h, long_h = np.broadcast_arrays(call_h, long_h)
+    end_h = call_h + long_h
+    low, high = bounds_kwh(cars, call_h)
+    low_at_end, _ = bounds_kwh(cars, end_h)
+    energy = low + level * (high - low) - low_at_end
+    here = (cars.arrive_h <= call_h[..., None]) & (cars.leave_h >= end_h[..., None])
+    lasting = cars.eta_discharge * np.maximum(energy, 0.0) / long_h[..., None]
+    power = np.minimum(cars.p_discharge_kw, lasting)  # eq. (10.4)
     return plain((here * power).sum(-1))
 
 
-# ------------------------------------------------------------------------------------------------- firm capacity
+# -------------------------------------------------------------------------------- firm capacity
 
 
-def firm_cars(cars, p, reliability, rho=0.0):
-    r"""Largest number of cars that are there with a probability of at least `reliability`.
+def _checked_firm(cars, p, reliability, rho, most=_MOST_CARS):
+    """The arguments of `firm_cars` as numbers or arrays whose shapes fit each other."""
+    n = _whole_numbers("cars", cars, le=most)
+    p = fraction("p", p)
+    reliability = fraction("reliability", reliability, **_SURE)
+    rho = fraction("rho", rho, le=None, lt=1)
+    tiny = np.ravel(rho)[np.ravel((rho > 0) & (rho < _LEAST_RHO))]
+    if tiny.size:
+        raise ValueError(f"rho is {tiny[0]:g}; it must be 0, or at least {_LEAST_RHO:g}")
+    together(cars=n, p=p, reliability=reliability, rho=rho)
+    return n, p, reliability, rho
+
+
+def _firm(n, p, reliability, rho):
+    """`firm_cars` of single numbers."""
+    held = _presence.holds(_presence.at_least(n, p, rho), reliability)
+    return np.flatnonzero(held)[-1]  # eq. (10.5)
+
+
+def firm_cars(
+    cars: ArrayLike, p: ArrayLike, reliability: ArrayLike, rho: ArrayLike = 0.0
+) -> int | np.ndarray:
+    r"""Return the largest number of cars that are there with at least this probability.
 
     .. math:: k = \max\{k : P(X \ge k) \ge r\},\qquad X \sim \mathrm{Bin}(N, p)            (10.5)
 
-    Cars that stay away together make X beta-binomial, the wider the larger their correlation :math:`\rho`:
+    Cars that stay away together make X beta-binomial [1]_, the wider the larger their correlation
+    :math:`\rho`:
 
     .. math:: \mathrm{var}\,X = N p (1-p)\,\big(1 + (N-1)\rho\big)            (10.6)
 
     Parameters
     ----------
-    cars : int or array
-        N.
+    cars : int or array of int
+        Cars in the fleet, N, from 1 to 10 million.
     p : float or array
-        Mean share of the cars that is there. 0..1
+        Mean share of the cars that is there, 0 to 1.
     reliability : float or array
-        Above 0, below 1.
+        Probability that the promise must have at least, above 0 and below 1.
     rho : float or array
-        Correlation between two cars. 0 up to below 1.
+        Correlation between two cars: 0, or from 1e-9 up to below 1.
 
     Returns
     -------
     int or array of int
+        Number of cars that can be promised, in the shape of the arguments together.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or shapes do not fit.
+
+    References
+    ----------
+    .. [1] Skellam, A probability distribution derived from the binomial distribution by regarding
+       the probability of success as variable between the sets of trials, Journal of the Royal
+       Statistical Society B 10, 1948.
 
     Examples
     --------
@@ -692,331 +1035,487 @@ def firm_cars(cars, p, reliability, rho=0.0):
     (64, 5, 60)
     """
     values = _checked_firm(cars, p, reliability, rho)
-    firm = np.vectorize(
-        lambda n, p, r, rho: np.flatnonzero(reliability_of(int(n), p, rho) >= r - 1e-12)[-1],
-        otypes=[int],
-    )(*values)  # eq. (10.5)
+    _refuse_large("cars", np.broadcast(*values).size, np.max(values[0]), "counts")
+    firm = np.vectorize(_firm, otypes=[int])(*values)
     return int(firm) if firm.ndim == 0 else firm
 
 
-def _checked_firm(cars, p, reliability, rho):
-    n = checked("cars", cars, ge=1)
-    if np.any(np.mod(n, 1)):
-        raise ValueError(f"cars is {cars}; it must be a whole number")
-    return (
-        n,
-        checked("p", p, "(a fraction)", ge=0, le=1),
-        checked("reliability", reliability, "(a fraction)", gt=0, lt=1),
-        checked("rho", rho, ge=0, lt=1),
-    )
+def _single_firm(cars, p, reliability, rho, most=_MOST_CARS):
+    """The arguments of `firm_cars` where each must be a single number."""
+    values = _checked_firm(cars, p, reliability, rho, most)
+    for name, value in zip(("cars", "p", "reliability", "rho"), values):
+        one(name, value)
+    return values
 
 
-def reliability_of(cars, p, rho=0.0):
-    """Probability that at least k cars are there, for each k = 0, 1, ... `cars`: arguments as in `firm_cars`, numbers only."""
-    k = np.arange(cars + 1)
-    if rho == 0 or p in (0, 1):
-        return np.where(k == 0, 1.0, bdtrc(k - 1.0, cars, p))
-    a, b = p * (1 - rho) / rho, (1 - p) * (1 - rho) / rho
-    log = (
-        gammaln(cars + 1)
-        - gammaln(k + 1)
-        - gammaln(cars - k + 1)
-        + betaln(k + a, cars - k + b)
-        - betaln(a, b)
-    )
-    return np.minimum(np.cumsum(np.exp(log)[::-1])[::-1], 1.0)  # its variance is eq. (10.6)
+def reliability_of(cars: int, p: float, rho: float = 0.0) -> np.ndarray:
+    """Return the probability that at least k cars are there, for each k = 0, 1, ... `cars`.
+
+    Parameters
+    ----------
+    cars : int
+        Cars in the fleet, N, from 1 to 10 million.
+    p : float
+        Mean share of the cars that is there, 0 to 1.
+    rho : float
+        Correlation between two cars of eq. (10.6): 0, or from 1e-9 up to below 1.
+
+    Returns
+    -------
+    array, shape (cars + 1,)
+        Probabilities that fall from 1: of at least 0 cars, at least 1 car, and so on.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or is not a single number.
+
+    Examples
+    --------
+    >>> reliability_of(3, 0.5).tolist()
+    [1.0, 0.875, 0.5, 0.125]
+    >>> reliability_of(3, 0.5, rho=0.2).round(3).tolist()
+    [1.0, 0.8, 0.5, 0.2]
+    """
+    n, p, _, rho = _single_firm(cars, p, 0.5, rho)
+    return _presence.at_least(n, p, rho)  # its variance is eq. (10.6)
 
 
-def firm_normal(cars, p, reliability, rho=0.0):
-    r"""The same with the normal distribution instead: no whole number, and quick for any fleet.
+def firm_normal(
+    cars: ArrayLike, p: ArrayLike, reliability: ArrayLike, rho: ArrayLike = 0.0
+) -> FloatOrArray:
+    r"""Return the normal approximation of `firm_cars`, not rounded, quick for any fleet.
 
     .. math:: k \approx N p - z_r \sqrt{N p (1-p)\,(1 + (N-1)\rho)}            (10.7)
 
     Parameters
     ----------
-    cars, p, reliability, rho
-        As in `firm_cars`.
+    cars : int or array of int
+        Cars in the fleet, N, from 1 to a billion.
+    p : float or array
+        Mean share of the cars that is there, 0 to 1.
+    reliability : float or array
+        Probability that the promise must have at least, above 0 and below 1.
+    rho : float or array
+        Correlation between two cars: 0, or from 1e-9 up to below 1.
 
     Returns
     -------
     float or array
-        Never below 0.
+        Number of cars that can be promised, never below 0, in the shape of the arguments together.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or shapes do not fit.
+
+    Examples
+    --------
+    >>> round(firm_normal(100, 0.7, 0.9), 2), round(firm_normal(100, 0.7, 0.9, rho=0.02), 2)
+    (64.13, 59.86)
     """
-    n, p, r, rho = (np.asarray(value) for value in _checked_firm(cars, p, reliability, rho))
-    return plain(
-        np.maximum(n * p - ndtri(r) * np.sqrt(n * p * (1 - p) * (1 + (n - 1) * rho)), 0.0)
-    )  # eq. (10.7)
+    n, p, r, rho = map(np.asarray, _checked_firm(cars, p, reliability, rho, most=10**9))
+    spread = np.sqrt(n * p * (1 - p) * (1 + (n - 1) * rho))
+    return plain(np.maximum(n * p - ndtri(r) * spread, 0.0))  # eq. (10.7)
 
 
-def cars_needed(present, p, reliability, rho=0.0):
-    """Smallest fleet of which `present` cars are there with a probability of at least `reliability`.
+def cars_needed(present: int, p: float, reliability: float, rho: float = 0.0) -> int:
+    """Return the smallest fleet of which so many cars are there with at least this probability.
 
     Parameters
     ----------
     present : int
-    p, reliability, rho : float
-        As in `firm_cars`; p above 0.
+        Cars that must be there, from 1 to 4 million; round up what a power asks for.
+    p : float
+        Mean share of the cars that is there, above 0 up to 1.
+    reliability : float
+        Probability that the promise must have at least, above 0 and below 1.
+    rho : float
+        Correlation between two cars of eq. (10.6): 0, or from 1e-9 up to below 1.
 
     Returns
     -------
     int
+        Cars that the fleet must have.
 
     Raises
     ------
     ValueError
-        If no fleet is large enough, as where much correlated cars must be there almost surely.
+        If an argument is out of range, or no fleet is large enough, as where strongly correlated
+        cars must be there almost surely.
+
+    Examples
+    --------
+    >>> cars_needed(14, 0.5, 0.9), cars_needed(14, 0.5, 0.9, rho=0.05)
+    (35, 42)
     """
-    present = int(checked("present", present, ge=1))
-    checked("p", p, "(a fraction)", gt=0)
-    few, enough = present - 1, present
-    while firm_cars(enough, p, reliability, rho) < present:
-        few, enough = enough, 2 * enough
-        if enough > 4_000_000:
-            raise ValueError(
-                f"no fleet below four million cars has {present} of them there with a probability of {reliability:g}"
-            )
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        few, enough = (
-            (few, middle) if firm_cars(middle, p, reliability, rho) >= present else (middle, enough)
+    present = whole("present", present, le=_MOST_SEARCHED)
+    _, p, reliability, rho = _single_firm(present, p, reliability, rho)
+    _share("p", p, ge=None, gt=0)
+    fleet = _presence.fewest_cars(present, p, reliability, rho, most=_MOST_SEARCHED)
+    if fleet is None:
+        raise ValueError(
+            f"no fleet below four million cars has {present} of them there "
+            f"with a probability of {reliability:g}"
         )
-    return enough
+    return fleet
 
 
-def estimate_rho(present, cars):
-    r"""Correlation between two cars, from how much their number varies beyond what chance alone makes.
+def estimate_rho(present: ArrayLike, cars: int) -> float:
+    r"""Return the correlation between two cars, from how much their number varies beyond chance.
 
-    .. math:: \hat\rho = \frac{1}{N-1}\left(\frac{s^2}{N \hat p (1-\hat p)} - 1\right)            (10.8)
+    .. math:: \hat\rho = \frac{1}{N-1}\left(\frac{s^2}{N \hat p (1-\hat p)} - 1\right)      (10.8)
 
     Parameters
     ----------
-    present : array
+    present : array of int, shape (counts,)
         Numbers of cars counted at like moments, such as every workday at ten.
     cars : int
-        N: how many could have been there.
+        How many could have been there, N, from 2 to a billion.
 
     Returns
     -------
     float
-        Below 0 where they vary less than chance: cars that wait for a free plug.
-    """
-    x, n = np.asarray(checked("present", present, ge=0, le=cars)), checked("cars", cars, ge=2)
-    p = x.mean() / n
-    if x.size < 2 or not 0 < p < 1:
-        raise ValueError(
-            "present must hold at least two counts, not all of them 0 and not all of them the whole fleet"
-        )
-    return float((x.var(ddof=1) / (n * p * (1 - p)) - 1) / (n - 1))  # eq. (10.8)
-
-
-def chain_persistence(still, p, steps):
-    r"""Persistence a step of cars that come and go as a Markov chain, from the probability to be there still (or again).
-
-    .. math:: P_{11} = p + (1-p)\,\lambda,\qquad P_{01} = p\,(1-\lambda),\qquad P_{11}^{(m)} = p + (1-p)\,\lambda^m            (10.9)
-
-    Parameters
-    ----------
-    still : float or array
-        Probability that a car that is there now is there `steps` steps later, p..1.
-    p : float or array
-        Mean share that is there. 0..1 (below 1)
-    steps : int or array
-        m.
-
-    Returns
-    -------
-    float or array
-        0..1; 0 forgets at once, 1 never.
+        Correlation; below 0 where they vary less than chance, as cars do that wait for a free plug.
 
     Raises
     ------
     ValueError
-        If `still` is below p: cars that leave for good are no such chain.
+        If `present` holds fewer than two counts, or cannot show a spread, or an argument is out of
+        range.
+
+    References
+    ----------
+    .. [1] Ridout, Demétrio, Firth, Estimating intraclass correlation for binary data, Biometrics
+       55, 1999.
+
+    Examples
+    --------
+    >>> round(estimate_rho([30, 42, 38, 12, 41], cars=50), 3)
+    0.258
     """
-    still, p = (
-        np.asarray(checked("still", still, "(a fraction)", ge=0, le=1)),
-        np.asarray(checked("p", p, "(a fraction)", ge=0, lt=1)),
-    )
+    n = whole("cars", cars, ge=2, le=10**9)
+    counts = _whole_row("present", present, ge=0, le=n)
+    p = counts.mean() / n
+    if counts.size < 2 or not 0 < p < 1:
+        raise ValueError(
+            "present must hold at least two counts, not all of them 0 "
+            "and not all of them the whole fleet"
+        )
+    by_chance = n * p * (1 - p)
+    return float((counts.var(ddof=1) / by_chance - 1) / (n - 1))  # eq. (10.8)
+
+
+def _chain_persistence(still, p, steps):
+    r"""Persistence per step of cars that come and go as a Markov chain.
+
+    .. math::
+        P_{11} = p + (1-p)\,\lambda,\qquad P_{01} = p\,(1-\lambda),\qquad
+        P_{11}^{(m)} = p + (1-p)\,\lambda^m            (10.9)
+
+    `still` is the probability that a car that is there now is there m = `steps` steps later (still
+    or again), and p the mean share that is there; still must be at least p. A persistence of 0
+    forgets at once, 1 never.
+    """
+    still = np.asarray(fraction("still", still))
+    p = np.asarray(fraction("p", p, le=None, lt=1))
+    steps = np.asarray(_whole_numbers("steps", steps, le=_MOST_IN_A_ROW))
+    together(still=still, p=p, steps=steps)
     if np.any(still < p):
         raise ValueError(
-            f"still = {still} is below p = {p}: cars leave and others do not come; a chain with a steady share cannot show that"
+            f"still = {still} is below p = {p}; still must be at least p, since the share of the "
+            "cars that is there stays the same in such a chain"
         )
-    return plain(
-        ((still - p) / (1 - p)) ** (1 / np.asarray(checked("steps", steps, ge=1)))
-    )  # eq. (10.9)
+    return plain(((still - p) / (1 - p)) ** (1 / steps))  # eq. (10.9)
 
 
-def joint_reliability(cars, p, steps, persistence):
-    r"""Probability that at least k cars are there in every one of some steps in a row.
+def joint_reliability(
+    cars: int, p: float, steps: int, persistence: float
+) -> Callable[[int], float]:
+    r"""Return the probability that at least k cars are there in each of some steps in a row.
 
-    The number of cars is itself a Markov chain, :math:`X' \sim \mathrm{Bin}(X, P_{11}) + \mathrm{Bin}(N - X, P_{01})`:
+    Each car comes and goes as a Markov chain of its own: one that is there stays with
+    :math:`P_{11} = p + (1-p)\,\lambda`, one that is away comes with
+    :math:`P_{01} = p\,(1-\lambda)`. The number of cars is then itself a Markov chain,
+    :math:`X' \sim \mathrm{Bin}(X, P_{11}) + \mathrm{Bin}(N - X, P_{01})`:
 
-    .. math:: P(X_1 \ge k, \dots, X_m \ge k) = \pi\,D_k\,(T D_k)^{m-1}\,\mathbf 1            (10.10)
+    .. math:: P(X_1 \ge k, \dots, X_m \ge k) = \pi\,D_k\,(T D_k)^{m-1}\,\mathbf 1         (10.10)
 
     Parameters
     ----------
     cars : int
-        N, up to 50,000. They come and go independently.
+        Cars in the fleet, N, from 1 to 50,000. They come and go independently.
     p : float
-        Mean share that is there. 0..1
+        Mean share of the cars that is there, 0 to 1.
     steps : int
-        m: quarter hours in the product, for instance.
+        Steps in a row, m, from 1 to 100,000: quarter hours in the product, for instance.
     persistence : float
-        Of eq. (10.9). 0..1
+        What is left after a step of what is known about a car, :math:`\lambda` of eq. (10.9):
+        0 where each step is drawn anew, 1 where nobody moves.
 
     Returns
     -------
     function
-        Of k. T is cut to the counts within nine standard deviations.
+        Takes k, the number of cars, and returns the probability. T is cut to the counts within nine
+        standard deviations.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or is not a single number.
+
+    Notes
+    -----
+    That cars come and go as independent Markov chains is this model's assumption.
 
     Examples
     --------
     >>> [round(joint_reliability(100, 0.7, 16, persistence)(64), 2) for persistence in (0.0, 1.0)]
     [0.26, 0.92]
     """
-    n, p, _, _ = _checked_firm(cars, p, 0.5, 0.0)
-    n, steps = int(checked("cars", n, le=50_000)), int(checked("steps", steps, ge=1))
-    stay = checked("persistence", persistence, "(a fraction)", ge=0, le=1)
+    n, p, _, _ = _single_firm(cars, p, 0.5, 0.0, most=50_000)
+    steps = whole("steps", steps, le=_MOST_IN_A_ROW)
+    persistence = _share("persistence", persistence)
     spread = 9 * np.sqrt(n * p * (1 - p)) + 9
-    x = np.arange(max(0, int(n * p - spread)), min(n, int(n * p + spread) + 1) + 1)
-    start = -np.diff(reliability_of(n, p), append=0.0)[x]
-    turn = np.exp(2j * np.pi * np.arange(len(x)) / len(x)) - 1
-    to_1, from_0 = 1 + (p + (1 - p) * stay) * turn, 1 + p * (1 - stay) * turn
-    move = np.fft.fft(to_1 ** x[:, None] * from_0 ** (n - x[:, None]), axis=1).real[
-        :, x % len(x)
-    ] / len(x)  # eq. (10.9), by its transform
+    lowest = max(0, int(n * p - spread))
+    highest = min(n, int(n * p + spread) + 1)
+    counts = np.arange(lowest, highest + 1)
+    start = _presence.probabilities(n, p)[counts]
+    move = _presence.moves(counts, n, p, persistence)
 
-    def reliability(k):
-        there, now = x >= k, start * (x >= k)
+    def reliability(k: int) -> float:
+        enough = counts >= one("k", k)
+        held = start * enough
         for _ in range(steps - 1):
-            now = (now @ move) * there  # eq. (10.10)
-        return float(np.clip(now.sum(), 0.0, 1.0))
+            held = (held @ move) * enough  # eq. (10.10)
+        return float(np.clip(held.sum(), 0.0, 1.0))
 
     return reliability
 
 
-def firm_joint(cars, p, reliability, *, steps, persistence, rho=0.0, rng=None, trials=20_000):
-    """Largest number of cars that are there in every step of a block with a probability of at least `reliability`.
-
-    Parameters
-    ----------
-    cars, p, reliability
-        As in `firm_cars`, numbers only.
-    steps, persistence
-        As in `joint_reliability`.
-    rho : float
-        Correlation of eq. (10.6): a common cause that lasts as long as the block, beside the coming and going of each car.
-    rng : numpy.random.Generator, optional
-        With it the block is drawn `trials` times (Monte Carlo); without it the result is exact, for rho = 0 only.
-    trials : int
-
-    Returns
-    -------
-    int
-    """
-    n, p, r, rho = _checked_firm(cars, p, reliability, rho)
-    n, steps, persistence = (
-        int(n),
-        int(checked("steps", steps, ge=1)),
-        checked("persistence", persistence, "(a fraction)", ge=0, le=1),
-    )
-    if steps == 1 or persistence == 1:
-        return firm_cars(n, p, r, rho)
-    if rng is not None:
-        return int(_ranked(_least_present(n, p, rho, steps, persistence, rng, trials), r))
-    if rho > 0:
+def _refuse_few(count, what, reliability):
+    """Refuse a number of trials or days in which such a reliability cannot show."""
+    if count * (1 - reliability) < 1 - _EPS:
+        least = int(np.ceil(1 / (1 - reliability) - _EPS))
         raise ValueError(
-            f"rho is {rho:g}; correlated cars over several steps are drawn at random: give rng, such as numpy.random.default_rng(10)"
+            f"{count} {what} cannot show a reliability of {reliability:g}; "
+            f"it takes at least {least}"
         )
-    joint, low, high = joint_reliability(n, p, steps, persistence), 0, n + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if joint(middle) >= r - 1e-12 else (low, middle)
-    return low
+
+
+def _ranked(values, reliability):
+    """Largest value that a share of at least `reliability` of the rows reaches, by column."""
+    values = np.sort(values, axis=0)[::-1]
+    rank = int(np.ceil(reliability * len(values) - _EPS))
+    return values[max(rank, 1) - 1]
 
 
 def _least_present(n, p, rho, steps, persistence, rng, trials):
     """Smallest number of cars in each of many blocks."""
-    share = (
-        rng.beta(p * (1 - rho) / rho, (1 - p) * (1 - rho) / rho, trials)
-        if rho > 0 and 0 < p < 1
-        else np.full(trials, p)
-    )
-    least = now = rng.binomial(n, share)
-    for _ in range(steps - 1):
-        now = rng.binomial(now, share + (1 - share) * persistence) + rng.binomial(
-            n - now, share * (1 - persistence)
-        )
-        least = np.minimum(least, now)
-    return least
+    share = _presence.common_share(p, rho, size=trials, rng=rng)
+    path = _presence.walk(n, share, persistence, steps=steps, size=trials, rng=rng)
+    return functools.reduce(np.minimum, path)
 
 
-def _ranked(values, reliability):
-    """Largest value that a share of at least `reliability` of the rows reaches, column by column."""
-    values = np.sort(values, axis=0)[::-1]
-    return values[int(np.ceil(reliability * len(values) - EPS)) - 1]
+def _largest_held(joint, n, reliability):
+    """Largest number of cars with this joint reliability, by halving."""
+    held = 0
+    too_many = n + 1
+    while too_many - held > 1:
+        middle = (held + too_many) // 2
+        if _presence.holds(joint(middle), reliability):
+            held = middle
+        else:
+            too_many = middle
+    return held
 
 
-def firm_observed(plugged, reliability, hours):
-    """What would have been firm on the recorded days: no model, the days as they were.
+def firm_joint(
+    cars: int,
+    p: float,
+    reliability: float,
+    *,
+    steps: int,
+    persistence: float,
+    rho: float = 0.0,
+    rng: np.random.Generator | None = None,
+    trials: int = 20_000,
+) -> int:
+    """Return the largest number of cars that are there in every step with this probability.
 
     Parameters
     ----------
-    plugged : Series, index time
-        From `availability`, perhaps only some days of it: `plugged[plugged.index.day_of_week < 5]`.
+    cars : int
+        Cars in the fleet, from 1 to 10 million; to 50,000 without `rng`.
+    p : float
+        Mean share of the cars that is there, 0 to 1.
     reliability : float
-        Above 0, below 1.
-    hours : float
-        Length of the block. [h]
+        Probability that the promise for the whole block must have at least, above 0 and below 1.
+    steps : int
+        Steps of the block, from 1 to 100,000.
+    persistence : float
+        What is left after a step of what is known about a car, as in `joint_reliability`, 0 to 1.
+    rho : float
+        Correlation of eq. (10.6), 0 or from 1e-9 up to below 1: a common cause that lasts as long
+        as the block, beside the coming and going of each car.
+    rng : numpy.random.Generator, optional
+        With it the block is drawn at random (Monte Carlo); without it the result is exact, and
+        `rho` must be 0.
+    trials : int
+        How many blocks are drawn, enough for the reliability: 0.99 takes at least 100.
 
     Returns
     -------
-    DataFrame, index t_s
-        Start of the block on the clock. `mean` number of cars at its start, `each` firm in a single step there, `joint` firm through the block.
-        Blocks end by midnight; days of 23 or 25 hours are left out.
+    int
+        Number of cars that can be promised through the block. Exact for one step, and where nobody
+        moves.
 
     Raises
     ------
+    TypeError
+        If `rng` is no Generator.
     ValueError
-        If there are too few days to show such a reliability.
+        If an argument is out of range, or `rho` is above 0 and there is no `rng`.
+
+    Examples
+    --------
+    >>> firm_joint(100, 0.7, 0.9, steps=16, persistence=0.9)
+    60
+    >>> rng = np.random.default_rng(1)
+    >>> firm_joint(100, 0.7, 0.9, steps=16, persistence=0.9, rho=0.02, rng=rng, trials=2000)
+    56
     """
-    r, step = (
-        checked("reliability", reliability, "(a fraction)", gt=0, lt=1),
-        plugged.index[1] - plugged.index[0],
-    )
-    daily = [
-        day.to_numpy()
-        for _, day in plugged.groupby(plugged.index.tz_localize(None).normalize())
-        if len(day) * step == pd.Timedelta(days=1)
-    ]
-    if len(daily) * (1 - r) < 1 - EPS:
+    n, p, r, rho = _single_firm(cars, p, reliability, rho)
+    steps = whole("steps", steps, le=_MOST_IN_A_ROW)
+    persistence = _share("persistence", persistence)
+    trials = whole("trials", trials, le=10_000_000)
+    if rng is not None:
+        instance("rng", rng, np.random.Generator)
+    if steps == 1 or persistence == 1:
+        return int(firm_cars(n, p, r, rho))
+    if rng is not None:
+        _refuse_few(trials, "trials", r)
+        return int(_ranked(_least_present(n, p, rho, steps, persistence, rng, trials), r))
+    if rho > 0:
         raise ValueError(
-            f"{len(daily)} whole days cannot show a reliability of {r:g}; it takes at least {int(np.ceil(1 / (1 - r) - EPS))}"
+            f"rho is {rho:g}; correlated cars over several steps are drawn at random: "
+            "give rng, such as numpy.random.default_rng(10)"
         )
-    width = round(checked("hours", hours, "h", gt=0, le=24) / (step.total_seconds() / 3600))
-    daily = np.array(daily)
-    blocks = np.lib.stride_tricks.sliding_window_view(daily, max(width, 1), axis=1).min(-1)
+    return _largest_held(joint_reliability(n, p, steps, persistence), n, r)
+
+
+def _whole_days(plugged, step):
+    """The numbers of each day of 24 hours that was recorded from midnight to midnight."""
+    midnight = plugged.index.tz_localize(None).normalize()
+    days = [day.to_numpy() for _, day in plugged.groupby(midnight)]
+    return [day for day in days if len(day) * step == pd.Timedelta(days=1)]
+
+
+def firm_observed(plugged: pd.Series, reliability: float, hours: float) -> pd.DataFrame:
+    """Return what would have been firm on the recorded days: no model, the days as they were.
+
+    Parameters
+    ----------
+    plugged : Series
+        Number of cars from `availability`, with time stamps as index; perhaps only some days of
+        it: `plugged[plugged.index.day_of_week < 5]`.
+    reliability : float
+        Share of the days on which the promise must hold at least, above 0 and below 1.
+    hours : float
+        Length of the block, a multiple of the step of `plugged`, at most 24 [h].
+
+    Returns
+    -------
+    DataFrame
+        Index `t_s`, start of the block on the clock. Columns `mean` number of cars at its start,
+        `each` firm in a single step there, `joint` firm through the block. Blocks end by midnight;
+        days of 23 or 25 hours are left out.
+
+    Raises
+    ------
+    TypeError
+        If `plugged` is no Series with time stamps.
+    ValueError
+        If a number is missing, `hours` is no multiple of the step, or there are too few days to
+        show such a reliability.
+
+    Examples
+    --------
+    >>> time = pd.date_range("2025-05-05", periods=12, freq="6h")
+    >>> plugged = pd.Series([0, 8, 9, 0, 0, 6, 4, 0, 0, 7, 8, 0], index=time)
+    >>> firm_observed(plugged, 0.6, hours=12.0).loc[21600].tolist()
+    [7.0, 7.0, 7.0]
+    """
+    _refuse_counts(plugged)
+    reliability = _share("reliability", reliability, **_SURE)
+    hours = one("hours", hours, "h", gt=0, le=24)
+    step = _step_of(plugged)
+    width = _steps_in("hours", hours, step)
+    days = _whole_days(plugged, step)
+    _refuse_few(len(days), "whole days in plugged", reliability)
+    counts = np.array(days)
+    windows = np.lib.stride_tricks.sliding_window_view(counts, width, axis=1)
+    blocks = windows.min(-1)
     start = np.arange(blocks.shape[1])
-    return pd.DataFrame(
-        {
-            "mean": daily.mean(0)[start],
-            "each": _ranked(daily, r)[start],
-            "joint": _ranked(blocks, r),
-        },
-        index=pd.Index(start * int(step.total_seconds()), name="t_s"),
-    )
+    table = {
+        "mean": counts.mean(0)[start],
+        "each": _ranked(counts, reliability)[start],
+        "joint": _ranked(blocks, reliability),
+    }
+    seconds = start * int(step.total_seconds())
+    return pd.DataFrame(table, index=pd.Index(seconds, name="t_s"))
 
 
-# ------------------------------------------------------------------------------------------------ the capacity stack
+# ---------------------------------------------------------------------------- the capacity stack
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """Like cars that offer together: how many, what each can do, and how they behave.
+    """Cars of one kind that offer together: how many, what each can do, and how they behave.
 
-    `p_charger_kw` is on the nameplate, `p_car_kw` what car and cable let through, `p_charge_kw` the way back (all at the grid side);
-    `site_limit_kw` is what the connection lets out. `soc` is there when the call comes, `soc_keep` is the battery's floor and the departure's need.
-    `plugged`, `rho` and `persistence` (a step of `step_h`) are those of `firm_joint`.
+    Attributes
+    ----------
+    cars : int
+        Cars in the pool, from 1 to 10 million.
+    p_charger_kw : float
+        Power on the nameplate of each charger, above 0 [kW].
+    p_car_kw : float
+        Discharging power that car and cable let through, at the grid side, above 0 [kW].
+    p_charge_kw : float
+        Charging power of each car, at the grid side, above 0 [kW].
+    energy_kwh : float
+        Capacity of each battery, above 0 [kWh].
+    soc : float
+        State of charge when the call comes, 0 to 1.
+    soc_keep : float
+        State of charge that must stay, for the battery and for the departure, 0 to 1.
+    eta_discharge : float
+        Efficiency from the battery to the grid, above 0 up to 1.
+    plugged : float
+        Mean share of the cars that is plugged in, 0 to 1: p of `firm_joint`.
+    rho : float
+        Correlation between two cars: 0, or from 1e-9 up to below 1, as in `firm_joint`.
+    persistence : float
+        What is left after a step of `step_h` of what is known about a car, 0 to 1, as in
+        `firm_joint`.
+    site_limit_kw : float
+        Power that the connection lets out for all cars, at least 0; may be infinite [kW].
+    step_h : float
+        Step in which cars come and go, above 0 [h].
+
+    Raises
+    ------
+    ValueError
+        If a field is out of range, or is not a single number.
+
+    Examples
+    --------
+    >>> pool = Pool(
+    ...     cars=100, p_charger_kw=11.0, p_car_kw=10.0, p_charge_kw=10.0, energy_kwh=60.0, soc=0.8,
+    ...     soc_keep=0.5, eta_discharge=0.9, plugged=0.7, rho=0.02, persistence=0.95,
+    ...     site_limit_kw=800.0, step_h=0.25)
+    >>> firm_cars(pool.cars, pool.plugged, 0.9, pool.rho)
+    60
     """
 
     cars: int
@@ -1033,27 +1532,51 @@ class Pool:
     site_limit_kw: float = np.inf
     step_h: float = 0.25
 
-    def __post_init__(self):
-        for name, unit in (
-            ("p_charger_kw", "kW"),
-            ("p_car_kw", "kW"),
-            ("p_charge_kw", "kW"),
-            ("energy_kwh", "kWh"),
-            ("step_h", "h"),
-        ):
-            checked(name, getattr(self, name), unit, gt=0)
-        for name in ("soc", "soc_keep", "persistence", "plugged"):
-            checked(name, getattr(self, name), "(a fraction)", ge=0, le=1)
-        checked("eta_discharge", self.eta_discharge, "(a fraction)", gt=0, le=1)
-        checked("site_limit_kw", self.site_limit_kw, "kW", ge=0, finite=False)
-        _checked_firm(self.cars, self.plugged, 0.5, self.rho)
+    def __post_init__(self) -> None:
+        power: dict[str, Any] = dict(one=True, unit="kW", gt=0)
+        keep(
+            self,
+            cars=dict(whole=True, le=_MOST_CARS),
+            p_charger_kw=power,
+            p_car_kw=power,
+            p_charge_kw=power,
+            energy_kwh=dict(one=True, unit="kWh", gt=0),
+            site_limit_kw=dict(one=True, unit="kW", ge=0, finite=False),
+            step_h=dict(one=True, unit="h", gt=0, le=_MOST_H),
+        )
+        _keep_shares(self, "soc", "soc_keep", "eta_discharge", "plugged", "rho", "persistence")
+        fraction("eta_discharge", self.eta_discharge, gt=0)
+        _single_firm(self.cars, self.plugged, 0.5, self.rho)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
     """What a market asks of a promise: for how long, how surely, and what must stand behind it.
 
-    For each kW sold, `margin` kW must be firm and `reverse` kW be ready in the other direction, to recharge. What is sold comes in whole `lot_kw`.
+    Attributes
+    ----------
+    duration_h : float
+        How long the power must last, above 0 [h].
+    reliability : float
+        Probability with which the promise must be kept at least, above 0 and below 1.
+    margin : float
+        Firm power for each kW sold, from 1 to 10 [kW/kW].
+    reverse : float
+        Power that must be ready in the other direction for each kW sold, to recharge; from 0 up to
+        below 2, usually a fraction such as 0.2 [kW/kW].
+    lot_kw : float
+        What is sold comes in whole lots of this size, at least 0.001; 0 sells to the last
+        watt [kW].
+
+    Raises
+    ------
+    ValueError
+        If a field is out of range, or is not a single number.
+
+    Examples
+    --------
+    >>> Product(duration_h=2, reliability=0.9, margin=1.25, reverse=0.2, lot_kw=100).lot_kw
+    100.0
     """
 
     duration_h: float
@@ -1062,44 +1585,132 @@ class Product:
     reverse: float = 0.0
     lot_kw: float = 0.0
 
-    def __post_init__(self):
-        checked("duration_h", self.duration_h, "h", gt=0)
-        checked("reliability", self.reliability, "(a fraction)", gt=0, lt=1)
-        checked("margin", self.margin, ge=1)
-        for name in ("reverse", "lot_kw"):
-            checked(name, getattr(self, name), ge=0)
+    def __post_init__(self) -> None:
+        keep(
+            self,
+            duration_h=dict(one=True, unit="h", gt=0, le=_MOST_H),
+            margin=dict(one=True, unit="(kW firm for each kW sold)", ge=1, le=10),
+            lot_kw=dict(one=True, unit="kW", ge=0),
+        )
+        if 0 < self.lot_kw < 0.001:
+            raise ValueError(f"lot_kw is {self.lot_kw:g} kW; it must be 0, or at least 0.001 kW")
+        reliability = _share("reliability", self.reliability, **_SURE)
+        object.__setattr__(self, "reliability", reliability)
+        object.__setattr__(self, "reverse", _share("reverse", self.reverse, le=None, lt=2))
 
 
-def capacity_stack(pool, product, rng=None):
-    r"""From the nameplate to what can be sold, layer by layer.
+def _steps_of_block(pool, product):
+    """Steps in which the cars come and go while the product lasts."""
+    count = product.duration_h / pool.step_h
+    if count > _MOST_IN_A_ROW:
+        raise ValueError(
+            f"product.duration_h = {product.duration_h:g} has {count:.3g} steps of pool.step_h = "
+            f"{pool.step_h:g}; at most {_MOST_IN_A_ROW:,} can be computed"
+        )
+    return max(1, int(np.ceil(count - _EPS)))
 
-    .. math:: P = \min\Big(\tfrac{1}{m}\min\big(k\,\min(P_{car},\ \tfrac{\eta_d\,(s - s_{keep})\,E}{T}),\ P_{site}\big),\ \tfrac{1}{b}\,k\,P_c\Big)            (10.11)
+
+def _stored_kw(pool, product):
+    """Power that each battery can give through the product, before the losses."""
+    return max(pool.soc - pool.soc_keep, 0.0) * pool.energy_kwh / product.duration_h
+
+
+def _layers_kw(pool, product, firm, held):
+    """Power that is left after each layer."""
+    mean = pool.cars * pool.plugged
+    car_kw = min(pool.p_charger_kw, pool.p_car_kw)
+    stored_kw = _stored_kw(pool, product)
+    out_kw = min(car_kw, stored_kw * pool.eta_discharge)
+    block_kw = min(held * out_kw, pool.site_limit_kw)
+    sold_kw = block_kw / product.margin
+    if product.reverse:
+        sold_kw = min(sold_kw, held * pool.p_charge_kw / product.reverse)  # eq. (10.11)
+    lots_kw = sold_kw
+    if product.lot_kw:
+        lots_kw = np.floor(sold_kw / product.lot_kw + _EPS) * product.lot_kw
+    return {
+        "nameplate": pool.cars * pool.p_charger_kw,
+        "plugged in": mean * pool.p_charger_kw,
+        "power limit": min(mean * car_kw, pool.site_limit_kw),
+        "energy": min(mean * min(car_kw, stored_kw), pool.site_limit_kw),
+        "efficiency": min(mean * out_kw, pool.site_limit_kw),
+        "reliability": min(firm * out_kw, pool.site_limit_kw),
+        "duration": block_kw,
+        "other direction": sold_kw,
+        "sellable": lots_kw,
+    }
+
+
+def _layer_words(pool, product, firm, held, steps):
+    """Why each layer, in the order of `_layers_kw`, leaves what it leaves."""
+    car_kw = min(pool.p_charger_kw, pool.p_car_kw)
+    limit = f"a car lets {car_kw:g} kW through"
+    if np.isfinite(pool.site_limit_kw):
+        limit += f", the connection {pool.site_limit_kw:g} kW in all"
+    lots = "sold to the last watt"
+    if product.lot_kw:
+        lots = f"sold in lots of {product.lot_kw:g} kW"
+    return {
+        "nameplate": f"{pool.cars} chargers of {pool.p_charger_kw:g} kW",
+        "plugged in": f"on average a share of {pool.plugged:g} of the cars is there",
+        "power limit": limit,
+        "energy": f"soc {pool.soc:g} down to {pool.soc_keep:g} in {product.duration_h:g} h is "
+        f"{_stored_kw(pool, product):.2f} kW a car",
+        "efficiency": f"of what leaves the battery, a share of {pool.eta_discharge:g} arrives",
+        "reliability": f"{firm} cars are there with probability {product.reliability:g}",
+        "duration": f"{held} cars are there in each of {steps} steps with that probability",
+        "other direction": f"each kW sold needs {product.margin:g} kW firm "
+        f"and {product.reverse:g} kW to recharge",
+        "sellable": lots,
+    }
+
+
+def capacity_stack(
+    pool: Pool, product: Product, rng: np.random.Generator | None = None
+) -> pd.DataFrame:
+    r"""Return what is left from the nameplate to what can be sold, layer by layer.
+
+    .. math::
+        P = \min\Big(\tfrac{1}{m}\min\big(k\,\min(P_{car},\
+        \tfrac{\eta_d\,(s - s_{keep})\,E}{T}),\ P_{site}\big),\
+        \tfrac{1}{b}\,k\,P_c\Big)            (10.11)
 
     k cars are firm through the block, m is `margin` and b is `reverse`.
 
     Parameters
     ----------
     pool : Pool
+        The cars.
     product : Product
+        What is asked of the promise.
     rng : numpy.random.Generator, optional
         Needed where cars are correlated and come and go within the block: see `firm_joint`.
 
     Returns
     -------
-    DataFrame, index `layer`
-        `mw` that is left, `lost_mw` in this layer, and `why`.
+    DataFrame
+        Index `layer`. Columns `mw` that is left, `lost_mw` in this layer, and `why` in words.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another kind.
+    ValueError
+        If the block has too many steps, or `rng` is needed.
 
     Examples
     --------
-    >>> ev_pool = Pool(cars=100, p_charger_kw=10.0, p_car_kw=10.0, p_charge_kw=10.0, energy_kwh=60.0, soc=0.8, soc_keep=0.5, eta_discharge=0.9,
-    ...                plugged=0.7)
-    >>> capacity_stack(ev_pool, Product(duration_h=1.0, reliability=0.9)).mw["reliability"].item()
+    >>> pool = Pool(
+    ...     cars=100, p_charger_kw=10.0, p_car_kw=10.0, p_charge_kw=10.0, energy_kwh=60.0, soc=0.8,
+    ...     soc_keep=0.5, eta_discharge=0.9, plugged=0.7)
+    >>> product = Product(duration_h=1.0, reliability=0.9)
+    >>> capacity_stack(pool, product, rng=np.random.default_rng(1)).mw["reliability"].item()
     0.64
     """
-    each = min(pool.p_charger_kw, pool.p_car_kw)
-    stored = max(pool.soc - pool.soc_keep, 0.0) * pool.energy_kwh / product.duration_h
-    firm = firm_cars(pool.cars, pool.plugged, product.reliability, pool.rho)
-    steps = max(1, int(np.ceil(product.duration_h / pool.step_h - EPS)))
+    instance("pool", pool, Pool)
+    instance("product", product, Product)
+    steps = _steps_of_block(pool, product)
+    firm = int(firm_cars(pool.cars, pool.plugged, product.reliability, pool.rho))
     held = firm_joint(
         pool.cars,
         pool.plugged,
@@ -1109,96 +1720,79 @@ def capacity_stack(pool, product, rng=None):
         rho=pool.rho,
         rng=rng,
     )
-    mean, out = pool.cars * pool.plugged, min(each, stored * pool.eta_discharge)
-    site = lambda kw: min(kw, pool.site_limit_kw)  # noqa: E731
-    block = site(held * out)
-    sold = min(
-        block / product.margin,
-        held * pool.p_charge_kw / product.reverse if product.reverse else np.inf,
-    )  # eq. (10.11)
-    whole = np.floor(sold / product.lot_kw + EPS) * product.lot_kw if product.lot_kw else sold
-    rows = {
-        "nameplate": (
-            pool.cars * pool.p_charger_kw,
-            f"{pool.cars} chargers of {pool.p_charger_kw:g} kW",
-        ),
-        "plugged in": (
-            mean * pool.p_charger_kw,
-            f"on average a share of {pool.plugged:g} of the cars is there",
-        ),
-        "power limit": (
-            site(mean * each),
-            f"a car lets {each:g} kW through"
-            + (
-                f", the connection {pool.site_limit_kw:g} kW in all"
-                if pool.site_limit_kw < np.inf
-                else ""
-            ),
-        ),
-        "energy": (
-            site(mean * min(each, stored)),
-            f"soc {pool.soc:g} down to {pool.soc_keep:g} in {product.duration_h:g} h is {stored:.2f} kW a car",
-        ),
-        "efficiency": (
-            site(mean * out),
-            f"of what leaves the battery, a share of {pool.eta_discharge:g} arrives",
-        ),
-        "reliability": (
-            site(firm * out),
-            f"{firm} cars are there with probability {product.reliability:g}",
-        ),
-        "duration": (
-            block,
-            f"{held} cars are there in each of {steps} steps with that probability",
-        ),
-        "other direction": (
-            sold,
-            f"each kW sold needs {product.margin:g} kW firm and {product.reverse:g} kW to recharge",
-        ),
-        "sellable": (
-            whole,
-            f"sold in lots of {product.lot_kw:g} kW" if product.lot_kw else "sold to the last watt",
-        ),
-    }
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["mw", "why"]).rename_axis("layer")
+    left_kw = _layers_kw(pool, product, firm, held)
+    words = _layer_words(pool, product, firm, held, steps)
+    index = pd.Index(list(left_kw), name="layer")
+    table = pd.DataFrame({"mw": list(left_kw.values()), "why": list(words.values())}, index=index)
     table["mw"] /= 1000
     table.insert(1, "lost_mw", 0.0 - table.mw.diff().fillna(0.0))
     return table
 
 
-# ------------------------------------------------------------------------------------------- a signal finds its cars
+# ----------------------------------------------------------------------- a signal finds its cars
 
 
-def jain(shares):
-    r"""Jain's index of fairness: 1 if all carry the same, 1/n if one carries everything.
+def jain(shares: ArrayLike) -> float:
+    r"""Return Jain's index of fairness: 1 if all carry the same, 1/n if one carries everything.
 
     .. math:: J = \frac{\left(\sum_i x_i\right)^2}{n \sum_i x_i^2}            (10.12)
 
     Parameters
     ----------
     shares : array, shape (cars,)
-        >= 0, such as the energy that each gave.
+        What each carries, at least 0, such as the energy that each car gave.
 
     Returns
     -------
     float
-        1 where nobody carries anything.
+        Fairness, 1/n to 1; 1 where nobody carries anything.
+
+    Raises
+    ------
+    ValueError
+        If a share is negative or not a number.
 
     References
     ----------
-    .. [1] Jain, Chiu, Hawe, "A quantitative measure of fairness and discrimination for resource allocation in shared computer systems",
-       DEC TR-301, 1984 (from memory).
+    .. [1] Jain, Chiu, Hawe, A quantitative measure of fairness and discrimination for resource
+       allocation in shared computer systems, DEC research report TR-301, 1984.
+
+    Examples
+    --------
+    >>> jain([5.0, 5.0, 5.0, 5.0]), jain([20.0, 0.0, 0.0, 0.0])
+    (1.0, 0.25)
     """
-    x = np.atleast_1d(checked("shares", shares, ge=0))
-    return float(x.sum() ** 2 / (len(x) * np.square(x).sum())) if x.any() else 1.0  # eq. (10.12)
+    x = _series("shares", shares, ge=0)
+    if not x.any():
+        return 1.0
+    x = x / x.max()  # only the proportions matter, and their squares do not overflow
+    return float(x.sum() ** 2 / (len(x) * np.square(x).sum()))  # eq. (10.12)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dispatch:
     """A signal and what each car did with it.
 
-    `p_kw` has the shape (stays, steps), `energy_kwh` (stays, steps + 1) counts from arrival; `table` has the index t_s (start of the step) and `asked_kw`,
-    `given_kw`. `given_kwh` is what each car discharged, `use` its throughput over what its plug could have moved in its stay.
+    Attributes
+    ----------
+    p_kw : array, shape (stays, steps)
+        Power of each car at the grid side, above 0 where it discharges [kW].
+    energy_kwh : array, shape (stays, steps + 1)
+        Energy in each battery at the edges of the steps, counted from arrival [kWh].
+    table : DataFrame
+        Index `t_s`, start of the step. Columns `asked_kw` and `given_kw` of all cars together.
+    given_kwh : array, shape (stays,)
+        Energy that each car discharged, at least 0 [kWh].
+    use : array, shape (stays,)
+        Energy that each car moved either way, over what its charger could have charged in its stay
+        (discharged, where it cannot charge); at least 0.
+
+    Raises
+    ------
+    TypeError
+        If `table` is no DataFrame.
+    ValueError
+        If a field is out of range, or the shapes do not fit each other.
     """
 
     p_kw: np.ndarray
@@ -1207,85 +1801,108 @@ class Dispatch:
     given_kwh: np.ndarray
     use: np.ndarray
 
+    def __post_init__(self) -> None:
+        columns("table", self.table, ["asked_kw", "given_kw"])
+        keep(
+            self,
+            p_kw=dict(unit="kW"),
+            energy_kwh=dict(unit="kWh"),
+            given_kwh=dict(row=True, unit="kWh", ge=0),
+            use=dict(row=True, ge=0),
+        )
+        count = len(self.given_kwh)
+        steps = len(self.table)
+        wanted = {"p_kw": (count, steps), "energy_kwh": (count, steps + 1), "use": (count,)}
+        for name, shape in wanted.items():
+            if np.shape(getattr(self, name)) != shape:
+                raise ValueError(
+                    f"{name} has shape {np.shape(getattr(self, name))}; for {count} stays and "
+                    f"{steps} steps it must be {shape}"
+                )
+
     @property
-    def missed(self):
-        """Energy that was asked for and not given, or given and not asked for, over the energy asked for. ValueError if nothing was asked for."""
-        if not self.table.asked_kw.any():
+    def missed(self) -> float:
+        """Share of the signal that was missed: energy too little or too much, over that asked for.
+
+        Raises
+        ------
+        ValueError
+            If nothing was asked for.
+        """
+        asked = self.table.asked_kw
+        if not asked.any():
             raise ValueError("signal_kw is 0 throughout; there is nothing to miss")
-        return float(
-            (self.table.asked_kw - self.table.given_kw).abs().sum()
-            / self.table.asked_kw.abs().sum()
-        )
+        return float((asked - self.table.given_kw).abs().sum() / asked.abs().sum())
 
 
-def disaggregate(cars, signal_kw, rule="proportional", *, dt_h=0.25):
-    r"""Share a signal out to cars, and keep every departure.
-
-    Each step, eq. (10.3) at its end says within which powers each car may act; one that stands on its lower line must charge. What is
-    left of the signal goes to the cars
-
-    - "proportional": each gives the same part of the room :math:`r_i` it has,
-
-      .. math:: p_i = p_i^0 + r_i \min\Big(1,\ \frac{s - \sum_j p_j^0}{\sum_j r_j}\Big)            (10.13)
-
-    - "urgency": cars with the least laxity charge first, and those with the most discharge first,
-
-      .. math:: \ell_i = (d_i - t) - \frac{need_i - e_i}{\eta_c P_c}            (10.14)
-
-    - "optimal": with the whole signal known, a linear programme misses as little of it as can be,
-
-      .. math:: \min \sum_t \Big|s_t - \sum_i p_{it}\Big|\Delta t + w \sum_{i,t} (c_{it} + d_{it})\,\Delta t            (10.15)
-
-      where w is just large enough that charging and discharging at once never pays.
-
-    Parameters
-    ----------
-    cars : Stays
-    signal_kw : array, shape (steps,)
-        Wanted from all cars together, their own charging included, from t = 0 on; > 0 discharges. [kW]
-    rule : str
-        "proportional", "urgency" or "optimal".
-    dt_h : float
-        [h]
-
-    Returns
-    -------
-    Dispatch
-
-    Raises
-    ------
-    ValueError
-        If the rule is unknown, or a car stays longer than the signal lasts.
-    """
-    signal, dt = (
-        np.atleast_1d(checked("signal_kw", signal_kw, "kW")),
-        checked("dt_h", dt_h, "h", gt=0),
-    )
-    if rule not in ("proportional", "urgency", "optimal"):
-        raise ValueError(f'rule is {rule!r}; it must be "proportional", "urgency" or "optimal"')
-    if cars.arrive_h.min() < 0 or cars.leave_h.max() > len(signal) * dt + EPS:
+def _refuse_outside(cars, end_h):
+    """Refuse cars that come before the signal begins or leave after it ends."""
+    first = cars.arrive_h.min()
+    last = cars.leave_h.max()
+    if first < 0 or last > end_h + _EPS:
         raise ValueError(
-            f"stays lie between {cars.arrive_h.min():g} h and {cars.leave_h.max():g} h, the signal between 0 and {len(signal) * dt:g} h"
+            f"stays lie between {first:g} h and {last:g} h, the signal between 0 and {end_h:g} h; "
+            "all cars must come and leave while signal_kw lasts"
         )
-    edges = dt * np.arange(len(signal) + 1)
-    lines = bounds_kwh(cars, edges)
-    energy = (
-        _best_path(cars, signal, dt, lines)
-        if rule == "optimal"
-        else _shared_path(cars, signal, dt, lines, rule)
+
+
+def _equalities(cars, step, car, shape):
+    """Left sides: a row for the battery of each cell, and one for the balance of each step."""
+    steps = shape[0]
+    cells = len(step)
+    numbers = np.arange(cells)
+    ones = np.ones(cells)
+    number = np.full(shape, -1)
+    number[step, car] = numbers
+    before = np.where(step > 0, number[step - 1, car], -1)  # of the same car
+    chained = before >= 0
+    earlier = sparse.coo_array(
+        (ones[chained], (numbers[chained], before[chained])), shape=(cells, cells)
     )
-    p = _power(cars, np.diff(energy, axis=0), dt)
-    table = pd.DataFrame(
-        {"asked_kw": signal, "given_kw": p.sum(1)}, index=pd.Index(3600 * edges[:-1], name="t_s")
+    charged = sparse.diags_array(-cars.eta_charge[car])
+    discharged = sparse.diags_array(1 / cars.eta_discharge[car])
+    rise = sparse.eye_array(cells) - earlier
+    in_step = sparse.coo_array((ones, (step, numbers)), shape=(steps, cells))
+    missed = sparse.eye_array(steps)
+    battery = [charged, discharged, rise, None, None]
+    balance = [-in_step, in_step, None, missed, -missed]
+    return sparse.block_array([battery, balance], format="csr")
+
+
+def _best_path(cars, signal, dt, lines):
+    """Energy of each car at the edges of the steps, by linear programme.
+
+    A cell is a step of a car that is plugged in. Columns: charge of each cell, discharge of each
+    cell [kWh at the grid], energy of each cell at its end; too little and too much in each step.
+    """
+    least, most = lines
+    steps = len(signal)
+    edges = dt * np.arange(steps + 1)
+    here_h = np.diff(np.clip(edges[:, None], cars.arrive_h, cars.leave_h), axis=0)
+    step, car = np.nonzero(here_h > 0)
+    cells = len(step)
+    trip = cars.eta_charge * cars.eta_discharge
+    weight = np.max((1 - trip) / (1 + trip)) + 1e-4
+    cost = [np.full(2 * cells, weight), np.zeros(cells), np.ones(2 * steps)]  # eq. (10.15)
+    lower = [np.zeros(2 * cells), least[step + 1, car], np.zeros(2 * steps)]
+    upper = [
+        (cars.p_charge_kw * here_h)[step, car],
+        (cars.p_discharge_kw * here_h)[step, car],
+        most[step + 1, car],
+        np.full(2 * steps, np.inf),
+    ]
+    result = linprog(
+        np.concatenate(cost),
+        A_eq=_equalities(cars, step, car, here_h.shape),
+        b_eq=np.concatenate([np.zeros(cells), signal * dt]),
+        bounds=np.column_stack([np.concatenate(lower), np.concatenate(upper)]),
+        method="highs",
     )
-    could = cars.p_charge_kw * (cars.leave_h - cars.arrive_h)
-    return Dispatch(
-        p_kw=p.T,
-        energy_kwh=energy.T,
-        table=table,
-        given_kwh=dt * np.maximum(p, 0).sum(0),
-        use=dt * np.abs(p).sum(0) / could,
-    )
+    if result.x is None:
+        raise ValueError(f"the solver gave up: {result.message}")
+    energy = least.copy()  # 0 before arrival, the need after departure
+    energy[step + 1, car] = result.x[2 * cells : 3 * cells]
+    return energy
 
 
 def _power(cars, rise_kwh, dt):
@@ -1293,97 +1910,144 @@ def _power(cars, rise_kwh, dt):
     return np.where(rise_kwh > 0, -rise_kwh / cars.eta_charge, -rise_kwh * cars.eta_discharge) / dt
 
 
+def _laxity(cars, now_kwh, t_h):
+    """Hours until departure less hours that charging takes."""
+    needed = cars.need_kwh - now_kwh
+    up = cars.up_kw
+    charging_h = np.divide(needed, up, out=np.zeros(len(cars)), where=up > 0)
+    return (cars.leave_h - t_h) - charging_h  # eq. (10.14)
+
+
+def _first_come(room, wanted, rank):
+    """What each car takes of what is wanted, if cars with a small rank are filled first."""
+    order = np.argsort(rank, kind="stable")
+    in_order = room[order]
+    before = np.cumsum(in_order) - in_order
+    part = np.empty(len(room))
+    part[order] = np.clip(wanted - before, 0.0, in_order)
+    return part
+
+
 def _shared_path(cars, signal, dt, lines, rule):
-    """Energy of each car at the edges of the steps, step by step. Before arrival and after departure the two lines are one."""
+    """Energy of each car at the edges of the steps, step by step.
+
+    Before arrival and after departure the two lines are one.
+    """
+    least, most = lines
     energy = np.zeros((len(signal) + 1, len(cars)))
     for k, wanted in enumerate(signal):
         now = energy[k]
-        lowest = np.maximum(lines[0][k + 1], now - cars.down_kw * dt)
-        highest = np.minimum(lines[1][k + 1], now + cars.up_kw * dt)
-        high, low = (
-            _power(cars, lowest - now, dt),
-            _power(cars, np.maximum(highest, lowest) - now, dt),
-        )
+        lowest = np.maximum(least[k + 1], now - cars.down_kw * dt)
+        highest = np.minimum(most[k + 1], now + cars.up_kw * dt)
+        highest = np.maximum(highest, lowest)
+        high = _power(cars, lowest - now, dt)
+        low = _power(cars, highest - now, dt)
         base = np.clip(0.0, low, high)
         left = wanted - base.sum()
         room = high - base if left > 0 else base - low
         if rule == "proportional":
             part = room * min(1.0, abs(left) / max(room.sum(), 1e-12))  # eq. (10.13)
         else:
-            laxity = (cars.leave_h - k * dt) - (cars.need_kwh - now) / cars.up_kw  # eq. (10.14)
-            order = np.argsort(-laxity if left > 0 else laxity, kind="stable")
-            part = np.empty(len(cars))
-            part[order] = np.clip(
-                abs(left) - (np.cumsum(room[order]) - room[order]), 0.0, room[order]
-            )
+            laxity = _laxity(cars, now, k * dt)
+            part = _first_come(room, abs(left), -laxity if left > 0 else laxity)
         p = base + np.sign(left) * part
         rise = np.where(p < 0, -p * cars.eta_charge, -p / cars.eta_discharge) * dt
-        energy[k + 1] = np.clip(now + rise, lowest, np.maximum(highest, lowest))
+        energy[k + 1] = np.clip(now + rise, lowest, highest)
     return energy
 
 
-def _best_path(cars, signal, dt, lines):
-    """The same by linear programme. Columns: charge and discharge [kWh at the grid] and energy in the cells where a car is plugged in, two misses a step."""
-    here_h = np.diff(
-        np.clip(dt * np.arange(len(signal) + 1)[:, None], cars.arrive_h, cars.leave_h), axis=0
+def _dispatch(cars, signal, dt, energy):
+    """The result, from the energy of each car (columns) at the edges of the steps (rows)."""
+    power = _power(cars, np.diff(energy, axis=0), dt)
+    start_s = 3600 * (dt * np.arange(len(signal)))
+    table = pd.DataFrame(
+        {"asked_kw": signal, "given_kw": power.sum(1)}, index=pd.Index(start_s, name="t_s")
     )
-    step, car = np.nonzero(here_h > 0)
-    m, cell = len(step), np.full(here_h.shape, -1)
-    cell[step, car] = np.arange(m)
-    before = np.where(step > 0, cell[step - 1, car], -1)
-    chained, ones, row = before >= 0, np.ones(m), np.arange(m)
-    battery = sparse.coo_array(
-        (
-            np.concatenate(
-                [-cars.eta_charge[car], 1 / cars.eta_discharge[car], ones, -ones[chained]]
-            ),
-            (
-                np.concatenate([row, row, row, row[chained]]),
-                np.concatenate([row, m + row, 2 * m + row, 2 * m + before[chained]]),
-            ),
-        ),
-        shape=(m, 3 * m + 2 * len(signal)),
+    plug_kw = np.where(cars.p_charge_kw > 0, cars.p_charge_kw, cars.p_discharge_kw)
+    could = plug_kw * (cars.leave_h - cars.arrive_h)
+    moved = dt * np.abs(power).sum(0)
+    return Dispatch(
+        p_kw=power.T,
+        energy_kwh=energy.T,
+        table=table,
+        given_kwh=dt * np.maximum(power, 0).sum(0),
+        use=np.divide(moved, could, out=np.zeros(len(cars)), where=could > 0),
     )
-    steps, unit = np.arange(len(signal)), np.ones(len(signal))
-    balance = sparse.coo_array(
-        (
-            np.concatenate([-ones, ones, unit, -unit]),
-            (
-                np.concatenate([step, step, steps, steps]),
-                np.concatenate([row, m + row, 3 * m + steps, 3 * m + len(signal) + steps]),
-            ),
-        ),
-        shape=(len(signal), 3 * m + 2 * len(signal)),
-    )
-    trip = cars.eta_charge * cars.eta_discharge
-    weight = np.max((1 - trip) / (1 + trip)) + 1e-4
-    cost = np.concatenate(
-        [np.full(2 * m, weight), np.zeros(m), np.ones(2 * len(signal))]
-    )  # eq. (10.15)
-    lower = np.concatenate([np.zeros(2 * m), lines[0][step + 1, car], np.zeros(2 * len(signal))])
-    upper = np.concatenate(
-        [
-            (cars.p_charge_kw * here_h)[step, car],
-            (cars.p_discharge_kw * here_h)[step, car],
-            lines[1][step + 1, car],
-            np.full(2 * len(signal), np.inf),
-        ]
-    )
-    result = linprog(
-        cost,
-        A_eq=sparse.vstack([battery, balance]).tocsr(),
-        b_eq=np.concatenate([np.zeros(m), signal * dt]),
-        bounds=np.column_stack([lower, upper]),
-        method="highs",
-    )
-    if result.x is None:
-        raise ValueError(f"the solver gave up: {result.message}")
-    energy = lines[0].copy()  # 0 before arrival, the need after departure
-    energy[step + 1, car] = result.x[2 * m : 3 * m]
-    return energy
 
 
-# ---------------------------------------------------------------------------------------------------- millions of cars
+def disaggregate(
+    cars: Stays, signal_kw: ArrayLike, rule: str = "proportional", *, dt_h: float = 0.25
+) -> Dispatch:
+    r"""Return how a signal is shared out to cars, with every departure kept.
+
+    Each step, eq. (10.3) at its end says within which powers each car may act; one that stands on
+    its lower line must charge. What is left of the signal goes to the cars
+
+    - "proportional": each gives the same part of the room :math:`r_i` it has,
+
+      .. math:: p_i = p_i^0 + r_i \min\Big(1,\ \frac{s - \sum_j p_j^0}{\sum_j r_j}\Big)      (10.13)
+
+    - "urgency": cars with the least laxity charge first, and those with the most discharge first,
+
+      .. math:: \ell_i = (d_i - t) - \frac{need_i - e_i}{\eta_c P_c}            (10.14)
+
+    - "optimal": with the whole signal known, a linear programme misses as little of it as can be,
+
+      .. math::
+          \min \sum_t \Big|s_t - \sum_i p_{it}\Big|\Delta t
+          + w \sum_{i,t} (c_{it} + d_{it})\,\Delta t            (10.15)
+
+      where w is just large enough that charging and discharging at once never pays.
+
+    Parameters
+    ----------
+    cars : Stays
+        Cars at the plug; all of them must come and leave while the signal lasts.
+    signal_kw : array, shape (steps,)
+        Power wanted from all cars together, their own charging included, from t = 0 on; above 0
+        they discharge [kW].
+    rule : str
+        Who moves: "proportional", "urgency" or "optimal".
+    dt_h : float
+        Length of a step [h].
+
+    Returns
+    -------
+    Dispatch
+        What each car did, and how much of the signal was missed.
+
+    Raises
+    ------
+    TypeError
+        If `cars` is no Stays.
+    ValueError
+        If the rule is unknown, a car stays longer than the signal lasts, or a number is out of
+        range.
+
+    Examples
+    --------
+    >>> cars = Stays(
+    ...     arrive_h=[0.0, 0.0], leave_h=[2.0, 1.0], need_kwh=0.0, below_kwh=20.0, room_kwh=20.0,
+    ...     p_charge_kw=8.0, p_discharge_kw=[8.0, 4.0], eta_charge=0.9, eta_discharge=0.9)
+    >>> shared = disaggregate(cars, [6.0, -4.0, -2.0, 0.0], "proportional", dt_h=0.5)
+    >>> (shared.p_kw.round(2) + 0.0).tolist()
+    [[4.0, -1.53, -2.0, -1.41], [2.0, -2.47, 0.0, 0.0]]
+    """
+    instance("cars", cars, Stays)
+    one_of("rule", rule, ("proportional", "urgency", "optimal"))
+    signal = _series("signal_kw", signal_kw, "kW")
+    dt = one("dt_h", dt_h, "h", gt=0, le=_MOST_H)
+    _refuse_large("signal_kw", signal.size, len(cars), "stays")
+    _refuse_outside(cars, len(signal) * dt)
+    lines = bounds_kwh(cars, dt * np.arange(len(signal) + 1))
+    if rule == "optimal":
+        energy = _best_path(cars, signal, dt, lines)
+    else:
+        energy = _shared_path(cars, signal, dt, lines, rule)
+    return _dispatch(cars, signal, dt, energy)
+
+
+# ------------------------------------------------------------------------------ millions of cars
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -1393,14 +2057,34 @@ class Scenario:
     Attributes
     ----------
     cars : Stays
-        Each simulated car repeats one of these stays, drawn at random, on the clock of one day: hours count modulo 24.
+        Each simulated car repeats one of these stays, drawn at random, on the clock of one day:
+        hours count modulo 24. Efficiencies must be the same for all.
     command : array, shape (steps,)
-        From midnight on: share of its power that each car is asked for, -1..1; > 0 discharges.
+        Share of its power that each car is asked for, from midnight on, -1 to 1; above 0 it
+        discharges. At most 32,000 steps.
     seed : int
+        Seed of all random numbers, at least 0.
     dt_h : float
-        Stays are cut to whole steps, and what a car needs to what it can get in them. [h]
+        Length of a step, from one second to a day; stays are cut to whole steps, and what a car
+        needs to what it can get in them [h].
     come : float
-        Share of the cars that comes at all that day. 0..1
+        Share of the cars that comes at all that day, 0 to 1.
+
+    Raises
+    ------
+    TypeError
+        If `cars` is no Stays.
+    ValueError
+        If a field is out of range, or efficiencies differ between stays.
+
+    Examples
+    --------
+    >>> cars = Stays(
+    ...     arrive_h=[8.0, 9.0], leave_h=[18.0, 12.0], need_kwh=5.0, below_kwh=20.0, room_kwh=20.0,
+    ...     p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=0.9, eta_discharge=0.9)
+    >>> day = Scenario(cars=cars, command=[0.0] * 10 + [0.5] * 2, seed=1, dt_h=1.0, come=0.8)
+    >>> len(day.command), day.command.max().item()
+    (12, 0.5)
     """
 
     cars: Stays
@@ -1409,16 +2093,18 @@ class Scenario:
     dt_h: float = 0.25
     come: float = 1.0
 
-    def __post_init__(self):
-        object.__setattr__(
+    def __post_init__(self) -> None:
+        instance("cars", self.cars, Stays)
+        command = row("command", np.atleast_1d(fraction("command", self.command, ge=-1)))
+        if len(command) > _MOST_COMMANDS:
+            raise ValueError(f"command has {len(command)} steps; at most {_MOST_COMMANDS}")
+        object.__setattr__(self, "command", command)
+        keep(
             self,
-            "command",
-            np.atleast_1d(checked("command", self.command, "(a share of the power)", ge=-1, le=1)),
+            seed=dict(whole=True, ge=0, le=2**53),
+            dt_h=dict(one=True, unit="h", ge=1 / 3600, le=24),
         )
-        if len(self.command) > 32_000:
-            raise ValueError(f"command has {len(self.command)} steps; at most 32000")
-        checked("dt_h", self.dt_h, "h", gt=0)
-        checked("come", self.come, "(a fraction)", ge=0, le=1)
+        _keep_shares(self, "come")
         for name in ("eta_charge", "eta_discharge"):
             if np.ptp(getattr(self.cars, name)) > 0:
                 raise ValueError(
@@ -1426,258 +2112,438 @@ class Scenario:
                 )
 
     @property
-    def key(self):
+    def key(self) -> str:
         """A fingerprint: equal scenarios have the same, others another."""
-        digest = hashlib.blake2b(repr((self.seed, self.dt_h, self.come)).encode(), digest_size=12)
-        for value in (
-            *(getattr(self.cars, name) for name in self.cars.__dataclass_fields__),
-            self.command,
-        ):
-            digest.update(repr(value.shape).encode() + np.ascontiguousarray(value, float).tobytes())
+        numbers = repr((self.seed, self.dt_h, self.come)).encode()
+        digest = hashlib.blake2b(numbers, digest_size=12)
+        arrays = [getattr(self.cars, field.name) for field in fields(self.cars)]
+        for array in (*arrays, self.command):
+            digest.update(repr(array.shape).encode())
+            digest.update(np.ascontiguousarray(array, float).tobytes())
         return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
-    """What a simulated fleet did. `table` has the index t_s (start of the step) and `asked_mw` (command times power of the cars plugged in),
-    `p_mw`, `stored_mwh` (since arrival, at the end of the step, in the cars that are there or have been) and `plugged`. `left` cars departed within the
-    time simulated, and `short_kwh` is what the worst of them lacked."""
+    """What a simulated fleet did.
+
+    Attributes
+    ----------
+    cars : int
+        Cars in the fleet, at least 1.
+    table : DataFrame
+        Index `t_s`, start of the step. Columns `asked_mw` (command times power of the cars plugged
+        in), `p_mw`, `stored_mwh` (since arrival, at the end of the step, in the cars that are there
+        or have been) and `plugged`.
+    left : int
+        Cars that departed within the time simulated, at least 0.
+    short_kwh : float
+        Energy that the worst of them lacked, at least 0 [kWh].
+
+    Raises
+    ------
+    TypeError
+        If `table` is no DataFrame.
+    ValueError
+        If a field is out of range, or a column is missing.
+    """
 
     cars: int
     table: pd.DataFrame
     left: int
     short_kwh: float
 
+    def __post_init__(self) -> None:
+        columns("table", self.table, ["asked_mw", "p_mw", "stored_mwh", "plugged"])
+        keep(
+            self,
+            cars=dict(whole=True, le=_MOST_SIMULATED),
+            left=dict(whole=True, ge=0, le=_MOST_SIMULATED),
+            short_kwh=dict(one=True, unit="kWh", ge=0),
+        )
+
 
 class Unfinished(RuntimeError):
-    """A worker died and no executor is left. `finished` holds the blocks that are done: give it as `checkpoint` to go on."""
+    """A worker died and no executor is left.
 
-    def __init__(self, message, finished):
+    Parameters
+    ----------
+    message : str
+        What happened, and how to go on.
+    finished : dict
+        Blocks that are done: give it as `checkpoint` to go on.
+
+    Attributes
+    ----------
+    finished : dict
+        Blocks that are done: give it as `checkpoint` to go on.
+    """
+
+    def __init__(self, message: str, finished: dict[str, bytes]) -> None:
         super().__init__(message)
         self.finished = finished
 
 
-def simulate(n_cars, scenario, *, executor=None, progress=None, checkpoint=None, blocks_per_task=1):
-    r"""A day of a fleet of any size: limits, departures kept, a command followed by each car as far as it can.
+def _refuse_not_callable(name, value, others=""):
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} is {short(value)}; it must be {others}a function")
 
-    .. math:: e_{k+1} = \mathrm{clip}\big(e_k + \Delta e(c_k),\ L_{k+1},\ U_{k+1}\big),\qquad \Delta e(c) = -c\,\Delta t\,\{v\ \text{if}\ c > 0,\ u\ \text{if}\ c \le 0\}            (10.16)
 
-    Cars are made and simulated in blocks of 65,536 in single precision, and summed in double precision in the order of the blocks. Block b draws from
-    its own stream (SeedSequence with spawn key b), so that the result does not depend, to the last bit, on who works where; memory
-    does not grow with the fleet.
+def _digest(name, numbers):
+    return hashlib.blake2b(name.encode() + b"\n" + numbers, digest_size=_DIGEST_BYTES).digest()
 
-    Parameters
-    ----------
-    n_cars : int
-    scenario : Scenario
-    executor : concurrent.futures.Executor, or a function that makes one, optional
-        `ProcessPoolExecutor(2)`, or `Client(...).get_executor()` of dask.distributed; this process if left out. When a worker
-        is killed the pool is broken; a function is asked for a new one and the open blocks are done again.
-    progress : function, optional
-        Called with the number of cars that have just been finished: `tqdm(total=n_cars).update`.
-    checkpoint : dict or path of a folder, optional
-        Where finished blocks are kept and looked for. A larger fleet goes on where a smaller one of the same scenario ended.
-    blocks_per_task : int
-        Blocks that go to a worker together.
 
-    Returns
-    -------
-    Run
+def _unsealed(name, sealed):
+    """Sums of a block, or None where nothing is kept, or something damaged, or another block."""
+    if not isinstance(sealed, bytes):
+        return None
+    digest = sealed[:_DIGEST_BYTES]
+    numbers = sealed[_DIGEST_BYTES:]
+    if digest != _digest(name, numbers):
+        return None
+    return np.frombuffer(numbers, "<f8").astype(float)
 
-    Raises
-    ------
-    Unfinished
-        If workers died and `executor` is not a function, or three new executors in a row finished nothing.
-    ValueError
-        If `n_cars` is not a whole number above 0.
-    """
-    if isinstance(n_cars, bool) or checked("n_cars", n_cars, ge=1) % 1:
-        raise ValueError(f"n_cars is {n_cars}; it must be a whole number above 0")
-    n_cars = int(n_cars)
-    store = (
-        _Folder(Path(checkpoint))
-        if isinstance(checkpoint, (str, os.PathLike))
-        else {}
-        if checkpoint is None
-        else checkpoint
+
+def _sealed(name, result):
+    """Sums of a block as bytes, behind a digest of them and of the block's name."""
+    numbers = np.asarray(result, "<f8").tobytes()
+    return _digest(name, numbers) + numbers
+
+
+class _Blocks:
+    """The blocks of a fleet: how large each is, under which name it is kept, which are done."""
+
+    def __init__(self, scenario, n_cars, store, tell):
+        key = scenario.key
+        self.scenario = scenario
+        self.store = store
+        self.tell = tell
+        self.counts = [min(_BLOCK, n_cars - first) for first in range(0, n_cars, _BLOCK)]
+        self.names = [f"{key}-{block:06d}-{count}" for block, count in enumerate(self.counts)]
+        self.finished = {}
+        for block, name in enumerate(self.names):
+            result = _unsealed(name, store.get(name))
+            if result is not None:
+                self.finished[block] = result
+        if self.finished:
+            tell(sum(self.counts[block] for block in self.finished))
+
+    def open(self):
+        """Numbers and sizes of the blocks that are not done."""
+        numbers = enumerate(self.counts)
+        return [(block, count) for block, count in numbers if block not in self.finished]
+
+    def tasks(self, size):
+        """The same, so many together."""
+        left = self.open()
+        return [left[first : first + size] for first in range(0, len(left), size)]
+
+    def keep(self, task, results):
+        """Keep what a task has found."""
+        for (block, _), result in zip(task, results):
+            self.finished[block] = result
+            self.store[self.names[block]] = _sealed(self.names[block], result)
+        self.tell(sum(count for _, count in task))
+
+    def results(self):
+        """What all blocks have found, in their order."""
+        return [self.finished[block] for block in range(len(self.counts))]
+
+    def kept(self):
+        """What is done, as a checkpoint holds it."""
+        return {
+            self.names[block]: _sealed(self.names[block], result)
+            for block, result in self.finished.items()
+        }
+
+
+class _Folder:
+    """Sealed blocks as files, each written whole or not at all."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"checkpoint: there can be no folder {path}: {error}") from error
+
+    def get(self, name):
+        try:
+            return self._file(name).read_bytes()
+        except OSError:
+            return None
+
+    def __setitem__(self, name, sealed):
+        part = self.path / f"{name}.{os.getpid()}.part"
+        part.write_bytes(sealed)
+        part.replace(self._file(name))
+
+    def _file(self, name):
+        return self.path / f"{name}.block"
+
+
+def _store(checkpoint):
+    """Where blocks are kept: a dictionary or a folder."""
+    if checkpoint is None:
+        return {}
+    if isinstance(checkpoint, MutableMapping):
+        return checkpoint
+    if isinstance(checkpoint, (str, os.PathLike)):
+        return _Folder(checkpoint)
+    raise TypeError(
+        f"checkpoint is {short(checkpoint)}; it must be a dictionary or the path of a folder"
     )
-    counts = [min(BLOCK, n_cars - first) for first in range(0, n_cars, BLOCK)]
-    key = scenario.key
-    names = [f"{key}-{block:06d}-{count}" for block, count in enumerate(counts)]
-    finished = {block: store[name] for block, name in enumerate(names) if name in store}
-    tell = progress or (lambda cars: None)
-    if finished:
-        tell(sum(counts[block] for block in finished))
-
-    def keep(blocks, results):
-        for block, result in zip(blocks, results):
-            finished[block] = store[names[block]] = result
-        tell(sum(counts[block] for block in blocks))
-
-    fresh = 0
-    while len(finished) < len(counts):
-        open_blocks = [block for block in range(len(counts)) if block not in finished]
-        size = int(checked("blocks_per_task", blocks_per_task, ge=1))
-        tasks = [open_blocks[k : k + size] for k in range(0, len(open_blocks), size)]
-        before = len(finished)
-        try:
-            _work_off(scenario, tasks, counts, executor, keep)
-        except BrokenExecutor as broken:
-            fresh = 0 if len(finished) > before else fresh + 1
-            if fresh == 3 or not callable(executor):
-                raise Unfinished(
-                    f"a worker died with {len(finished)} of {len(counts)} blocks done; call again with a new executor, and with "
-                    "checkpoint (the same, or `finished` of this error) to go on",
-                    {names[b]: r for b, r in finished.items()},
-                ) from broken
-    return _summed(scenario, n_cars, [finished[block] for block in range(len(counts))])
 
 
-def _work_off(scenario, tasks, counts, executor, keep):
-    """Do tasks here or in an executor, no more than 32 at a time, and hand each result over as it comes."""
-    if executor is None:
-        for blocks in tasks:
-            keep(blocks, _do(scenario, blocks, [counts[block] for block in blocks]))
-        return
-    waiting, running = tasks[::-1], {}
-    with executor() if callable(executor) else contextlib.nullcontext(executor) as pool:
-        try:
-            while waiting or running:
-                while waiting and len(running) < 32:
-                    blocks = waiting.pop()
-                    running[
-                        pool.submit(_do, scenario, blocks, [counts[block] for block in blocks])
-                    ] = blocks
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    keep(running[future], future.result())
-                    del running[future]
-        finally:  # after an error, what else is done is not lost
-            for future, blocks in running.items():
-                if not future.cancel() and future.done() and not future.exception():
-                    keep(blocks, future.result())
+def _ignored(cars):
+    """Progress that nobody wants to hear of."""
 
 
-def _do(scenario, blocks, counts):
-    return [_simulate_block(scenario, block, count) for block, count in zip(blocks, counts)]
+def _counted(steps):
+    """Numbers of steps in 16 bits; whatever comes after the last command is one."""
+    return np.minimum(steps, _MOST_COMMANDS).astype(np.int16)
 
 
 def _drawn(scenario, block, count):
-    """Cars of a block: first and last step (int16), and energies and powers of a step (float32), in kWh."""
-    cars, dt = scenario.cars, scenario.dt_h
+    """Cars of a block, one array each.
+
+    First and last step (int16); energies of a step up and down, need, room below and above
+    (float32) [kWh].
+    """
+    cars = scenario.cars
+    dt = scenario.dt_h
     rng = np.random.default_rng(np.random.SeedSequence(scenario.seed, spawn_key=(block,)))
-    pick = rng.integers(len(cars), size=BLOCK)[:count]
-    come = rng.random(BLOCK, np.float32)[:count] < scenario.come
+    pick = rng.integers(len(cars), size=_BLOCK)[:count]
+    come = rng.random(_BLOCK, np.float32)[:count] < scenario.come
     arrive_h = cars.arrive_h % 24
-    first = np.ceil(arrive_h / dt - EPS)
-    last = np.maximum(np.floor((arrive_h + cars.leave_h - cars.arrive_h) / dt + EPS), first)
-    up, down = dt * cars.up_kw, dt * cars.down_kw
+    leave_h = arrive_h + cars.leave_h - cars.arrive_h
+    first = np.ceil(arrive_h / dt - _EPS)
+    last = np.maximum(np.floor(leave_h / dt + _EPS), first)
+    up = dt * cars.up_kw
+    down = dt * cars.down_kw
     need = np.minimum(cars.need_kwh, up * (last - first))
-    first, last = (np.minimum(side, 32_000).astype(np.int16)[pick] for side in (first, last))
-    return (
-        first,
-        np.where(come, last, first),
-        *(
-            value.astype(np.float32)[pick]
-            for value in (up, down, need, cars.below_kwh, cars.room_kwh)
-        ),
-    )
+    first = _counted(first)[pick]
+    last = np.where(come, _counted(last)[pick], first)
+    energies = (up, down, need, cars.below_kwh, cars.room_kwh)
+    return first, last, *(energy.astype(np.float32)[pick] for energy in energies)
 
 
-def _simulate_block(scenario, block, count):
-    """Sums over the cars of a block: rows energy in, energy out (both in the battery, kWh), stored, plugged, power up and down; then left and short."""
-    first, last, up, down, need, below, room = _drawn(scenario, block, count)
-    steps = len(scenario.command)
-    sums = np.zeros((6, steps))
-    for row, weight in ((3, None), (4, up), (5, down)):
-        come, go = (
-            np.bincount(np.minimum(side, steps), weights=weight, minlength=steps + 1)[:steps]
-            for side in (first, last)
-        )
-        sums[row] = np.cumsum(come - go)
-    np.negative(below, out=below)
-    late, soon = (
-        need - up * last,
-        need + down * last,
-    )  # L and U of eq. (10.3) at step 0; they rise and fall step by step
-    energy, move = np.zeros(count, np.float32), np.empty(count, np.float32)
-    here, gone = np.empty(count, bool), np.empty(count, bool)
-    for k, command in enumerate(scenario.command.astype(np.float32)):
+def _followed(commands, cars, sums):
+    """Energy of each car at the end of the day; energies in and out of each step go into `sums`.
+
+    The hot loop: every step works in place, on a few arrays that stay in the processor's cache.
+    """
+    first, last, up, down, need, below, room = cars
+    deep = -below
+    late = need - up * last  # L of eq. (10.3) at step 0; it rises step by step
+    soon = need + down * last  # U, which falls
+    energy = np.zeros(len(first), np.float32)
+    move = np.empty(len(first), np.float32)
+    here = np.empty(len(first), bool)
+    stays_on = np.empty(len(first), bool)
+    for k, command in enumerate(commands.astype(np.float32)):
         late += up
         soon -= down
         np.multiply(down if command > 0 else up, -command, out=move)
         move += energy
-        for limit, line in (
-            (np.maximum, late),
-            (np.maximum, below),
-            (np.minimum, room),
-            (np.minimum, soon),
-        ):
-            limit(move, line, out=move)  # eq. (10.16)
+        np.maximum(move, late, out=move)
+        np.maximum(move, deep, out=move)
+        np.minimum(move, room, out=move)
+        np.minimum(move, soon, out=move)  # eq. (10.16)
         move -= energy
         np.less_equal(first, k, out=here)
-        np.greater(last, k, out=gone)
-        here &= gone
+        np.greater(last, k, out=stays_on)
+        here &= stays_on
         np.multiply(move, here, out=move)
         energy += move
         total = np.add.reduce(move, dtype=np.float64)
         np.maximum(move, 0.0, out=move)
         sums[0, k] = np.add.reduce(move, dtype=np.float64)
         sums[1, k] = sums[0, k] - total
+    return energy
+
+
+def _simulate_block(scenario, block, count):
+    """Sums over the cars of a block.
+
+    Rows: energy in, energy out (both in the battery, kWh), stored, plugged, power up and down; then
+    the cars that left, and what the worst of them lacked.
+    """
+    first, last, up, down, need, below, room = _drawn(scenario, block, count)
+    steps = len(scenario.command)
+    sums = np.zeros((6, steps))
+    sums[3] = _presence.in_each_step(first, last, steps)
+    sums[4] = _presence.in_each_step(first, last, steps, up)
+    sums[5] = _presence.in_each_step(first, last, steps, down)
+    energy = _followed(scenario.command, (first, last, up, down, need, below, room), sums)
     sums[2] = np.cumsum(sums[0] - sums[1])
     done = (last > first) & (last <= steps)
-    return np.concatenate(
-        [sums.ravel(), [done.sum(), np.max(np.where(done, need - energy, 0.0), initial=0.0)]]
-    )
+    lacking = np.where(done, need - energy, 0.0)
+    return np.concatenate([sums.ravel(), [done.sum(), np.max(lacking, initial=0.0)]])
 
 
-def _summed(scenario, n_cars, blocks):
+def _do(scenario, task):
+    return [_simulate_block(scenario, block, count) for block, count in task]
+
+
+def _opened(executor):
+    """The executor that was given, which stays open, or a new one, which is closed afterwards."""
+    if isinstance(executor, Executor):
+        return contextlib.nullcontext(executor)
+    return instance("what executor() makes", executor(), Executor)
+
+
+def _work_in(pool, blocks, tasks):
+    """Do tasks in an executor, few at a time, and keep each result as it comes."""
+    waiting = tasks[::-1]
+    running: dict[Future, list] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < _MOST_RUNNING:
+                task = waiting.pop()
+                running[pool.submit(_do, blocks.scenario, task)] = task
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                blocks.keep(running[future], future.result())
+                del running[future]
+    finally:  # after an error, what else is done is not lost
+        for future, task in running.items():
+            if not future.cancel() and future.done() and not future.exception():
+                blocks.keep(task, future.result())
+
+
+def _work_off(blocks, size, executor):
+    """Do what is open, here or in an executor."""
+    tasks = blocks.tasks(size)
+    if executor is None:
+        for task in tasks:
+            blocks.keep(task, _do(blocks.scenario, task))
+        return
+    with _opened(executor) as pool:
+        _work_in(pool, blocks, tasks)
+
+
+def _finish(blocks, size, executor):
+    """Work until every block is done, with a new executor where workers die."""
+    in_vain = 0
+    while blocks.open():
+        before = len(blocks.finished)
+        try:
+            _work_off(blocks, size, executor)
+        except BrokenExecutor as broken:
+            in_vain = 0 if len(blocks.finished) > before else in_vain + 1
+            if in_vain == 3 or isinstance(executor, Executor):
+                raise Unfinished(
+                    f"a worker died with {len(blocks.finished)} of {len(blocks.counts)} blocks "
+                    "done; call again with a new executor, and with checkpoint (the same, or "
+                    "`finished` of this error) to go on",
+                    blocks.kept(),
+                ) from broken
+
+
+def _summed(scenario, n_cars, results):
     """Add the blocks in their order, and turn energies into power at the grid side."""
-    steps, dt = len(scenario.command), scenario.dt_h
+    command = scenario.command
+    dt = scenario.dt_h
+    steps = len(command)
     total = np.zeros(6 * steps)
-    for block in blocks:
-        total += block[:-2]
+    for result in results:
+        total += result[:-2]
     into, out, stored, plugged, up, down = total.reshape(6, steps)
-    eta_c, eta_d = scenario.cars.eta_charge[0], scenario.cars.eta_discharge[0]
-    asked = (
-        np.where(
-            scenario.command > 0, scenario.command * down * eta_d, scenario.command * up / eta_c
-        )
-        / dt
-    )
-    columns = {
-        "asked_mw": asked / 1000,
-        "p_mw": (out * eta_d - into / eta_c) / dt / 1000,
+    eta_charge = scenario.cars.eta_charge[0]
+    eta_discharge = scenario.cars.eta_discharge[0]
+    asked = np.where(command > 0, command * down * eta_discharge, command * up / eta_charge)
+    table = {
+        "asked_mw": asked / dt / 1000,
+        "p_mw": (out * eta_discharge - into / eta_charge) / dt / 1000,
         "stored_mwh": stored / 1000,
         "plugged": plugged.astype(int),
     }
-    table = pd.DataFrame(columns, index=pd.Index(3600 * dt * np.arange(steps), name="t_s"))
+    start_s = 3600 * dt * np.arange(steps)
     return Run(
         cars=n_cars,
-        table=table,
-        left=int(sum(block[-2] for block in blocks)),
-        short_kwh=float(max(block[-1] for block in blocks)),
+        table=pd.DataFrame(table, index=pd.Index(start_s, name="t_s")),
+        left=int(sum(result[-2] for result in results)),
+        short_kwh=float(max(result[-1] for result in results)),
     )
 
 
-class _Folder:
-    """Results of blocks as files, each written whole or not at all."""
+def simulate(
+    n_cars: int,
+    scenario: Scenario,
+    *,
+    executor: Executor | Callable[[], Executor] | None = None,
+    progress: Callable[[int], object] | None = None,
+    checkpoint: MutableMapping[str, bytes] | str | os.PathLike[str] | None = None,
+    blocks_per_task: int = 1,
+) -> Run:
+    r"""Return a day of a fleet of any size: each car follows a command and keeps its departure.
 
-    def __init__(self, path):
-        self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+    .. math::
+        e_{k+1} = \mathrm{clip}\big(e_k + \Delta e(c_k),\ L_{k+1},\ U_{k+1}\big),\qquad
+        \Delta e(c) = -c\,\Delta t\,\{v\ \text{if}\ c > 0,\ u\ \text{if}\ c \le 0\}      (10.16)
 
-    def __contains__(self, name):
-        try:
-            self[name]
-        except (OSError, ValueError, EOFError):
-            return False
-        return True
+    Cars are made and simulated in blocks of 65,536 in single precision, and summed in double
+    precision in the order of the blocks. Block b draws from its own stream (SeedSequence with spawn
+    key b), so that the result does not depend, to the last bit, on who works where; memory does not
+    grow with the fleet.
 
-    def __getitem__(self, name):
-        return np.load(self.path / f"{name}.npy", allow_pickle=False)
+    Parameters
+    ----------
+    n_cars : int
+        Cars in the fleet, from 1 to a billion.
+    scenario : Scenario
+        The day.
+    executor : concurrent.futures.Executor, or a function that makes one, optional
+        Who works: `ProcessPoolExecutor(2)`, or `Client(...).get_executor()` of dask.distributed;
+        this process if left out. When a worker is killed the pool is broken; a function is asked
+        for a new one, and the open blocks are done again.
+    progress : function, optional
+        Called with the number of cars that have just been finished: `tqdm(total=n_cars).update`.
+    checkpoint : dict or path of a folder, optional
+        Where finished blocks are kept and looked for. A larger fleet goes on where a smaller one of
+        the same scenario ended. A block that was damaged there is done again.
+    blocks_per_task : int
+        Blocks that go to a worker together, at least 1.
 
-    def __setitem__(self, name, result):
-        part = self.path / f"{name}.{os.getpid()}.part"
-        with part.open("wb") as file:
-            np.save(file, result)
-        part.replace(self.path / f"{name}.npy")
+    Returns
+    -------
+    Run
+        Power, energy and cars plugged in at each step, and whether every departure was kept.
+
+    Raises
+    ------
+    Unfinished
+        If workers died and `executor` is not a function, or three new executors in a row finished
+        nothing.
+    TypeError
+        If an argument is of another kind.
+    ValueError
+        If a number is out of range, or there can be no folder `checkpoint`.
+
+    Examples
+    --------
+    >>> cars = Stays(
+    ...     arrive_h=[8.0, 9.0], leave_h=[18.0, 12.0], need_kwh=5.0, below_kwh=20.0, room_kwh=20.0,
+    ...     p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=0.9, eta_discharge=0.9)
+    >>> day = Scenario(cars=cars, command=[0.0] * 10 + [0.5] * 10, seed=1, dt_h=1.0)
+    >>> told = []
+    >>> run = simulate(
+    ...     1000, day, executor=None, progress=told.append, checkpoint=None, blocks_per_task=2)
+    >>> run.left, run.table.p_mw.round(2).tolist()[10:13], told
+    (1000, [2.78, -1.96, 1.84], [1000])
+
+    A dictionary, or a folder, keeps what is finished:
+
+    >>> kept = {}
+    >>> simulate(1000, day, checkpoint=kept).left, len(kept)
+    (1000, 1)
+    """
+    cars = whole("n_cars", n_cars, le=_MOST_SIMULATED)
+    instance("scenario", scenario, Scenario)
+    size = whole("blocks_per_task", blocks_per_task)
+    _refuse_not_callable("progress", progress)
+    if not isinstance(executor, Executor):
+        _refuse_not_callable("executor", executor, "an Executor of concurrent.futures, or ")
+    blocks = _Blocks(scenario, cars, _store(checkpoint), progress or _ignored)
+    _finish(blocks, size, executor)
+    return _summed(scenario, cars, blocks.results())

@@ -1,27 +1,81 @@
-r"""Topic 01, frequency: how fast it falls, how low it goes, and who catches it.
+r"""Topic 01, frequency: how fast it falls after a loss, how low it goes, and what stops the fall.
 
-Three tools, from pencil to event: closed forms (`rocof`, `sfr_step`, `ramp_nadir`), curves that say what a service
-must deliver (`droop_power`, `service_power`, `Ufls`), and one time-domain simulator (`simulate` for a single run with
-its time series, `sweep` for thousands of scenarios at once).
+There are three kinds of tools, from pencil to event: closed forms (`rocof`, `sfr_step`,
+`ramp_nadir`), curves that say what a service must deliver (`service_power`, `Ufls`), and one
+simulator in the time domain (`simulate` for a single run with its time series, `sweep` for
+thousands of scenarios at once).
 
-All machines turn as one (a single centre of inertia), powers are active powers in MW, and p > 0 flows into the grid.
-Frequency equations are linear around f0, as in the textbooks: within 1 % of f0 the error is below 1 % of the deviation.
+All machines turn as one (a single centre of inertia), powers are active powers in MW, and p > 0
+flows into the grid. A loss of generation is positive; only the per-unit step of `sfr_step` and
+`sfr_nadir` is negative for a loss. Equations are linear around f0, as in the textbooks: within
+1 % of f0 the error is below 1 % of the deviation.
 """
 
-import tomllib
 from bisect import bisect_right
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from ._check import checked
+from ._check import (
+    MOST_STEPS,
+    FloatOrArray,
+    checked,
+    columns,
+    fraction,
+    instance,
+    instances,
+    keep,
+    one,
+    plain,
+    read,
+    row,
+    steps,
+    together,
+)
 
-# --------------------------------------------------------------------------------------------- closed forms
+# What each quantity may be. The limits are generous: beyond them a unit has slipped.
+_Limits = dict[str, Any]
+_NOMINAL: _Limits = {"unit": "Hz", "ge": 1, "le": 1000}
+_FREQUENCY: _Limits = {"unit": "Hz", "gt": 0, "le": 1000}
+_DEVIATION: _Limits = {"unit": "Hz", "ge": 0, "le": 1000}
+_POWER: _Limits = {"unit": "MW", "ge": -1e9, "le": 1e9}  # with a sign
+_SIZE: _Limits = {"unit": "MW", "ge": 0, "le": 1e9}
+_ABOVE_0: _Limits = {"unit": "MW", "gt": 0, "ge": 1e-6, "le": 1e9}
+_ROOM: _Limits = {"unit": "MW", "ge": 0, "finite": False}
+_STORE: _Limits = {"unit": "MWh", "ge": 0, "finite": False}
+_ENERGY: _Limits = {"unit": "MW s", "gt": 0, "ge": 1e-6, "le": 1e15}
+_TIME: _Limits = {"unit": "s", "ge": 0, "le": 1e9}
+_LAG: _Limits = {"unit": "s", "gt": 0, "ge": 1e-6, "le": 1e9}
+_DAMPING: _Limits = {"ge": 0, "le": 1000}
+_DROOP: _Limits = {"gt": 0, "ge": 1e-6, "lt": 1}  # of `fraction`
+_STEP: _Limits = {"unit": "pu", "ge": -100, "le": 100}
+_LEAST_SLOPE = 1e-9  # below this frequency stands still [Hz/s]
 
 
-def kinetic_energy(inertia_s, rating_mva):
+def _told(values):
+    """Numbers as a message tells them; of many, the first and the last."""
+    array = np.asarray(values, float)
+    return np.array2string(array, threshold=6, formatter={"float_kind": lambda x: f"{x:g}"})
+
+
+# ------------------------------------------------------------------------------- closed forms
+
+
+def _check_one_series(**values):
+    """Refuse arguments that are not one number or one series together."""
+    shape = together(**values)
+    if len(shape) > 1:
+        names = " and ".join(values)
+        raise ValueError(
+            f"{names} have the shape {shape} together; give one series, with one entry a machine"
+        )
+
+
+def kinetic_energy(inertia_s: ArrayLike, rating_mva: ArrayLike) -> float:
     r"""Energy stored in the rotors of a fleet of machines.
 
     .. math:: E_k = \sum_i H_i S_i            (1.2)
@@ -29,19 +83,20 @@ def kinetic_energy(inertia_s, rating_mva):
     Parameters
     ----------
     inertia_s : float or array, shape (machines,)
-        Inertia constant of each machine on its own rating. Zero for an inverter. [s]
+        Inertia constant of each machine on its own rating, 0 for an inverter [s].
     rating_mva : float or array, shape (machines,)
-        Rating of each machine that is connected. [MVA]
+        Rating of each machine that is connected [MVA].
 
     Returns
     -------
     float
-        Sum over all machines. [MW s]
+        Sum over all machines [MW s].
 
     Raises
     ------
     ValueError
-        If an inertia constant is negative or a rating is not positive.
+        If an inertia constant is negative, a rating is not positive, or the two series differ in
+        length.
 
     References
     ----------
@@ -52,12 +107,13 @@ def kinetic_energy(inertia_s, rating_mva):
     >>> kinetic_energy([4.0, 5.0, 0.0], [1000.0, 500.0, 800.0])
     6500.0
     """
-    inertia_s = checked("inertia_s", inertia_s, "s", ge=0)
-    rating_mva = checked("rating_mva", rating_mva, "MVA", gt=0)
-    return float(np.sum(np.multiply(inertia_s, rating_mva)))  # eq. (1.2)
+    inertia = checked("inertia_s", inertia_s, "s", ge=0, le=1e6)
+    rating = checked("rating_mva", rating_mva, "MVA", gt=0, le=1e9)
+    _check_one_series(inertia_s=inertia, rating_mva=rating)
+    return float(np.sum(inertia * rating))  # eq. (1.2)
 
 
-def rocof(loss_mw, kinetic_energy_mws, *, f0_hz):
+def rocof(loss_mw: ArrayLike, kinetic_energy_mws: ArrayLike, *, f0_hz: ArrayLike) -> FloatOrArray:
     r"""Rate of change of frequency (ROCOF) right after a loss of generation.
 
     .. math:: \dot f(0^+) = -\frac{f_0\,\Delta P}{2\,E_k}            (1.3)
@@ -65,21 +121,21 @@ def rocof(loss_mw, kinetic_energy_mws, *, f0_hz):
     Parameters
     ----------
     loss_mw : float or array
-        Generation lost (> 0) or load lost (< 0). [MW]
+        Generation lost (> 0) or load lost (< 0) [MW].
     kinetic_energy_mws : float or array
-        Energy stored in all rotors that *stay* connected. [MW s]
-    f0_hz : float
-        Nominal frequency. [Hz]
+        Energy stored in all rotors that *stay* connected [MW s].
+    f0_hz : float or array
+        Nominal frequency [Hz].
 
     Returns
     -------
     float or array, broadcast of the inputs
-        Negative when frequency falls. [Hz/s]
+        Slope of frequency, negative when it falls [Hz/s].
 
     Raises
     ------
     ValueError
-        If `kinetic_energy_mws` or `f0_hz` is not positive.
+        If `kinetic_energy_mws` or `f0_hz` is not positive, or shapes do not fit.
 
     Notes
     -----
@@ -94,51 +150,66 @@ def rocof(loss_mw, kinetic_energy_mws, *, f0_hz):
     >>> rocof(500.0, 50_000.0, f0_hz=60.0)
     -0.3
     """
-    loss_mw = checked("loss_mw", loss_mw, "MW")
-    kinetic_energy_mws = checked("kinetic_energy_mws", kinetic_energy_mws, "MW s", gt=0)
-    f0_hz = checked("f0_hz", f0_hz, "Hz", gt=0)
-    return -f0_hz * loss_mw / (2 * kinetic_energy_mws)  # eq. (1.3)
+    loss = checked("loss_mw", loss_mw, **_POWER)
+    energy = checked("kinetic_energy_mws", kinetic_energy_mws, **_ENERGY)
+    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    together(loss_mw=loss, kinetic_energy_mws=energy, f0_hz=f0)
+    return -f0 * loss / (2 * energy)  # eq. (1.3)
 
 
-def implied_kinetic_energy(loss_mw, rocof_hz_per_s, *, f0_hz):
+def implied_kinetic_energy(
+    loss_mw: ArrayLike, rocof_hz_per_s: ArrayLike, *, f0_hz: ArrayLike
+) -> FloatOrArray:
     r"""Kinetic energy that explains a measured initial ROCOF: eq. (1.3) solved for :math:`E_k`.
 
     Parameters
     ----------
     loss_mw : float or array
-        Generation lost (> 0) or load lost (< 0). [MW]
+        Generation lost (> 0) or load lost (< 0) [MW].
     rocof_hz_per_s : float or array
-        Initial slope, of the opposite sign. [Hz/s]
-    f0_hz : float
-        Nominal frequency. [Hz]
+        Initial slope, of the opposite sign [Hz/s].
+    f0_hz : float or array
+        Nominal frequency [Hz].
 
     Returns
     -------
-    float or array
-        Energy of the machines that stayed. [MW s]
+    float or array, broadcast of the inputs
+        Energy of the machines that stayed [MW s].
 
     Raises
     ------
     ValueError
         If loss and slope have the same sign, or either is zero: no positive energy explains them.
 
+    References
+    ----------
+    .. [1] Kundur, Power System Stability and Control, 1994, ch. 3.
+
     Examples
     --------
     >>> implied_kinetic_energy(500.0, -0.3, f0_hz=60.0)
     50000.0
     """
-    loss_mw = checked("loss_mw", loss_mw, "MW")
-    rocof_hz_per_s = checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s")
-    f0_hz = checked("f0_hz", f0_hz, "Hz", gt=0)
-    if np.any(np.multiply(loss_mw, rocof_hz_per_s) >= 0):
+    loss = checked("loss_mw", loss_mw, **_POWER)
+    slope = checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s", ge=-1e6, le=1e6)
+    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    together(loss_mw=loss, rocof_hz_per_s=slope, f0_hz=f0)
+    if np.any(np.abs(slope) < _LEAST_SLOPE):
         raise ValueError(
-            f"loss_mw = {loss_mw} and rocof_hz_per_s = {rocof_hz_per_s} must have opposite signs: "
-            "a loss of generation (> 0) makes frequency fall (< 0)"
+            f"rocof_hz_per_s is {_told(slope)} Hz/s; without a slope of at least "
+            f"{_LEAST_SLOPE:g} Hz/s, up or down, no finite energy explains the loss"
         )
-    return -f0_hz * loss_mw / (2 * rocof_hz_per_s)
+    if np.any(np.sign(loss) * np.sign(slope) >= 0):
+        raise ValueError(
+            f"loss_mw = {_told(loss)} and rocof_hz_per_s = {_told(slope)} must have opposite "
+            "signs: a loss of generation (> 0) makes frequency fall (< 0)"
+        )
+    return -f0 * loss / (2 * slope)
 
 
-def free_fall_time(f_hz, loss_mw, kinetic_energy_mws, *, f0_hz):
+def free_fall_time(
+    f_hz: ArrayLike, loss_mw: ArrayLike, kinetic_energy_mws: ArrayLike, *, f0_hz: ArrayLike
+) -> FloatOrArray:
     r"""Time until frequency reaches `f_hz` if nothing responds.
 
     .. math:: t = \frac{f - f_0}{\dot f(0^+)}            (1.4)
@@ -146,178 +217,235 @@ def free_fall_time(f_hz, loss_mw, kinetic_energy_mws, *, f0_hz):
     Parameters
     ----------
     f_hz : float or array
-        Frequency to reach. [Hz]
-    loss_mw, kinetic_energy_mws, f0_hz : float or array
-        As in `rocof`.
+        Frequency to reach [Hz].
+    loss_mw : float or array
+        Generation lost (> 0) or load lost (< 0) [MW].
+    kinetic_energy_mws : float or array
+        Energy stored in all rotors that stay connected [MW s].
+    f0_hz : float or array
+        Nominal frequency, at which the fall begins [Hz].
 
     Returns
     -------
-    float or array
-        [s]
+    float or array, broadcast of the inputs
+        Time after the loss [s].
 
     Raises
     ------
     ValueError
         If `f_hz` lies on the side that frequency moves away from, or nothing was lost.
 
+    References
+    ----------
+    .. [1] Kundur, Power System Stability and Control, 1994, ch. 3.
+
     Examples
     --------
-    >>> free_fall_time(49.2, 1000.0, 200_000.0, f0_hz=50.0)  # doctest: +ELLIPSIS
-    6.39999...
+    >>> round(free_fall_time(49.2, 1000.0, 200_000.0, f0_hz=50.0), 3)
+    6.4
     """
-    f_hz = checked("f_hz", f_hz, "Hz", gt=0)
+    f = checked("f_hz", f_hz, **_FREQUENCY)
     slope = rocof(loss_mw, kinetic_energy_mws, f0_hz=f0_hz)
-    if np.any(np.multiply(f_hz - f0_hz, slope) < 0) or np.any(np.asarray(slope) == 0):
+    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    together(f_hz=f, loss_mw=loss_mw, kinetic_energy_mws=kinetic_energy_mws, f0_hz=f0)
+    away = np.sign(f - f0) * np.sign(slope) < 0
+    if np.any(away | (np.abs(slope) < _LEAST_SLOPE)):
         raise ValueError(
-            f"f_hz = {f_hz} Hz is never reached: frequency moves from {f0_hz} Hz at {slope} Hz/s"
+            f"f_hz = {_told(f)} Hz is never reached: after loss_mw = {_told(loss_mw)} MW "
+            f"frequency moves from f0_hz = {_told(f0)} Hz at {_told(slope)} Hz/s"
         )
-    return (f_hz - f0_hz) / slope  # eq. (1.4)
+    return (f - f0) / slope  # eq. (1.4)
 
 
-def damped_step(t_s, loss_mw, kinetic_energy_mws, load_mw, damping_pu, *, f0_hz):
+def damped_step(
+    t_s: ArrayLike,
+    loss_mw: ArrayLike,
+    kinetic_energy_mws: ArrayLike,
+    load_mw: ArrayLike,
+    damping_pu: ArrayLike,
+    *,
+    f0_hz: ArrayLike,
+) -> FloatOrArray:
     r"""Frequency deviation after a loss when only the load responds (no governor).
 
-    .. math:: \Delta f(t) = -\frac{f_0\,\Delta P}{D\,P_L}\left(1 - e^{-t/T}\right),\quad T = \frac{2 E_k}{D\,P_L}   (1.5)
+    .. math:: \Delta f(t) = -\frac{f_0\,\Delta P}{D\,P_L}\left(1 - e^{-t/T}\right),\quad
+              T = \frac{2 E_k}{D\,P_L}            (1.5)
 
     Parameters
     ----------
     t_s : float or array
-        Time after the loss. [s]
+        Time after the loss [s].
     loss_mw : float or array
-        Generation lost (> 0). [MW]
+        Generation lost (> 0) or load lost (< 0) [MW].
     kinetic_energy_mws : float or array
-        Energy of the machines that stay. [MW s]
+        Energy of the machines that stay [MW s].
     load_mw : float or array
-        Load that remains connected. [MW]
+        Load that remains connected [MW].
     damping_pu : float or array
-        Load damping D: per cent of load per per cent of frequency. Usually 0 to 2. [-]
-    f0_hz : float
-        Nominal frequency. [Hz]
+        Load damping D, the per cent of load per per cent of frequency, usually up to 2 [-].
+    f0_hz : float or array
+        Nominal frequency [Hz].
 
     Returns
     -------
-    float or array
-        Deviation from f0. [Hz]
+    float or array, broadcast of the inputs
+        Deviation from f0 [Hz].
 
     Raises
     ------
     ValueError
-        If time is negative, or energy, load or damping is not positive.
+        If time is negative, energy, load or damping is not positive, or shapes do not fit.
 
     References
     ----------
     .. [1] Kundur, Power System Stability and Control, 1994, example 11.1.
+
+    Examples
+    --------
+    >>> round(damped_step(5.0, 500.0, 50_000.0, 10_000.0, 1.0, f0_hz=50.0), 3)
+    -0.984
     """
-    t_s = checked("t_s", t_s, "s", ge=0)
-    loss_mw = checked("loss_mw", loss_mw, "MW")
-    energy = checked("kinetic_energy_mws", kinetic_energy_mws, "MW s", gt=0)
-    stiffness = checked("load_mw", load_mw, "MW", gt=0) * checked("damping_pu", damping_pu, gt=0)
-    f0_hz = checked("f0_hz", f0_hz, "Hz", gt=0)
-    return f0_hz * loss_mw / stiffness * np.expm1(-t_s * stiffness / (2 * energy))  # eq. (1.5)
+    t = checked("t_s", t_s, **_TIME)
+    loss = checked("loss_mw", loss_mw, **_POWER)
+    energy = checked("kinetic_energy_mws", kinetic_energy_mws, **_ENERGY)
+    load = checked("load_mw", load_mw, **_ABOVE_0)
+    damping = checked("damping_pu", damping_pu, gt=0, ge=1e-6, le=1000)
+    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    together(
+        t_s=t, loss_mw=loss, kinetic_energy_mws=energy, load_mw=load, damping_pu=damping, f0_hz=f0
+    )
+    stiffness = load * damping
+    reached = np.expm1(-t * stiffness / (2 * energy))  # from 0 to -1
+    return plain(f0 * loss / stiffness * reached)  # eq. (1.5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SteadyState:
-    """Where frequency settles and who carries the loss, in MW."""
+    """Where frequency settles, and which units carry the loss.
+
+    Attributes
+    ----------
+    f_hz : float
+        Final frequency [Hz].
+    p_units_mw : array, shape (units,)
+        Power that each unit adds [MW].
+    load_relief_mw : float
+        Power that the load draws less [MW].
+    """
 
     f_hz: float
     p_units_mw: np.ndarray
     load_relief_mw: float
 
+    def __post_init__(self):
+        keep(
+            self,
+            f_hz={"one": True, "unit": "Hz"},
+            p_units_mw={"row": True, "unit": "MW"},
+            load_relief_mw={"one": True, "unit": "MW"},
+        )
 
-def steady_state(loss_mw, rating_mw, droop_pu, *, load_mw, damping_pu, f0_hz):
+
+def steady_state(
+    loss_mw: float,
+    rating_mw: ArrayLike,
+    droop_pu: ArrayLike,
+    *,
+    load_mw: float,
+    damping_pu: float,
+    f0_hz: float,
+) -> SteadyState:
     r"""Frequency after all governors have settled, and each unit's share.
 
-    .. math:: \Delta f = \frac{-\Delta P}{\sum_i \frac{P_i}{R_i f_0} + \frac{D\,P_L}{f_0}}            (1.7)
+    .. math:: \Delta f = \frac{-\Delta P}
+              {\sum_i \frac{P_i}{R_i f_0} + \frac{D\,P_L}{f_0}}            (1.7)
 
     Parameters
     ----------
     loss_mw : float
-        Generation lost or load added (> 0). [MW]
-    rating_mw, droop_pu : array, shape (units,)
-        Rating [MW] and droop on that rating [-] of each unit with a governor.
-    load_mw, damping_pu : float
-        Load [MW] and its damping [-]; damping may be 0.
+        Generation lost or load added (> 0) [MW].
+    rating_mw : float or array, shape (units,)
+        Rating of each unit with a governor [MW].
+    droop_pu : float or array, shape (units,)
+        Droop of each unit on its rating, a fraction above 0 and below 1 [-].
+    load_mw : float
+        Load [MW].
+    damping_pu : float
+        Load damping, 0 or more: per cent of load per per cent of frequency [-].
     f0_hz : float
-        Nominal frequency. [Hz]
+        Nominal frequency [Hz].
 
     Returns
     -------
     SteadyState
-        Final frequency, power added by each unit, and load reduction.
+        Final frequency [Hz], power added by each unit and relief by the load [MW].
 
     Raises
     ------
     ValueError
-        If a rating, a droop or the load is not positive, or damping is negative.
+        If a rating, a droop or the load is not positive, damping is negative, or there are not as
+        many droops as ratings.
 
     References
     ----------
     .. [1] Saadat, Power System Analysis, 2nd ed., example 12.2.
+
+    Examples
+    --------
+    >>> after = steady_state(
+    ...     90.0, [500.0, 400.0], [0.06, 0.04], load_mw=900.0, damping_pu=1.5, f0_hz=60.0
+    ... )
+    >>> round(after.f_hz, 3), after.p_units_mw.round(2).tolist(), round(after.load_relief_mw, 2)
+    (59.726, [38.1, 45.72], 6.17)
     """
-    loss_mw = checked("loss_mw", loss_mw, "MW")
-    f0_hz = checked("f0_hz", f0_hz, "Hz", gt=0)
-    gains = np.atleast_1d(
-        checked("rating_mw", rating_mw, "MW", gt=0) / (checked("droop_pu", droop_pu, gt=0) * f0_hz)
+    loss_mw = one("loss_mw", loss_mw, **_POWER)
+    ratings = checked("rating_mw", rating_mw, **_ABOVE_0)
+    droops = fraction("droop_pu", droop_pu, **_DROOP)
+    load_mw = one("load_mw", load_mw, **_ABOVE_0)
+    damping_pu = one("damping_pu", damping_pu, **_DAMPING)
+    f0_hz = one("f0_hz", f0_hz, **_NOMINAL)
+    _check_one_series(rating_mw=ratings, droop_pu=droops)
+    unit_gains = np.atleast_1d(ratings / (droops * f0_hz))
+    load_gain = load_mw * damping_pu / f0_hz
+    df_hz = float(-loss_mw / (unit_gains.sum() + load_gain))  # eq. (1.7)
+    return SteadyState(
+        f_hz=f0_hz + df_hz,
+        p_units_mw=-unit_gains * df_hz,
+        load_relief_mw=-load_gain * df_hz,
     )
-    load = checked("load_mw", load_mw, "MW", gt=0) * checked("damping_pu", damping_pu, ge=0) / f0_hz
-    df_hz = -loss_mw / (gains.sum() + load)  # eq. (1.7)
-    return SteadyState(f_hz=f0_hz + df_hz, p_units_mw=-gains * df_hz, load_relief_mw=-load * df_hz)
-
-
-def droop_limit(kinetic_energy_mws, rating_mw, damping_pu, t_valve_s, t_turbine_s):
-    r"""Smallest droop that keeps a governor with two lags stable on its own grid.
-
-    The Routh criterion for valve and turbine lags :math:`\tau_g, \tau_T` and :math:`M = 2 E_k / P_r`:
-
-    .. math:: \frac{1}{R_{min}} = \frac{(M(\tau_g+\tau_T) + D\tau_g\tau_T)(M + D(\tau_g+\tau_T))}{M\,\tau_g\tau_T} - D   (1.8)
-
-    Parameters
-    ----------
-    kinetic_energy_mws : float or array
-        [MW s]
-    rating_mw : float or array
-        Rating of the governed unit, base of droop and damping. [MW]
-    damping_pu : float or array
-        Load damping on that base. [-]
-    t_valve_s, t_turbine_s : float or array
-        The two lags. [s]
-
-    Returns
-    -------
-    float or array
-        Droop below which oscillations grow. [pu]
-
-    Raises
-    ------
-    ValueError
-        If an argument is not positive (damping may be 0).
-
-    References
-    ----------
-    .. [1] Saadat, Power System Analysis, 2nd ed., example 12.1.
-    """
-    m = (
-        2
-        * checked("kinetic_energy_mws", kinetic_energy_mws, "MW s", gt=0)
-        / checked("rating_mw", rating_mw, "MW", gt=0)
-    )
-    d = checked("damping_pu", damping_pu, ge=0)
-    tg, tt = (
-        checked("t_valve_s", t_valve_s, "s", gt=0),
-        checked("t_turbine_s", t_turbine_s, "s", gt=0),
-    )
-    return 1 / (
-        (m * (tg + tt) + d * tg * tt) * (m + d * (tg + tt)) / (m * tg * tt) - d
-    )  # eq. (1.8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sfr:
-    """System frequency response model: one reheat turbine that stands for all (Anderson and Mirheydar, 1990).
+    """System frequency response model: one reheat turbine that stands for all.
 
-    All per unit on the system base: inertia `h_s`, droop `droop_pu`, gain `km`, fraction of the power that comes
-    before the reheater `f_h` (0..1), reheat time `t_r_s`, load damping `d_pu`.
+    All values are single numbers, per unit of the system base.
+
+    Attributes
+    ----------
+    h_s : float
+        Inertia constant, above 0 [s].
+    droop_pu : float
+        Droop, a fraction above 0 and below 1 [-].
+    km : float
+        Mechanical gain: the share of the base that has governors, above 0 [-].
+    f_h : float
+        Fraction of the power that comes before the reheater, 0 to 1 [-].
+    t_r_s : float
+        Reheat time constant, above 0 [s].
+    d_pu : float
+        Load damping, 0 or more [-].
+
+    References
+    ----------
+    .. [1] Anderson and Mirheydar, IEEE Trans. Power Syst. 5(3):720-729, 1990.
+       doi:10.1109/59.65898
+
+    Examples
+    --------
+    >>> model = Sfr(h_s=4.0, droop_pu=0.05, km=0.95, f_h=0.3, t_r_s=8.0, d_pu=1.0)
+    >>> round(model.wn_rad_per_s, 3), round(model.zeta, 3)
+    (0.559, 0.861)
     """
 
     h_s: float
@@ -328,160 +456,240 @@ class Sfr:
     d_pu: float
 
     def __post_init__(self):
-        for name, unit in (("h_s", "s"), ("droop_pu", "pu"), ("km", ""), ("t_r_s", "s")):
-            checked(name, getattr(self, name), unit, gt=0)
-        checked("f_h", self.f_h, ge=0, le=1)
-        checked("d_pu", self.d_pu, ge=0)
-
-    @property
-    def wn_rad_per_s(self):
-        """Natural frequency. [rad/s]"""
-        return (
-            (self.d_pu * self.droop_pu + self.km) / (2 * self.h_s * self.droop_pu * self.t_r_s)
-        ) ** 0.5
-
-    @property
-    def zeta(self):
-        """Damping ratio; at 1 and above frequency returns without swinging. [-]"""
-        stiffness = self.d_pu * self.droop_pu + self.km
-        lags = (
-            2 * self.h_s * self.droop_pu
-            + (self.d_pu * self.droop_pu + self.km * self.f_h) * self.t_r_s
+        for field in fields(self):
+            one(field.name, getattr(self, field.name))
+        keep(
+            self,
+            h_s={"unit": "s", "gt": 0, "ge": 1e-6, "le": 1e6},
+            droop_pu={"fraction": True, **_DROOP},
+            km={"gt": 0, "ge": 1e-6, "le": 1e6},
+            f_h={"fraction": True},
+            t_r_s=_LAG,
+            d_pu={"ge": 0, "le": 1e6},
         )
+
+    @property
+    def wn_rad_per_s(self) -> float:
+        """Natural frequency of the model [rad/s].
+
+        Returns
+        -------
+        float
+            Frequency of the swing that would have no damping [rad/s].
+        """
+        stiffness = self.d_pu * self.droop_pu + self.km
+        return (stiffness / (2 * self.h_s * self.droop_pu * self.t_r_s)) ** 0.5
+
+    @property
+    def zeta(self) -> float:
+        """Damping ratio of the model [-].
+
+        Returns
+        -------
+        float
+            At 1 and above frequency returns without swinging [-].
+        """
+        stiffness = self.d_pu * self.droop_pu + self.km
+        direct = self.d_pu * self.droop_pu + self.km * self.f_h
+        lags = 2 * self.h_s * self.droop_pu + direct * self.t_r_s
         return self.wn_rad_per_s * lags / (2 * stiffness)
 
 
-def sfr_step(t_s, model, step_pu, *, f0_hz):
-    r"""Frequency deviation of the SFR model after a step of power, in every damping regime.
+def _sfr_final(model, step_pu, f0_hz):
+    """Deviation to which the SFR model settles [Hz]."""
+    return f0_hz * step_pu * model.droop_pu / (model.d_pu * model.droop_pu + model.km)
 
-    With :math:`s_{1,2} = -\zeta\omega_n \pm \omega_n\sqrt{\zeta^2-1}` (complex, equal or real) and
-    :math:`G(t) = \int_0^t` of the impulse response:
 
-    .. math:: \Delta f(t) = f_0 \frac{R\,\Delta p}{D R + K_m}\left[1 + \frac{(1+T_R s_1) s_2 e^{s_1 t} -
+def _sfr_roots(model):
+    """The slow and the fast root of the SFR model, or its complex pair [1/s]."""
+    wn = model.wn_rad_per_s
+    zeta = model.zeta
+    if abs(zeta - 1) <= 1e-6:
+        zeta = 1 + 1e-6
+    fast = -zeta * wn - wn * np.sqrt(complex(zeta**2 - 1))
+    return wn**2 / fast, fast  # their product is wn^2
+
+
+def sfr_step(t_s: ArrayLike, model: Sfr, step_pu: ArrayLike, *, f0_hz: ArrayLike) -> FloatOrArray:
+    r"""Frequency deviation of the SFR model after `step_pu`, which is NEGATIVE for a loss.
+
+    Elsewhere in this module a loss is positive. With
+    :math:`s_{1,2} = -\zeta\omega_n \pm \omega_n\sqrt{\zeta^2-1}` (complex, equal or real):
+
+    .. math:: \Delta f(t) = f_0 \frac{R\,\Delta p}{D R + K_m}\left[1 +
+              \frac{(1+T_R s_1) s_2 e^{s_1 t} -
               (1+T_R s_2) s_1 e^{s_2 t}}{s_1 - s_2}\right]            (1.9)
 
     Parameters
     ----------
     t_s : float or array
-        Time after the step. [s]
+        Time after the step [s].
     model : Sfr
         The system.
-    step_pu : float
-        Power step on the system base, negative for a loss of generation. [pu]
-    f0_hz : float
-        Nominal frequency. [Hz]
+    step_pu : float or array
+        Power step on the system base, negative for a loss of generation [pu].
+    f0_hz : float or array
+        Nominal frequency [Hz].
 
     Returns
     -------
-    float or array
-        Deviation from f0. [Hz]
+    float or array, broadcast of the inputs
+        Deviation from f0 [Hz].
 
     Raises
     ------
     ValueError
-        If time is negative.
+        If time is negative, or an argument is no ordinary number.
+    TypeError
+        If `model` is no `Sfr`.
 
     Notes
     -----
-    The published sine form exists only for zeta < 1. Complex arithmetic covers both sides; exactly at zeta = 1 the two
-    roots are pulled apart by one part in a million, which changes nothing that can be seen.
+    The published sine form exists only for zeta < 1. Complex arithmetic covers both sides; exactly
+    at zeta = 1 the two roots are pulled apart by one part in a million, which changes nothing
+    that can be seen.
 
     References
     ----------
-    .. [1] Anderson and Mirheydar, IEEE Trans. Power Syst. 5(3):720-729, 1990. doi:10.1109/59.65898
+    .. [1] Anderson and Mirheydar, IEEE Trans. Power Syst. 5(3):720-729, 1990.
+       doi:10.1109/59.65898
+
+    Examples
+    --------
+    >>> model = Sfr(h_s=4.0, droop_pu=0.05, km=0.95, f_h=0.3, t_r_s=8.0, d_pu=1.0)
+    >>> sfr_step([1.0, 3.0, 60.0], model, -0.1, f0_hz=60.0).round(3)
+    array([-0.491, -0.632, -0.3  ])
     """
-    t_s = checked("t_s", t_s, "s", ge=0)
-    step_pu = checked("step_pu", step_pu, "pu")
-    final = (
-        checked("f0_hz", f0_hz, "Hz", gt=0)
-        * step_pu
-        * model.droop_pu
-        / (model.d_pu * model.droop_pu + model.km)
-    )
+    t = checked("t_s", t_s, **_TIME)
+    instance("model", model, Sfr)
+    step = checked("step_pu", step_pu, **_STEP)
+    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    together(t_s=t, step_pu=step, f0_hz=f0)
     s1, s2 = _sfr_roots(model)
-    tr = model.t_r_s
-    transient = ((1 + tr * s1) * s2 * np.exp(s1 * t_s) - (1 + tr * s2) * s1 * np.exp(s2 * t_s)) / (
-        s1 - s2
-    )
-    shape = 1 + np.real(transient)  # eq. (1.9)
-    return final * (float(shape) if np.ndim(t_s) == 0 else shape)
-
-
-def _sfr_roots(model):
-    zeta = model.zeta if abs(model.zeta - 1) > 1e-6 else 1 + 1e-6
-    spread = model.wn_rad_per_s * np.sqrt(complex(zeta**2 - 1))
-    return -zeta * model.wn_rad_per_s + spread, -zeta * model.wn_rad_per_s - spread
+    first = (1 + model.t_r_s * s1) * s2 * np.exp(s1 * t)
+    second = (1 + model.t_r_s * s2) * s1 * np.exp(s2 * t)
+    shape = 1 + np.real((first - second) / (s1 - s2))
+    return plain(_sfr_final(model, step, f0) * shape)  # eq. (1.9)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nadir:
-    """The lowest point: deviation from f0 in Hz (negative) and when it comes, in seconds (inf: only at the very end)."""
+    """The lowest point of frequency after a loss.
 
-    df_hz: float
-    t_s: float
+    Attributes
+    ----------
+    df_hz : float or array
+        Deviation from f0, negative after a loss of generation [Hz].
+    t_s : float or array
+        Time after the loss; infinite if the lowest point is the final value [s].
+    """
+
+    df_hz: FloatOrArray
+    t_s: FloatOrArray
+
+    def __post_init__(self):
+        keep(self, df_hz={"unit": "Hz"}, t_s={"unit": "s", "ge": 0, "finite": False})
 
 
-def sfr_nadir(model, step_pu, *, f0_hz):
-    r"""Lowest frequency of the SFR model and its time, for any damping ratio.
+def _sfr_turning_time(model):
+    """Time at which the SFR model turns, for any damping ratio; infinite if it never does [s]."""
+    wn = model.wn_rad_per_s
+    zeta = model.zeta
+    lead = zeta * wn - 1 / model.t_r_s
+    spread = wn * abs(zeta**2 - 1) ** 0.5
+    if spread < 1e-3 * wn:
+        return 1 / lead if lead > 0 else np.inf
+    if zeta < 1:
+        return float(np.arctan2(spread, lead)) / spread  # eq. (1.10)
+    if lead > spread * (1 + 1e-9):
+        return float(np.arctanh(spread / lead)) / spread
+    return np.inf
 
-    .. math:: t_{nadir} = \frac{1}{\omega_r}\operatorname{atan2}(\omega_r T_R,\ \zeta\omega_n T_R - 1),\quad
+
+def sfr_nadir(model: Sfr, step_pu: ArrayLike, *, f0_hz: ArrayLike) -> Nadir:
+    r"""Lowest frequency of the SFR model after `step_pu`, which is NEGATIVE for a loss.
+
+    .. math:: t_{nadir} = \frac{1}{\omega_r}
+              \operatorname{atan2}(\omega_r T_R,\ \zeta\omega_n T_R - 1),\quad
               \omega_r = \omega_n\sqrt{1-\zeta^2}            (1.10)
 
-    For :math:`\zeta > 1` the same expression with :math:`\operatorname{artanh}`; at :math:`\zeta = 1` its limit
-    :math:`T_R / (\omega_n T_R - 1)`. When the turbine is so quick that frequency never turns, the lowest point is the
-    final value and its time is infinite.
+    For :math:`\zeta > 1` the same expression with :math:`\operatorname{artanh}`; at
+    :math:`\zeta = 1` its limit :math:`T_R / (\omega_n T_R - 1)`. When the turbine is so quick that
+    frequency never turns, the lowest point is the final value and its time is infinite.
 
     Parameters
     ----------
-    model, step_pu, f0_hz
-        As in `sfr_step`; `step_pu` is a loss (negative) or a surplus (positive: the highest point is returned).
+    model : Sfr
+        The system.
+    step_pu : float or array
+        Power step on the system base, negative for a loss of generation; for a positive step the
+        highest point is returned [pu].
+    f0_hz : float or array
+        Nominal frequency [Hz].
 
     Returns
     -------
     Nadir
         Deviation [Hz] and time [s].
 
+    Raises
+    ------
+    ValueError
+        If an argument is no ordinary number.
+    TypeError
+        If `model` is no `Sfr`.
+
     References
     ----------
-    .. [1] Anderson and Mirheydar, IEEE Trans. Power Syst. 5(3):720-729, 1990. doi:10.1109/59.65898
+    .. [1] Anderson and Mirheydar, IEEE Trans. Power Syst. 5(3):720-729, 1990.
+       doi:10.1109/59.65898
+
+    Examples
+    --------
+    >>> model = Sfr(h_s=4.0, droop_pu=0.05, km=0.95, f_h=0.3, t_r_s=8.0, d_pu=1.0)
+    >>> nadir = sfr_nadir(model, -0.1, f0_hz=60.0)
+    >>> round(nadir.df_hz, 3), round(nadir.t_s, 2)
+    (-0.65, 2.37)
     """
-    wn, zeta, tr = model.wn_rad_per_s, model.zeta, model.t_r_s
-    lead = zeta * wn - 1 / tr
-    spread = wn * abs(zeta**2 - 1) ** 0.5
-    if spread < 1e-3 * wn:
-        t_s = 1 / lead if lead > 0 else np.inf
-    elif zeta < 1:
-        t_s = float(np.arctan2(spread, lead)) / spread  # eq. (1.10)
-    else:
-        t_s = float(np.arctanh(spread / lead)) / spread if lead > spread * (1 + 1e-9) else np.inf
+    instance("model", model, Sfr)
+    step = checked("step_pu", step_pu, **_STEP)
+    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    together(step_pu=step, f0_hz=f0)
+    t_s = _sfr_turning_time(model)
     if np.isinf(t_s):
-        final = (
-            checked("step_pu", step_pu) * model.droop_pu / (model.d_pu * model.droop_pu + model.km)
-        )
-        return Nadir(df_hz=checked("f0_hz", f0_hz, "Hz", gt=0) * final, t_s=t_s)
-    return Nadir(df_hz=sfr_step(t_s, model, step_pu, f0_hz=f0_hz), t_s=t_s)
+        return Nadir(df_hz=_sfr_final(model, step, f0), t_s=t_s)
+    return Nadir(df_hz=sfr_step(t_s, model, step, f0_hz=f0), t_s=t_s)
 
 
-def ramp_nadir(loss_mw, kinetic_energy_mws, response_mw, ramp_s, dead_s, *, f0_hz):
+def ramp_nadir(
+    loss_mw: ArrayLike,
+    kinetic_energy_mws: ArrayLike,
+    response_mw: ArrayLike,
+    ramp_s: ArrayLike,
+    dead_s: ArrayLike,
+    *,
+    f0_hz: ArrayLike,
+) -> Nadir:
     r"""Nadir when the response is a dead time followed by a straight ramp (no damping).
 
-    .. math:: \Delta f = -\frac{f_0\,\Delta P}{2 E_k}\left(t_d + \frac{\Delta P\,T_d}{2 R}\right),\quad
+    .. math:: \Delta f = -\frac{f_0\,\Delta P}{2 E_k}
+              \left(t_d + \frac{\Delta P\,T_d}{2 R}\right),\quad
               t_{nadir} = t_d + \frac{\Delta P}{R} T_d            (1.11)
 
     Parameters
     ----------
-    loss_mw : float
-        Generation lost. [MW]
-    kinetic_energy_mws : float
-        Energy of the machines that stay. [MW s]
-    response_mw : float
-        Response R at the end of the ramp; must exceed the loss, or frequency never turns. [MW]
-    ramp_s : float
-        Duration T_d of the ramp from 0 to R. [s]
-    dead_s : float
-        Dead time t_d before the ramp starts. [s]
-    f0_hz : float
-        Nominal frequency. [Hz]
+    loss_mw : float or array
+        Generation lost, above 0 [MW].
+    kinetic_energy_mws : float or array
+        Energy of the machines that stay [MW s].
+    response_mw : float or array
+        Response R at the end of the ramp; must exceed the loss, or frequency never turns [MW].
+    ramp_s : float or array
+        Duration T_d of the ramp from 0 to R [s].
+    dead_s : float or array
+        Dead time t_d before the ramp starts [s].
+    f0_hz : float or array
+        Nominal frequency [Hz].
 
     Returns
     -------
@@ -491,115 +699,92 @@ def ramp_nadir(loss_mw, kinetic_energy_mws, response_mw, ramp_s, dead_s, *, f0_h
     Raises
     ------
     ValueError
-        If the response does not exceed the loss.
+        If the response does not exceed the loss, an argument is out of range, or shapes do not
+        fit.
 
     References
     ----------
-    .. [1] The ramp approximation of Teng, Trovato, Strbac (IEEE Trans. Power Syst., 2016; from memory); the dead time is
-       added here.
-    """
-    loss_mw = checked("loss_mw", loss_mw, "MW", gt=0)
-    response_mw = checked("response_mw", response_mw, "MW", gt=0)
-    ramp_s, dead_s = checked("ramp_s", ramp_s, "s", ge=0), checked("dead_s", dead_s, "s", ge=0)
-    if response_mw <= loss_mw:
-        raise ValueError(
-            f"response_mw is {response_mw:g} MW; it must exceed loss_mw = {loss_mw:g} MW, or frequency never turns"
-        )
-    slope = rocof(loss_mw, kinetic_energy_mws, f0_hz=f0_hz)
-    return Nadir(
-        df_hz=slope * (dead_s + loss_mw * ramp_s / (2 * response_mw)),  # eq. (1.11)
-        t_s=dead_s + loss_mw / response_mw * ramp_s,
-    )
-
-
-# --------------------------------------------------------------------------- curves: what must be delivered when
-
-
-def droop_power(f_hz, rating_mw, droop_pu, deadband_hz, *, f0_hz):
-    r"""Power of a droop governor with a deadband that is left without a step.
-
-    .. math:: p = -\frac{P_r}{R\,f_0}\,\big(\Delta f \mp f_{db}\big)\quad\text{outside the deadband, else } 0            (1.6)
-
-    Parameters
-    ----------
-    f_hz : float or array
-        Measured frequency. [Hz]
-    rating_mw : float or array
-        Rating of the unit. [MW]
-    droop_pu : float or array
-        Frequency change, in per unit of f0, that moves the unit through its whole rating. [pu]
-    deadband_hz : float or array
-        No response for deviations up to this. [Hz]
-    f0_hz : float
-        Nominal frequency. [Hz]
-
-    Returns
-    -------
-    float or array
-        Change of power: positive below f0, limited to +- the rating. [MW]
-
-    Raises
-    ------
-    ValueError
-        If rating or droop is not positive, or the deadband is wider than the droop range (the unit would never respond).
-
-    References
-    ----------
-    .. [1] FERC Order 842 (2018): droop at most 5 %, deadband at most 36 mHz, as carried into the generator agreements.
+    .. [1] The ramp approximation: Teng, Trovato and Strbac, IEEE Trans. Power Syst.
+       31(2):1557-1566, 2016. The dead time is this model's addition.
 
     Examples
     --------
-    >>> round(droop_power(59.9, 100.0, 0.05, 0.036, f0_hz=60.0), 4)
-    2.1333
+    >>> nadir = ramp_nadir(500.0, 50_000.0, 600.0, 1.0, 0.5, f0_hz=50.0)
+    >>> round(nadir.df_hz, 3), round(nadir.t_s, 3)
+    (-0.229, 1.333)
     """
-    f_hz = checked("f_hz", f_hz, "Hz", gt=0)
-    rating_mw = checked("rating_mw", rating_mw, "MW", gt=0)
-    f0_hz = checked("f0_hz", f0_hz, "Hz", gt=0)
-    _check_deadband(deadband_hz, droop_pu, f0_hz)
-    df = f_hz - f0_hz
-    beyond = df - np.clip(df, -np.asarray(deadband_hz), deadband_hz)
-    p_mw = np.clip(
-        -rating_mw / (droop_pu * f0_hz) * beyond, -np.asarray(rating_mw), rating_mw
-    )  # eq. (1.6)
-    return float(p_mw) if np.ndim(p_mw) == 0 else p_mw
-
-
-def _check_deadband(deadband_hz, droop_pu, f0_hz):
-    span = checked("droop_pu", droop_pu, "pu", gt=0) * f0_hz
-    if np.any(checked("deadband_hz", deadband_hz, "Hz", ge=0) >= span):
+    loss = checked("loss_mw", loss_mw, **_ABOVE_0)
+    response = checked("response_mw", response_mw, **_ABOVE_0)
+    ramp = checked("ramp_s", ramp_s, **_TIME)
+    dead = checked("dead_s", dead_s, **_TIME)
+    slope = rocof(loss_mw, kinetic_energy_mws, f0_hz=f0_hz)
+    together(
+        loss_mw=loss,
+        kinetic_energy_mws=kinetic_energy_mws,
+        response_mw=response,
+        ramp_s=ramp,
+        dead_s=dead,
+        f0_hz=f0_hz,
+    )
+    if np.any(response <= loss):
         raise ValueError(
-            f"deadband_hz is {deadband_hz} Hz; it must be narrower than the droop range "
-            f"droop_pu * f0_hz = {span} Hz, or the unit never responds"
+            f"response_mw is {_told(response)} MW; it must exceed loss_mw = {_told(loss)} MW, or "
+            "frequency never turns"
         )
+    climb = loss / response * ramp  # from the end of the dead time to balance
+    return Nadir(df_hz=slope * (dead + climb / 2), t_s=dead + climb)  # eq. (1.11)
+
+
+# ------------------------------------------------------ curves: what must be delivered when
+
+
+def _points(name, values):
+    """One number or one series, as a tuple with an entry for each point."""
+    return tuple(row(name, np.atleast_1d(values)).tolist())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A published frequency service: how much of the contract at which deviation, how fast, for how long.
+    """A published frequency service: how much at which deviation, how fast, for how long.
 
-    Parameters
+    Attributes
     ----------
     name : str
         As its operator calls it.
-    deviation_hz : tuple
-        Deviations in ascending order; the first is the edge of the deadband. Two equal values make a step. [Hz]
-    fraction : tuple
-        Share of the contracted power at each, from 0, never falling, at most 1. [-]
+    deviation_hz : sequence of float
+        Deviations in ascending order, at least two; the first is the edge of the deadband, two
+        equal values make a step; kept as a tuple [Hz].
+    fraction : sequence of float
+        Share of the contracted power at each: from 0, never falling, at most 1; kept as a
+        tuple [-].
     start_s : float
-        Response must have begun after this. [s]
+        Time after which the response must have begun, 0 or more [s].
     full_s : float
-        The demanded response must be complete after this. [s]
+        Time after which the demanded response must be complete, `start_s` or more [s].
     duration_s : float
-        It must then be held this long. [s]
+        Time for which it must then be held, 0 or more [s].
     symmetric : bool
-        Responds to high frequency too (with the opposite sign).
+        Whether it responds to high frequency too, with the opposite sign.
     source : str
-        Where the numbers were read, or "from memory".
+        Where the numbers come from.
+
+    Examples
+    --------
+    >>> droop = Service(
+    ...     name="droop",
+    ...     deviation_hz=(0.015, 0.5),
+    ...     fraction=(0.0, 1.0),
+    ...     start_s=0.5,
+    ...     full_s=1.0,
+    ...     duration_s=900.0,
+    ... )
+    >>> droop.points()
+    ([-0.5, -0.015, 0.015, 0.5], [1.0, 0.0, -0.0, -1.0])
     """
 
     name: str
-    deviation_hz: tuple
-    fraction: tuple
+    deviation_hz: Sequence[float]
+    fraction: Sequence[float]
     start_s: float
     full_s: float
     duration_s: float
@@ -607,105 +792,192 @@ class Service:
     source: str = ""
 
     def __post_init__(self):
-        dev = np.atleast_1d(checked("deviation_hz", self.deviation_hz, "Hz", ge=0))
-        share = np.atleast_1d(checked("fraction", self.fraction, ge=0, le=1))
-        if dev.shape != share.shape or len(dev) < 2:
+        instance("name", self.name, str)
+        instance("symmetric", self.symmetric, bool)
+        instance("source", self.source, str)
+        deviation_hz = checked("deviation_hz", self.deviation_hz, **_DEVIATION)
+        share = fraction("fraction", self.fraction)
+        object.__setattr__(self, "deviation_hz", _points("deviation_hz", deviation_hz))
+        object.__setattr__(self, "fraction", _points("fraction", share))
+        once = {"one": True, **_TIME}
+        keep(self, start_s=once, full_s=once, duration_s=once)
+        if self.full_s < self.start_s:
             raise ValueError(
-                f"deviation_hz has {len(dev)} points and fraction {len(share)}; they must have the same number, at least 2"
+                f"full_s = {self.full_s:g} comes before start_s = {self.start_s:g}. A response is "
+                "complete after it has begun."
             )
-        if (np.diff(dev) < 0).any() or (np.diff(share) < 0).any():
-            raise ValueError(
-                f"deviation_hz = {self.deviation_hz} and fraction = {self.fraction} must rise from point to point"
-            )
-        if share[0] > 0 or (self.symmetric and share[dev == 0].any()):
-            raise ValueError(
-                f"fraction = {self.fraction} at deviation_hz = {self.deviation_hz}; it must begin at 0, and nothing can be due at 0 Hz on both sides"
-            )
-        for name in ("start_s", "full_s", "duration_s"):
-            checked(name, getattr(self, name), "s", ge=0)
+        self._check_curve()
 
-    def points(self):
-        """The whole curve as two lists: deviation f - f0 ascending [Hz], and share of the contract (+ = inject) [-]."""
-        low = [-d for d in reversed(self.deviation_hz)], list(reversed(self.fraction))
-        if not self.symmetric:
-            return low
-        return low[0] + list(self.deviation_hz), low[1] + [-s for s in self.fraction]
+    def _check_curve(self):
+        given = f"deviation_hz = {self.deviation_hz} and fraction = {self.fraction}"
+        if len(self.deviation_hz) != len(self.fraction) or len(self.fraction) < 2:
+            raise ValueError(f"{given} must have the same number of points, at least 2")
+        if (np.diff(self.deviation_hz) < 0).any() or (np.diff(self.fraction) < 0).any():
+            raise ValueError(f"{given} must rise from point to point")
+        if self.fraction[0] > 0:
+            raise ValueError(f"{given}: fraction must begin at 0, at the edge of the deadband")
+        due_at_0 = any(share > 0 for at, share in zip(self.deviation_hz, self.fraction) if at == 0)
+        if self.symmetric and due_at_0:
+            raise ValueError(f"{given}: a symmetric service needs fraction 0 at 0 Hz")
+
+    def points(self) -> tuple[list[float], list[float]]:
+        """The whole curve, from the lowest frequency to the highest.
+
+        Returns
+        -------
+        tuple of two lists
+            Deviation f - f0 in ascending order [Hz], and share of the contract at each, positive
+            where power is injected [-].
+        """
+        deviations_hz = [-at for at in reversed(self.deviation_hz)]
+        shares = list(reversed(self.fraction))
+        if self.symmetric:
+            deviations_hz += self.deviation_hz
+            shares += [-share for share in self.fraction]
+        return deviations_hz, shares
 
 
-def service_power(f_hz, service, contract_mw, *, f0_hz):
-    """Power that `service` demands at a steady frequency.
+def service_power(
+    f_hz: ArrayLike, service: Service, contract_mw: ArrayLike, *, f0_hz: ArrayLike
+) -> FloatOrArray:
+    """Power that a service demands at a steady frequency.
 
     Parameters
     ----------
     f_hz : float or array
-        Measured frequency. [Hz]
+        Measured frequency [Hz].
     service : Service
         The curve.
     contract_mw : float or array
-        Contracted power. [MW]
-    f0_hz : float
-        Nominal frequency. [Hz]
+        Contracted power, 0 or more [MW].
+    f0_hz : float or array
+        Nominal frequency [Hz].
 
     Returns
     -------
-    float or array
-        Positive = inject (frequency is low). [MW]
+    float or array, broadcast of the inputs
+        Power, positive where it is injected because frequency is low [MW].
 
     Raises
     ------
     ValueError
-        If `contract_mw` is negative or a frequency is not positive.
+        If `contract_mw` is negative, a frequency is not positive, or shapes do not fit.
+    TypeError
+        If `service` is no `Service`.
+
+    Examples
+    --------
+    >>> droop = Service(
+    ...     name="droop",
+    ...     deviation_hz=(0.015, 0.5),
+    ...     fraction=(0.0, 1.0),
+    ...     start_s=0.5,
+    ...     full_s=1.0,
+    ...     duration_s=900.0,
+    ... )
+    >>> service_power([49.7, 50.0, 50.6], droop, 10.0, f0_hz=50.0).round(2)
+    array([  5.88,  -0.  , -10.  ])
     """
-    df = checked("f_hz", f_hz, "Hz", gt=0) - checked("f0_hz", f0_hz, "Hz", gt=0)
-    df = np.round(df, 9)  # 49.8 - 50 must not fall beside the point at -0.2
+    f = checked("f_hz", f_hz, **_FREQUENCY)
+    instance("service", service, Service)
+    contract = checked("contract_mw", contract_mw, **_SIZE)
+    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    together(f_hz=f, contract_mw=contract, f0_hz=f0)
+    df = np.round(f - f0, 9)  # 49.8 - 50 must not fall beside the point at -0.2
     share = -np.sign(df) * np.interp(np.abs(df), service.deviation_hz, service.fraction)
-    share = share if service.symmetric else np.maximum(share, 0.0)
-    p_mw = share * checked("contract_mw", contract_mw, "MW", ge=0)
-    return float(p_mw) if np.ndim(p_mw) == 0 else p_mw
+    if not service.symmetric:
+        share = np.maximum(share, 0.0)
+    return plain(share * contract)
 
 
-def in_time(end_to_end_s, service):
-    """True where a response complete after `end_to_end_s` seconds meets the service's time to full delivery."""
-    return checked("end_to_end_s", end_to_end_s, "s", ge=0) <= service.full_s
+def in_time(end_to_end_s: ArrayLike, service: Service) -> bool | np.ndarray:
+    """Whether a response is complete when the service demands it.
+
+    Parameters
+    ----------
+    end_to_end_s : float or array
+        Time from the event to the complete response, 0 or more [s].
+    service : Service
+        The service, of which `full_s` counts.
+
+    Returns
+    -------
+    bool or array
+        True where the response is in time.
+
+    Raises
+    ------
+    ValueError
+        If a time is negative or no ordinary number.
+    TypeError
+        If `service` is no `Service`.
+
+    Examples
+    --------
+    >>> ffr = Service(
+    ...     name="FFR",
+    ...     deviation_hz=(0.3, 0.3),
+    ...     fraction=(0.0, 1.0),
+    ...     start_s=0.0,
+    ...     full_s=1.3,
+    ...     duration_s=5.0,
+    ...     symmetric=False,
+    ... )
+    >>> in_time([0.9, 1.5], ffr)
+    array([ True, False])
+    """
+    complete_s = checked("end_to_end_s", end_to_end_s, **_TIME)
+    instance("service", service, Service)
+    return complete_s <= service.full_s
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ufls:
     """Under-frequency load shedding: relays that cut feeders, stage by stage.
 
-    `f_hz`: thresholds, falling [Hz]. `shed`: share of the load cut by each stage [-]. `delay_s`: frequency must stay below the
-    threshold this long (relay and breaker) [s].
+    Attributes
+    ----------
+    f_hz : sequence of float
+        Threshold of each stage, falling from stage to stage; a single number makes one stage; kept
+        as a tuple [Hz].
+    shed : sequence of float
+        Share of the load that each stage cuts, above 0, together at most 1; kept as a tuple [-].
+    delay_s : float
+        Time for which frequency must stay below the threshold (relay and breaker), 0 or more [s].
+
+    Examples
+    --------
+    >>> relays = Ufls(f_hz=(49.0, 48.8, 48.6), shed=(0.05, 0.1, 0.1), delay_s=0.15)
+    >>> round(sum(relays.shed), 2)
+    0.25
     """
 
-    f_hz: tuple
-    shed: tuple
+    f_hz: Sequence[float]
+    shed: Sequence[float]
     delay_s: float
 
     def __post_init__(self):
-        f_hz = np.atleast_1d(checked("f_hz", self.f_hz, "Hz", gt=0))
-        shed = np.atleast_1d(checked("shed", self.shed, gt=0, le=1))
-        checked("delay_s", self.delay_s, "s", ge=0)
-        if f_hz.shape != shed.shape:
+        f_hz = checked("f_hz", self.f_hz, **_FREQUENCY)
+        shed = fraction("shed", self.shed, gt=0)
+        object.__setattr__(self, "f_hz", _points("f_hz", f_hz))
+        object.__setattr__(self, "shed", _points("shed", shed))
+        keep(self, delay_s={"one": True, **_TIME})
+        stages = len(self.f_hz)
+        if stages != len(self.shed):
             raise ValueError(
-                f"f_hz has {len(f_hz)} stages and shed {len(shed)}; give one share for each threshold"
+                f"f_hz has {stages} stages and shed {len(self.shed)}; give one share for each "
+                "threshold"
             )
-        if (np.diff(f_hz) >= 0).any():
+        if (np.diff(self.f_hz) >= 0).any():
             raise ValueError(f"f_hz = {self.f_hz} must fall from stage to stage")
-        if shed.sum() > 1 + 1e-9:
+        if sum(self.shed) > 1 + 1e-9:
             raise ValueError(
-                f"shed adds up to {shed.sum():g}; all stages together cannot cut more than 1 (the whole load)"
+                f"shed adds up to {sum(self.shed):g}; all stages together cannot cut more than 1 "
+                "(the whole load)"
             )
 
 
-def shed_at(f_min_hz, ufls):
-    """Share of the load cut once frequency has stayed at `f_min_hz` (float or array, Hz) long enough for every stage it reached."""
-    f_min_hz = checked("f_min_hz", f_min_hz, "Hz", gt=0)
-    reached = np.asarray(f_min_hz)[..., None] <= np.asarray(ufls.f_hz)
-    share = (reached * np.asarray(ufls.shed)).sum(-1)
-    return float(share) if share.ndim == 0 else share
-
-
-def shed_relief(shed, load_mw, export_mw):
+def shed_relief(shed: ArrayLike, load_mw: ArrayLike, export_mw: ArrayLike) -> FloatOrArray:
     r"""Net relief when a share of the feeders, with the cars exporting on them, is cut off.
 
     .. math:: \Delta P_{net} = s\,(P_L - P_{EV})            (1.14)
@@ -713,163 +985,298 @@ def shed_relief(shed, load_mw, export_mw):
     Parameters
     ----------
     shed : float or array
-        Share of feeders disconnected, 0..1. [-]
+        Share of feeders disconnected, a fraction from 0 to 1 [-].
     load_mw : float or array
-        Consumption of all feeders, without their cars. [MW]
+        Consumption of all feeders, without their cars, 0 or more [MW].
     export_mw : float or array
-        What the cars on all feeders export. [MW]
+        Power that the cars on all feeders export [MW].
 
     Returns
     -------
-    float or array
-        Negative when shedding makes things worse. [MW]
-    """
-    shed = checked("shed", shed, ge=0, le=1)
-    return shed * (
-        checked("load_mw", load_mw, "MW", ge=0) - checked("export_mw", export_mw, "MW")
-    )  # eq. (1.14)
-
-
-def measured_rocof(f_hz, *, dt_s, window_s):
-    """Slope of a frequency trace over a sliding window, as relays and system operators measure it.
-
-    Parameters
-    ----------
-    f_hz : array, shape (samples, ...)
-        Frequency at equal steps. [Hz]
-    dt_s, window_s : float
-        Time step and window; the window must hold at least one step and no more than the trace. [s]
-
-    Returns
-    -------
-    array, shape (samples - window_s / dt_s, ...)
-        (f(t + window) - f(t)) / window. [Hz/s]
+    float or array, broadcast of the inputs
+        Relief, negative when shedding makes things worse [MW].
 
     Raises
     ------
     ValueError
-        If the window is shorter than a step or longer than the trace.
+        If `shed` is no fraction, the load is negative, or shapes do not fit.
+
+    Examples
+    --------
+    >>> shed_relief(0.05, 10_000.0, [400.0, 10_000.0, 12_000.0])
+    array([ 480.,    0., -100.])
     """
-    f_hz = np.asarray(checked("f_hz", f_hz, "Hz", gt=0))
-    n = round(checked("window_s", window_s, "s", gt=0) / checked("dt_s", dt_s, "s", gt=0))
-    if f_hz.ndim == 0 or not 1 <= n < len(f_hz):
-        raise ValueError(
-            f"window_s is {window_s:g} s; it must lie between one step ({dt_s:g} s) and the length of the trace"
-        )
-    return (f_hz[n:] - f_hz[:-n]) / (n * dt_s)
+    share = fraction("shed", shed)
+    load = checked("load_mw", load_mw, **_SIZE)
+    export = checked("export_mw", export_mw, **_POWER)
+    together(shed=share, load_mw=load, export_mw=export)
+    return share * (load - export)  # eq. (1.14)
 
 
-# --------------------------------------------------------------------------------------- the simulator's parts
+# ------------------------------------------------------------------------- the simulator's parts
+
+
+def _check_dimensions(part):
+    """Refuse tables: a field is one number, or a series with one entry for each scenario."""
+    for name, value in vars(part).items():
+        if np.ndim(value) > 1:
+            raise ValueError(
+                f"{name} has shape {np.shape(value)}; give one number, or a one-dimensional "
+                "array with one entry for each scenario"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """A synchronous area as one rotor: nominal frequency, energy in its rotors [MW s], load [MW] and load damping [-]."""
+    """A synchronous area as one rotor.
 
-    f0_hz: float
-    kinetic_energy_mws: float
-    load_mw: float
-    damping_pu: float
+    For `sweep` each field may be an array, with one entry for each scenario.
+
+    Attributes
+    ----------
+    f0_hz : float or array
+        Nominal frequency [Hz].
+    kinetic_energy_mws : float or array
+        Energy in the rotors before the losses, above 0 [MW s].
+    load_mw : float or array
+        Load, above 0 [MW].
+    damping_pu : float or array
+        Load damping, 0 or more: per cent of load per per cent of frequency, usually up to 2 [-].
+
+    Examples
+    --------
+    >>> Grid(f0_hz=50, kinetic_energy_mws=50_000, load_mw=10_000, damping_pu=1)
+    Grid(f0_hz=50.0, kinetic_energy_mws=50000.0, load_mw=10000.0, damping_pu=1.0)
+    """
+
+    f0_hz: FloatOrArray
+    kinetic_energy_mws: FloatOrArray
+    load_mw: FloatOrArray
+    damping_pu: FloatOrArray
 
     def __post_init__(self):
-        checked("f0_hz", self.f0_hz, "Hz", gt=0)
-        checked("kinetic_energy_mws", self.kinetic_energy_mws, "MW s", gt=0)
-        checked("load_mw", self.load_mw, "MW", gt=0)
-        checked("damping_pu", self.damping_pu, ge=0)
+        keep(
+            self,
+            f0_hz=_NOMINAL,
+            kinetic_energy_mws=_ENERGY,
+            load_mw=_ABOVE_0,
+            damping_pu=_DAMPING,
+        )
+        _check_dimensions(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """Generation that trips (p_mw > 0) or load that trips (p_mw < 0) at `t_s`, with the kinetic energy it takes along."""
+    """Generation or load that trips, with the kinetic energy that it takes along.
 
-    t_s: float = 0.0
-    p_mw: float
-    kinetic_energy_mws: float = 0.0
+    For `sweep` each field may be an array, with one entry for each scenario.
+
+    Attributes
+    ----------
+    t_s : float or array
+        Time of the trip, 0 or more [s].
+    p_mw : float or array
+        Generation that trips (> 0) or load that trips (< 0) [MW].
+    kinetic_energy_mws : float or array
+        Energy of the rotors that are lost with it, 0 or more [MW s].
+
+    Examples
+    --------
+    >>> Loss(t_s=1.0, p_mw=500.0, kinetic_energy_mws=2500.0)
+    Loss(t_s=1.0, p_mw=500.0, kinetic_energy_mws=2500.0)
+    """
+
+    t_s: FloatOrArray = 0.0
+    p_mw: FloatOrArray
+    kinetic_energy_mws: FloatOrArray = 0.0
 
     def __post_init__(self):
-        checked("t_s", self.t_s, "s", ge=0)
-        checked("p_mw", self.p_mw, "MW")
-        checked("kinetic_energy_mws", self.kinetic_energy_mws, "MW s", ge=0)
+        energy = {"unit": "MW s", "ge": 0, "le": 1e15}
+        keep(self, t_s=_TIME, p_mw=_POWER, kinetic_energy_mws=energy)
+        _check_dimensions(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Governor:
-    """Governor and turbine (structure of TGOV1): droop with deadband, valve lag with limits, lead-lag turbine.
+    """Governor and turbine (structure of TGOV1): droop, deadband, valve with limits, lead-lag.
 
-    `rating_mw`, `droop_pu` on that rating, `deadband_hz`; `headroom_mw` up and `footroom_mw` down; valve lag `t_valve_s`;
-    turbine (1 + t_lead_s s) / (1 + t_lag_s s): a reheat turbine has t_lead_s = f_h * t_lag_s, a plain lag t_lead_s = 0.
+    The turbine is (1 + t_lead_s s) / (1 + t_lag_s s): a reheat turbine has t_lead_s = f_h *
+    t_lag_s, a plain lag t_lead_s = 0. For `sweep` each number may be an array, with one entry for
+    each scenario.
+
+    Attributes
+    ----------
+    name : str
+        Name of the unit in the results.
+    rating_mw : float or array
+        Rating, 0 or more [MW].
+    droop_pu : float or array
+        Droop on that rating, a fraction above 0 and below 1 [-].
+    deadband_hz : float or array
+        No response to deviations up to this, 0 or more; left without a step [Hz].
+    headroom_mw : float or array
+        Spare power upward, 0 or more; may be infinite [MW].
+    footroom_mw : float or array
+        Spare power downward, 0 or more; may be infinite [MW].
+    t_valve_s : float or array
+        Time constant of the valve, 0 or more [s].
+    t_lead_s : float or array
+        Lead of the turbine, 0 or more [s].
+    t_lag_s : float or array
+        Lag of the turbine, above 0 [s].
+
+    Examples
+    --------
+    >>> plant = Governor(
+    ...     name="plant",
+    ...     rating_mw=4000.0,
+    ...     droop_pu=0.05,
+    ...     deadband_hz=0.02,
+    ...     headroom_mw=400.0,
+    ...     footroom_mw=1000.0,
+    ...     t_valve_s=0.3,
+    ...     t_lead_s=2.4,
+    ...     t_lag_s=8.0,
+    ... )
+    >>> plant.rating_mw / (plant.droop_pu * 50.0)  # MW for each hertz, at 50 Hz
+    1600.0
     """
 
     name: str = "governor"
-    rating_mw: float
-    droop_pu: float
-    deadband_hz: float = 0.0
-    headroom_mw: float = float("inf")
-    footroom_mw: float = float("inf")
-    t_valve_s: float
-    t_lead_s: float
-    t_lag_s: float
+    rating_mw: FloatOrArray
+    droop_pu: FloatOrArray
+    deadband_hz: FloatOrArray = 0.0
+    headroom_mw: FloatOrArray = float("inf")
+    footroom_mw: FloatOrArray = float("inf")
+    t_valve_s: FloatOrArray
+    t_lead_s: FloatOrArray
+    t_lag_s: FloatOrArray
 
     def __post_init__(self):
-        checked("rating_mw", self.rating_mw, "MW", ge=0)
-        checked("droop_pu", self.droop_pu, "pu", gt=0)
-        checked("deadband_hz", self.deadband_hz, "Hz", ge=0)
-        for name in ("headroom_mw", "footroom_mw"):
-            checked(name, getattr(self, name), "MW", ge=0, finite=False)
-        for name in ("t_valve_s", "t_lead_s"):
-            checked(name, getattr(self, name), "s", ge=0)
-        checked("t_lag_s", self.t_lag_s, "s", gt=0)
+        instance("name", self.name, str)
+        keep(
+            self,
+            rating_mw=_SIZE,
+            droop_pu={"fraction": True, **_DROOP},
+            deadband_hz=_DEVIATION,
+            headroom_mw=_ROOM,
+            footroom_mw=_ROOM,
+            t_valve_s=_TIME,
+            t_lead_s=_TIME,
+            t_lag_s=_LAG,
+        )
+        _check_dimensions(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvFleet:
-    """Cars that answer local frequency: dead time, curve, saturation, ramp, and only so much energy.
+    """Cars that answer local frequency: dead time, curve, ramp, and only so much energy.
 
-    `p_up_mw` and `p_down_mw`: most power to and from the grid; `service`: the curve they follow; `delay_s`: measuring and
-    deciding; `ramp_s`: time from nothing to full power (the larger of the two); `energy_mwh` they may give and `headroom_mwh` they may take, at the
-    grid connection. `on_feeder`: they stand on ordinary feeders and go dark with them when load is shed.
+    For `sweep` each number may be an array, with one entry for each scenario.
+
+    Attributes
+    ----------
+    name : str
+        Name of the fleet in the results.
+    p_up_mw : float or array
+        Most power to the grid, 0 or more [MW].
+    p_down_mw : float or array
+        Most power from the grid, 0 or more [MW].
+    service : Service
+        The curve that the cars follow.
+    delay_s : float or array
+        Dead time for measuring and deciding, 0 or more [s].
+    ramp_s : float or array
+        Time from nothing to full power, the larger of the two powers; 0 or more [s].
+    energy_mwh : float or array
+        Energy that they may give, at the grid connection, 0 or more; may be infinite [MWh].
+    headroom_mwh : float or array
+        Energy that they may take, at the grid connection, 0 or more; may be infinite [MWh].
+    on_feeder : bool
+        Whether they stand on ordinary feeders and are cut off with them when load is shed.
+
+    Examples
+    --------
+    >>> droop = Service(
+    ...     name="droop",
+    ...     deviation_hz=(0.015, 0.5),
+    ...     fraction=(0.0, 1.0),
+    ...     start_s=0.5,
+    ...     full_s=1.0,
+    ...     duration_s=900.0,
+    ... )
+    >>> cars = EvFleet(
+    ...     name="cars",
+    ...     p_up_mw=400.0,
+    ...     p_down_mw=400.0,
+    ...     service=droop,
+    ...     delay_s=0.3,
+    ...     ramp_s=0.2,
+    ...     energy_mwh=400.0,
+    ...     headroom_mwh=400.0,
+    ...     on_feeder=True,
+    ... )
+    >>> cars.energy_mwh / cars.p_up_mw  # hours at full power
+    1.0
     """
 
     name: str = "ev_fleet"
-    p_up_mw: float
-    p_down_mw: float
+    p_up_mw: FloatOrArray
+    p_down_mw: FloatOrArray
     service: Service
-    delay_s: float
-    ramp_s: float
-    energy_mwh: float = float("inf")
-    headroom_mwh: float = float("inf")
+    delay_s: FloatOrArray
+    ramp_s: FloatOrArray
+    energy_mwh: FloatOrArray = float("inf")
+    headroom_mwh: FloatOrArray = float("inf")
     on_feeder: bool = True
 
     def __post_init__(self):
-        for name in ("p_up_mw", "p_down_mw"):
-            checked(name, getattr(self, name), "MW", ge=0)
-        for name in ("delay_s", "ramp_s"):
-            checked(name, getattr(self, name), "s", ge=0)
-        for name in ("energy_mwh", "headroom_mwh"):
-            checked(name, getattr(self, name), "MWh", ge=0, finite=False)
+        instance("name", self.name, str)
+        instance("service", self.service, Service)
+        instance("on_feeder", self.on_feeder, bool)
+        keep(
+            self,
+            p_up_mw=_SIZE,
+            p_down_mw=_SIZE,
+            delay_s=_TIME,
+            ramp_s=_TIME,
+            energy_mwh=_STORE,
+            headroom_mwh=_STORE,
+        )
+        _check_dimensions(self)
 
 
-# ------------------------------------------------------------------------------------------------ the simulator
+# --------------------------------------------------------------------------------- the simulator
+
+_INSTANT_S = 1e-9  # shorter lags and ramps act at once
 
 
 class _Floats:
-    """The few operations of the time step on Python floats (one scenario: quick, no array overhead)."""
+    """The few operations of the time step on Python floats: quick for one scenario."""
 
     @staticmethod
     def clip(x, low, high):
-        return low if x < low else high if x > high else x
+        if x < low:
+            return low
+        if x > high:
+            return high
+        return x
+
+    @staticmethod
+    def below(x, limit):
+        return x < limit
 
     @staticmethod
     def curve(xs, ys):
-        slopes = [
-            (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
-            for x0, x1, y0, y1 in zip(xs, xs[1:], ys, ys[1:])
-        ] + [0.0]
-        first = ys[0]
+        """The function that joins the points by straight lines and stays level beyond them."""
+        slopes = [0.0] * len(xs)  # to the right of each point
+        for i in range(len(xs) - 1):
+            if xs[i + 1] > xs[i]:
+                slopes[i] = (ys[i + 1] - ys[i]) / (xs[i + 1] - xs[i])
 
         def at(x):
             i = bisect_right(xs, x) - 1
-            return ys[i] + slopes[i] * (x - xs[i]) if i >= 0 else first
+            return ys[i] + slopes[i] * (x - xs[i]) if i >= 0 else ys[0]
 
         return at
 
@@ -882,367 +1289,597 @@ class _Arrays:
         return np.minimum(np.maximum(x, low), high)
 
     @staticmethod
+    def below(x, limit):
+        return (x < limit).any()
+
+    @staticmethod
     def curve(xs, ys):
-        return lambda x: np.interp(x, xs, ys)
+        def at(x):
+            return np.interp(x, xs, ys)
+
+        return at
+
+
+class _Memory:
+    """Deviations of a run, with the rest before its start: what delayed meters see."""
+
+    def __init__(self, resources, n_steps, dt_s, count):
+        self.dt_s = dt_s
+        self.end_s = n_steps * dt_s
+        self.zero = np.zeros(count) if count else 0.0
+        delays = [np.max(r.delay_s) for r in resources if isinstance(r, EvFleet)]
+        longest_s = min(max(delays, default=0.0), self.end_s)
+        self.start = 2 + int(np.ceil(longest_s / dt_s))  # the place of the time 0
+        length = self.start + n_steps + 1
+        self.values: Any = np.zeros((length, count)) if count else [0.0] * length
+
+    def delayed(self, delay_s):
+        """A function of the step: the deviation `delay_s` ago, between two steps if need be."""
+        in_steps = np.minimum(delay_s, self.end_s) / self.dt_s  # before the run all was quiet
+        whole_steps = np.floor(in_steps + 1e-9)
+        late = plain(np.clip(in_steps - whole_steps, 0.0, 1.0))
+        place = self.start - whole_steps.astype(int)
+        if np.ndim(delay_s) == 0:
+            return self._same_for_all(int(place), late)
+        return self._each_its_own(place, late)
+
+    def _same_for_all(self, place, late):
+        history = self.values
+
+        def seen(n):
+            return (1.0 - late) * history[n + place] + late * history[n + place - 1]
+
+        return seen
+
+    def _each_its_own(self, places, late):
+        history = self.values
+        scenarios = np.arange(len(places))
+
+        def seen(n):
+            newer = history[n + places, scenarios]
+            older = history[n + places - 1, scenarios]
+            return (1.0 - late) * newer + late * older
+
+        return seen
 
 
 def _lag(tau_s, dt_s):
-    """Weights (old state, old input, new input) of a first-order lag, exact for an input that runs straight over the step."""
-    h = dt_s / np.maximum(tau_s, 1e-9)
+    """Weights of old state, old input and new input of a first-order lag.
+
+    Exact for an input that runs straight over the step.
+    """
+    h = dt_s / np.maximum(tau_s, _INSTANT_S)
+    mean_decay = -np.expm1(-h) / h  # of what is left, on average over the step
     decay = np.exp(-h)
-    weights = decay, (1 - decay) / h - decay, 1 - (1 - decay) / h
-    return tuple(float(w) if np.ndim(w) == 0 else w for w in weights)
+    return plain(decay), plain(mean_decay - decay), plain(1 - mean_decay)
 
 
-def _governor_power(gov, grid, dt_s, ops, past):
+def _check_deadband(deadband_hz, droop_pu, f0_hz):
+    span_hz = droop_pu * f0_hz
+    if np.any(deadband_hz >= span_hz):
+        raise ValueError(
+            f"deadband_hz is {_told(deadband_hz)} Hz; it must be narrower than the droop range "
+            f"droop_pu * f0_hz = {_told(span_hz)} Hz, or the unit never responds"
+        )
+
+
+def _governor_power(gov, grid, dt_s, ops, memory):
     r"""Step function of a governor-turbine.
 
-    .. math:: T_g \dot v = -\frac{P_r}{R f_0} \Delta f_{db} - v,\quad T_2 \dot x = v - x,\quad
+    .. math:: p_{droop} = -\frac{P_r}{R f_0}(\Delta f \mp f_{db})
+              \text{ outside the deadband, else } 0            (1.6)
+
+    .. math:: T_g \dot v = p_{droop} - v,\quad T_2 \dot x = v - x,\quad
               p = x + \frac{T_1}{T_2}(v - x)            (1.12)
     """
-    _check_deadband(gov.deadband_hz, gov.droop_pu, grid.f0_hz)
-    clip, band, high, low = ops.clip, gov.deadband_hz, gov.headroom_mw, -gov.footroom_mw
+    clip = ops.clip
+    band = gov.deadband_hz
+    high = gov.headroom_mw
+    low = -gov.footroom_mw
     gain = -gov.rating_mw / (gov.droop_pu * grid.f0_hz)
     keep_v, old_v, new_v = _lag(gov.t_valve_s, dt_s)
     keep_x, old_x, new_x = _lag(gov.t_lag_s, dt_s)
     lead = gov.t_lead_s / gov.t_lag_s
-    demand = valve = x = 0.0
+    demand = valve = 0.0
+    x = 0.0
 
     def power(n, df, shed):
         nonlocal demand, valve, x
-        wanted = gain * (df - clip(df, -band, band))
-        v = clip(
-            keep_v * valve + old_v * demand + new_v * wanted, low, high
-        )  # the valve stops at its limits: no windup
+        wanted = gain * (df - clip(df, -band, band))  # eq. (1.6)
+        moved = keep_v * valve + old_v * demand + new_v * wanted
+        v = clip(moved, low, high)  # the valve stops at its limits: no windup
         x = keep_x * x + old_x * valve + new_x * v
-        demand, valve = wanted, v
+        demand = wanted
+        valve = v
         return x + lead * (v - x)  # eq. (1.12)
 
     return power
 
 
-def _ev_power(fleet, grid, dt_s, ops, past):
-    r"""Step function of an EV fleet: the curve at the delayed frequency, slowed by the ramp, bounded by the energy.
+def _ev_power(fleet, grid, dt_s, ops, memory):
+    r"""Step function of an EV fleet: the curve at the delayed frequency, ramp, energy.
 
-    .. math:: |\dot p| \le \frac{P_{EV}}{T_{ramp}},\quad p \to P_{EV}\,c\big(\Delta f(t - t_d)\big),\quad
+    .. math:: |\dot p| \le \frac{P_{EV}}{T_{ramp}},\quad
+              p \to P_{EV}\,c\big(\Delta f(t - t_d)\big),\quad
               -E_{down} \le \int p\,dt \le E_{up}            (1.13)
     """
-    clip, curve = ops.clip, ops.curve(*fleet.service.points())
-    up, down = fleet.p_up_mw, fleet.p_down_mw
-    seen = past(fleet.delay_s)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        step = np.where(
-            np.asarray(fleet.ramp_s) > 0,
-            np.maximum(up, down) * dt_s / np.asarray(fleet.ramp_s),
-            np.inf,
-        )
-    step = float(step) if step.ndim == 0 else step
-    most, least = fleet.energy_mwh * 3600.0 / dt_s, -fleet.headroom_mwh * 3600.0 / dt_s
+    clip = ops.clip
+    curve = ops.curve(*fleet.service.points())
+    seen = memory.delayed(fleet.delay_s)
+    up = fleet.p_up_mw
+    down = fleet.p_down_mw
+    step = plain(np.maximum(up, down) * dt_s / np.maximum(fleet.ramp_s, _INSTANT_S))
+    most = fleet.energy_mwh * 3600.0 / dt_s  # [MW times steps], as is `given`
+    least = -fleet.headroom_mwh * 3600.0 / dt_s
     p = given = 0.0
 
     def power(n, df, shed):
         nonlocal p, given
         share = curve(seen(n))
         wanted = clip(share * up, 0.0, up) + clip(share * down, -down, 0.0)
-        p = clip(clip(wanted, p - step, p + step), least - given, most - given)  # eq. (1.13)
+        ramped = clip(wanted, p - step, p + step)
+        p = clip(ramped, least - given, most - given)  # eq. (1.13)
         given = given + p
         return p * (1.0 - shed) if fleet.on_feeder else p
 
     return power
 
 
-_STEP_FUNCTIONS = {Governor: _governor_power, EvFleet: _ev_power}
+def _step_function(resource, grid, dt_s, ops, memory):
+    """Function of step, deviation and share shed: the power of a resource [MW]."""
+    make = _governor_power if isinstance(resource, Governor) else _ev_power
+    return make(resource, grid, dt_s, ops, memory)
 
 
-def _shedder(ufls, grid, dt_s, count):
-    """UFLS relays: an update for each step, from the old and new deviation to the share shed by now, its mean over the next step,
-    and the threshold of the next stage that has not tripped.
+class _Relays:
+    """UFLS relays of a run.
 
-    Crossings and trips are placed inside their steps, so that the timing of the relays does not hang on dt.
+    Crossings and trips are placed inside their steps, so that the timing of the relays does not
+    depend on the length of the step.
     """
-    thresholds = np.atleast_1d(ufls.f_hz)[:, None] - grid.f0_hz
-    shares = np.atleast_1d(ufls.shed)[:, None]
-    waited = np.zeros((len(thresholds), count or 1))
-    tripped = np.zeros((len(thresholds), count or 1), dtype=bool)
 
-    def update(old, new):
-        low, fallen = new < thresholds, np.maximum(old - new, 1e-12)
-        waited[:] = np.where(
-            low,
-            np.where(
-                waited > 0, waited + dt_s, dt_s * np.minimum((thresholds - new) / fallen, 1.0)
-            ),
-            0.0,
-        )
-        part = np.where(
-            low, np.maximum((waited - ufls.delay_s) / dt_s + 1.0, 0.0), 0.0
-        )  # of the next step, in which it is open
-        trips = ~tripped & (part > 1e-9)
-        now = (shares * (tripped | trips & (part >= 1.0))).sum(0)
-        mean = (shares * np.where(trips, part, tripped)).sum(0)
-        tripped[:] |= trips
-        waiting = np.where(tripped, -np.inf, thresholds).max(0)
-        return (now, mean, waiting) if count else (float(now[0]), float(mean[0]), float(waiting[0]))
+    def __init__(self, ufls, grid, dt_s, ops, count):
+        self.thresholds = np.atleast_1d(ufls.f_hz)[:, None] - grid.f0_hz
+        self.shares = np.atleast_1d(ufls.shed)[:, None]
+        self.delay_s = ufls.delay_s
+        self.dt_s = dt_s
+        self.below = ops.below
+        self.count = count
+        self.waited = np.zeros((len(self.thresholds), count or 1))
+        self.tripped = np.zeros(self.waited.shape, dtype=bool)
+        self.next_hz = self._plain(self.thresholds.max(0))  # of the stages that wait
+        self.was_low = False
+        none = np.zeros(count) if count else 0.0
+        self.answer = none, none
 
-    return update
+    def update(self, old, new):
+        """From the old and new deviation: the share shed by now, and its mean in the next step."""
+        low = self.below(new, self.next_hz)
+        if low or self.was_low:  # also on the first step back above: that resets the timers
+            self.answer = self._trip(old, new)
+        self.was_low = low
+        return self.answer
+
+    def _trip(self, old, new):
+        low = new < self.thresholds
+        self.waited = np.where(low, self._waiting(old, new), 0.0)
+        opened = np.maximum((self.waited - self.delay_s) / self.dt_s + 1.0, 0.0)
+        part = np.where(low, opened, 0.0)  # of the next step, in which the breaker is open
+        trips = ~self.tripped & (part > 1e-9)
+        open_now = self.tripped | (trips & (part >= 1.0))
+        now = (self.shares * open_now).sum(0)
+        mean = (self.shares * np.where(trips, part, self.tripped)).sum(0)
+        self.tripped |= trips
+        self.next_hz = self._plain(np.where(self.tripped, -np.inf, self.thresholds).max(0))
+        return self._plain(now), self._plain(mean)
+
+    def _waiting(self, old, new):
+        """How long each timer has run, if frequency is below its threshold [s]."""
+        fallen = np.maximum(old - new, 1e-12)
+        since_crossing = self.dt_s * np.minimum((self.thresholds - new) / fallen, 1.0)
+        return np.where(self.waited > 0, self.waited + self.dt_s, since_crossing)
+
+    def _plain(self, values):
+        return values if self.count else float(values[0])
 
 
 def _disturbance(grid, losses, t, dt_s, count):
-    """Power lost on average over each step [MW], and the frequency that 1 MW moves in a step with the energy that is left [Hz/MW]."""
+    """Power lost on average over each step [MW], and how far 1 MW moves frequency in it [Hz/MW].
+
+    The second follows from the energy that is left.
+    """
     shape = (len(t) - 1, count) if count else (len(t) - 1,)
-    lost, energy = (
-        np.zeros(shape),
-        np.broadcast_to(np.asarray(grid.kinetic_energy_mws, float), shape).copy(),
-    )
+    lost = np.zeros(shape)
+    energy = np.broadcast_to(np.asarray(grid.kinetic_energy_mws, float), shape).copy()
     for loss in losses:
         during = np.clip((t[1:, None] - np.atleast_1d(loss.t_s)) / dt_s, 0.0, 1.0)
-        during = during if count else during[:, 0]
+        if not count:
+            during = during[:, 0]
         lost += during * loss.p_mw
         energy -= during * loss.kinetic_energy_mws
     if (energy <= 0).any():
         raise ValueError(
-            f"kinetic_energy_mws of the losses adds up to more than the grid's {grid.kinetic_energy_mws} MW s; something must keep turning"
+            "kinetic_energy_mws of the losses adds up to more than the grid's "
+            f"{_told(grid.kinetic_energy_mws)} MW s; something must keep turning"
         )
     swing = grid.f0_hz * dt_s / (2.0 * energy)
     return (lost, swing) if count else (lost.tolist(), swing.tolist())
 
 
-def _looking_back(history, pad, delay_s, dt_s, count):
-    """A function of the step n: the deviation `delay_s` ago, from a history that begins `pad` steps before n = 0."""
-    back = np.floor(np.asarray(delay_s) / dt_s + 1e-9).astype(int)
-    late = np.clip(np.asarray(delay_s) / dt_s - back, 0.0, 1.0)
-    if np.ndim(delay_s) == 0:
-        back, late = pad - int(back), float(late)
-        return lambda n: (1.0 - late) * history[n + back] + late * history[n + back - 1]
-    columns = np.arange(count)
-    return lambda n: (
-        (1.0 - late) * history[n + pad - back, columns]
-        + late * history[n + pad - back - 1, columns]
-    )
-
-
-def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
-    """March the swing equation on floats (`count` None), or on arrays with one entry for each of `count` scenarios.
-
-    Two-step Adams-Bashforth for what answers frequency, exact integration of the losses, exact lags inside the resources:
-    second order in dt with a single evaluation a step.
-    """
-    steps = round(t_end_s / dt_s)
-    t = np.arange(steps + 1) * dt_s
-    lost, swing = _disturbance(grid, losses, t, dt_s, count)
-    pad = 2 + int(
-        np.ceil(
-            max((np.max(r.delay_s) for r in resources if isinstance(r, EvFleet)), default=0.0)
-            / dt_s
-        )
-    )
-    history = np.zeros((pad + steps + 1, count)) if count else [0.0] * (pad + steps + 1)
-    ops, past = (
-        _Arrays if count else _Floats,
-        lambda delay_s: _looking_back(history, pad, delay_s, dt_s, count),
-    )
-    powers = [_STEP_FUNCTIONS[type(r)](r, grid, dt_s, ops, past) for r in resources]
-    delivered = [[] for _ in resources]
-    relays = _shedder(ufls, grid, dt_s, count) if ufls else None
-    first, was_low = float(np.max(ufls.f_hz)) - grid.f0_hz if ufls else -np.inf, False
-    load, damping = grid.load_mw, grid.damping_pu * grid.load_mw / grid.f0_hz
-    df = shed = cut = before = np.zeros(count) if count else 0.0
+def _march(grid, lost, swing, memory, powers, relays):
+    """Fill the memory step by step; return the powers of the resources and the shares shed."""
+    load = grid.load_mw
+    damping = grid.damping_pu * load / grid.f0_hz
+    df = memory.zero
+    shed = memory.zero  # share of the load that is cut now
+    cut = memory.zero  # and on average in the next step
+    before = memory.zero  # power of the step before
+    delivered: list[list] = [[] for _ in powers]
     sheds = [shed]
-    for n in range(steps):
+    for n in range(len(lost)):
         answer = -damping * (1.0 - shed) * df
         for power, record in zip(powers, delivered):
             p = power(n, df, shed)
             record.append(p)
             answer = answer + p
-        old, df = (
-            df,
-            df + swing[n] * (1.5 * answer - 0.5 * before + cut * load - lost[n]),
-        )  # eq. (1.1)
-        history[pad + n + 1], before = df, answer
-        low = relays and ((df < first).any() if count else df < first)
-        if low or was_low:  # also on the first step back above: that resets the timers
-            shed, cut, first = relays(old, df)
-        was_low = low
+        imbalance_mw = 1.5 * answer - 0.5 * before + cut * load - lost[n]
+        old = df
+        df = df + swing[n] * imbalance_mw  # eq. (1.1)
+        memory.values[memory.start + n + 1] = df
+        before = answer
+        if relays:
+            shed, cut = relays.update(old, df)
         sheds.append(shed)
     for power, record in zip(powers, delivered):
-        record.append(power(steps, df, shed))
-    return t, np.asarray(history[pad:]), [np.asarray(d) for d in delivered], np.asarray(sheds)
+        record.append(power(len(lost), df, shed))
+    return delivered, sheds
 
 
-def _checked_run(grid, losses, resources, ufls, t_end_s, dt_s):
-    """Refuse what cannot be simulated; return the number of scenarios (None: all parameters are single numbers)."""
-    checked("dt_s", dt_s, "s", gt=0)
-    checked("t_end_s", t_end_s, "s", ge=dt_s)
-    if (
-        not isinstance(losses, (list, tuple))
-        or not all(isinstance(loss, Loss) for loss in losses)
-        or not losses
-    ):
+def _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count):
+    """March the swing equation on floats (`count` None), or on arrays of `count` scenarios.
+
+    Two-step Adams-Bashforth for what answers frequency, exact integration of the losses, exact
+    lags inside the resources: second order in dt with a single evaluation a step.
+    """
+    n_steps = round(t_end_s / dt_s)
+    t = np.arange(n_steps + 1) * dt_s
+    lost, swing = _disturbance(grid, losses, t, dt_s, count)
+    ops = _Arrays if count else _Floats
+    memory = _Memory(resources, n_steps, dt_s, count)
+    powers = [_step_function(each, grid, dt_s, ops, memory) for each in resources]
+    relays = _Relays(ufls, grid, dt_s, ops, count) if ufls else None
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        delivered, sheds = _march(grid, lost, swing, memory, powers, relays)
+    df = np.asarray(memory.values[memory.start :])
+    if not (np.abs(df) <= 1000 * grid.f0_hz).all():  # NaN is refused too
         raise ValueError(
-            f"losses is {losses!r}; it must be a list with at least one Loss: [Loss(p_mw=...)]"
+            f"frequency leaves all bounds before t_end_s = {t_end_s:g} s: a governor's droop_pu is "
+            f"too small for its lags on this grid, or dt_s = {dt_s:g} s is too long"
         )
-    if not isinstance(resources, (list, tuple)) or any(
-        type(r) not in _STEP_FUNCTIONS for r in resources
-    ):
-        raise ValueError(
-            f"resources is {resources!r}; it must be a list of Governor and EvFleet: [Governor(...)]"
-        )
-    names = [r.name for r in resources]
+    return t, df, [np.asarray(record) for record in delivered], np.asarray(sheds)
+
+
+def _check_names(resources):
+    names = [resource.name for resource in resources]
     if len(set(names)) < len(names):
         raise ValueError(f"resources are called {names}; each needs a name of its own")
-    if np.any(sum(np.asarray(loss.p_mw, float) for loss in losses) > np.asarray(grid.load_mw)):
+    if "damping" in names:
         raise ValueError(
-            f"losses add up to more than load_mw = {grid.load_mw} MW; a system cannot lose more generation than it uses"
+            "resources: the name 'damping' stands for the load in the results; choose another"
         )
-    fields = [
-        v
-        for part in (grid, *losses, *resources)
-        for v in vars(part).values()
-        if not isinstance(v, (str, Service))
-    ]
-    shapes = [np.shape(v) for v in fields]
-    if any(len(s) > 1 for s in shapes):
+
+
+def _check_loss_of_load(grid, losses):
+    lost_mw = sum(loss.p_mw for loss in losses)
+    if np.any(lost_mw > grid.load_mw):
         raise ValueError(
-            "scenario parameters must be single numbers or one-dimensional arrays, one entry a scenario"
+            f"losses add up to more than load_mw = {_told(grid.load_mw)} MW; a system cannot lose "
+            "more generation than it uses"
         )
-    counts = {s[0] for s in shapes if s}
-    if len(counts) > 1:
+
+
+def _check_relays(grid, ufls):
+    if ufls is None:
+        return
+    instance("ufls", ufls, Ufls)
+    if np.any(max(ufls.f_hz) >= grid.f0_hz):
         raise ValueError(
-            f"arrays of different lengths {sorted(counts)}: every array needs one entry for each scenario"
+            f"ufls: f_hz = {max(ufls.f_hz):g} Hz is not below f0_hz = {_told(grid.f0_hz)} Hz; "
+            "such a relay would shed load all the time"
         )
-    stiffness = sum(
-        np.asarray(r.rating_mw) / (np.asarray(r.droop_pu) * grid.f0_hz) * r.t_lead_s / r.t_lag_s
-        for r in resources
-        if isinstance(r, Governor) and np.all(np.asarray(r.t_valve_s) < dt_s)
-    )
-    left = grid.kinetic_energy_mws - sum(np.asarray(loss.kinetic_energy_mws) for loss in losses)
-    if np.any(np.asarray(stiffness) * grid.f0_hz * dt_s / (2 * np.maximum(left, 1e-9)) > 0.5):
+
+
+def _check_step(grid, losses, resources, dt_s):
+    """Refuse steps in which the response outruns the rotors: the result would swing up."""
+    pull = grid.damping_pu * grid.load_mw / grid.f0_hz  # answers at once [MW/Hz]
+    for governor in resources:
+        if isinstance(governor, Governor):
+            gain = governor.rating_mw / (governor.droop_pu * grid.f0_hz)
+            direct = gain * governor.t_lead_s / governor.t_lag_s
+            pull = pull + np.where(np.asarray(governor.t_valve_s) < dt_s, direct, 0.0)
+    left = grid.kinetic_energy_mws - sum(loss.kinetic_energy_mws for loss in losses)
+    if np.any((left > 0) & (pull * grid.f0_hz * dt_s > left)):
         raise ValueError(
             f"dt_s is {dt_s:g} s, too long for such a stiff response on so little inertia; halve it"
         )
-    return counts.pop() if counts else None
 
 
-def simulate(grid, losses, resources=(), ufls=None, *, t_end_s=20.0, dt_s=0.02):
+def _scenario_count(parts):
+    """How many scenarios the arrays hold; None if all fields are single numbers."""
+    arrays = []
+    for part in parts:
+        arrays += [(name, value) for name, value in vars(part).items() if np.ndim(value) == 1]
+    if len({len(array) for _, array in arrays}) > 1:
+        told = ", ".join(f"{name} {len(array)}" for name, array in arrays)
+        raise ValueError(
+            f"arrays of different lengths ({told}): every array needs one entry for each scenario"
+        )
+    return len(arrays[0][1]) if arrays else None
+
+
+def _checked_run(grid, losses, resources, ufls, t_end_s, dt_s):
+    """Refuse what cannot be simulated; return the number of scenarios (None: single numbers)."""
+    instance("grid", grid, Grid)
+    if not losses:
+        raise ValueError("losses is empty; give a list with at least one Loss: [Loss(p_mw=...)]")
+    one("dt_s", dt_s, **_LAG)
+    one("t_end_s", t_end_s, **_TIME)
+    if t_end_s < dt_s:
+        raise ValueError(
+            f"t_end_s is {t_end_s:g} s; it must be at least one step, dt_s = {dt_s:g} s"
+        )
+    count = _scenario_count([grid, *losses, *resources])
+    in_step = count or 10  # a list of Python floats takes about ten times as much memory
+    steps("t_end_s", t_end_s, dt_s, most=MOST_STEPS // in_step)
+    _check_names(resources)
+    _check_loss_of_load(grid, losses)
+    _check_relays(grid, ufls)
+    for resource in resources:
+        if isinstance(resource, Governor):
+            _check_deadband(resource.deadband_hz, resource.droop_pu, grid.f0_hz)
+    _check_step(grid, losses, resources, dt_s)
+    return count
+
+
+def simulate(
+    grid: Grid,
+    losses: Sequence[Loss],
+    resources: Sequence[Governor | EvFleet] = (),
+    ufls: Ufls | None = None,
+    *,
+    t_end_s: float = 20.0,
+    dt_s: float = 0.02,
+) -> pd.DataFrame:
     r"""One run: frequency and powers after a sequence of losses.
 
-    .. math:: \frac{2 E_k}{f_0}\frac{d\Delta f}{dt} = \sum_i p_i - \Delta P + s P_L - \frac{D P_L (1-s)}{f_0}\Delta f            (1.1)
+    .. math:: \frac{2 E_k}{f_0}\frac{d\Delta f}{dt} = \sum_i p_i - \Delta P + s P_L
+              - \frac{D P_L (1-s)}{f_0}\Delta f            (1.1)
 
     Parameters
     ----------
     grid : Grid
         The synchronous area, all values single numbers (arrays go to `sweep`).
     losses : list of Loss
-        What trips, in any order.
+        At least one loss of generation or load, in any order.
     resources : list of Governor and EvFleet
-        Who answers; each with a name of its own.
+        Units that respond, each with a name of its own; "damping" is taken.
     ufls : Ufls, optional
-        Load shedding relays.
-    t_end_s, dt_s : float
-        Length of the run and time step. [s]
+        Load shedding relays; without them no load is shed.
+    t_end_s : float
+        Length of the run, rounded to whole steps [s].
+    dt_s : float
+        Time step [s].
 
     Returns
     -------
     DataFrame, index t_s
-        `f_hz`; `p_<name>_mw` for every resource (+ = into the grid); `p_damping_mw` (load that frequency took away);
-        `shed_mw` (load cut by relays); `lost_mw` (generation lost so far).
+        Frequency `f_hz` [Hz]; `p_<name>_mw` of each resource, positive into the grid;
+        `p_damping_mw`, what the load draws less because of frequency; `shed_mw`, load cut by
+        relays; `lost_mw`, generation lost so far [MW].
 
     Raises
     ------
     ValueError
-        In words, for anything that cannot be simulated.
+        If an argument is out of range, fields are arrays, the losses take all generation or
+        inertia, a threshold of `ufls` is not below f0, a step is too long, or there are too many.
+    TypeError
+        If an argument is of another kind, such as a single `Loss` without a list.
 
     Notes
     -----
-    Second order in `dt_s`: halving the step quarters the error (tested). Relay trips fall on whole steps.
+    Second order in `dt_s`: halving the step quarters the error (tested). Relays trip inside of
+    steps; the results show it at the end of the step.
+
+    References
+    ----------
+    .. [1] Kundur, Power System Stability and Control, 1994, ch. 3 and 11.
+
+    Examples
+    --------
+    >>> island = Grid(f0_hz=50.0, kinetic_energy_mws=50_000.0, load_mw=10_000.0, damping_pu=1.0)
+    >>> plant = Governor(
+    ...     rating_mw=4000.0, droop_pu=0.05, t_valve_s=0.3, t_lead_s=2.4, t_lag_s=8.0
+    ... )
+    >>> relays = Ufls(f_hz=(49.0, 48.8), shed=(0.05, 0.1), delay_s=0.15)
+    >>> run = simulate(island, [Loss(p_mw=500.0)], [plant], relays, t_end_s=10.0, dt_s=0.02)
+    >>> round(float(run.f_hz.min()), 3), round(float(run.f_hz.idxmin()), 2)
+    (49.506, 4.56)
     """
+    losses = instances("losses", losses, Loss)
+    resources = instances("resources", resources, (Governor, EvFleet))
     if _checked_run(grid, losses, resources, ufls, t_end_s, dt_s):
         raise ValueError(
-            "simulate takes single numbers; for arrays of scenarios call sweep with the same arguments"
+            "simulate takes single numbers; for arrays of scenarios call sweep with the same "
+            "arguments"
         )
     t, df, delivered, shed = _integrate(grid, losses, resources, ufls, t_end_s, dt_s, None)
-    columns = {"f_hz": grid.f0_hz + df}
-    columns |= {f"p_{resource.name}_mw": p for resource, p in zip(resources, delivered)}
-    columns["p_damping_mw"] = -grid.damping_pu * grid.load_mw / grid.f0_hz * (1 - shed) * df
-    columns["shed_mw"] = shed * grid.load_mw
-    columns["lost_mw"] = sum(np.where(t >= loss.t_s, loss.p_mw, 0.0) for loss in losses)
-    return pd.DataFrame(columns, index=pd.Index(t, name="t_s"))
+    table = {"f_hz": grid.f0_hz + df}
+    for resource, p_mw in zip(resources, delivered):
+        table[f"p_{resource.name}_mw"] = p_mw
+    table["p_damping_mw"] = -grid.damping_pu * grid.load_mw / grid.f0_hz * (1 - shed) * df
+    table["shed_mw"] = shed * grid.load_mw
+    table["lost_mw"] = sum(np.where(t >= loss.t_s, loss.p_mw, 0.0) for loss in losses)
+    return pd.DataFrame(table, index=pd.Index(t, name="t_s"))
 
 
-def sweep(grid, losses, resources=(), ufls=None, *, t_end_s=20.0, dt_s=0.02):
-    """Many runs at once: any parameter of `grid`, `losses` or `resources` may be an array with one entry a scenario.
+def _steepest_slope(df, dt_s):
+    """Steepest slope of each scenario over half a second, with its sign [Hz/s]."""
+    window = max(1, min(round(0.5 / dt_s), len(df) - 1))
+    slopes = (df[window:] - df[:-window]) / (window * dt_s)
+    steepest = np.abs(slopes).argmax(0)
+    return slopes[steepest, np.arange(df.shape[1])]
+
+
+def sweep(
+    grid: Grid,
+    losses: Sequence[Loss],
+    resources: Sequence[Governor | EvFleet] = (),
+    ufls: Ufls | None = None,
+    *,
+    t_end_s: float = 20.0,
+    dt_s: float = 0.02,
+) -> pd.DataFrame:
+    """Many runs at once: what `simulate` would give for each scenario, in one row.
+
+    Any number in `grid`, `losses` or `resources` may be an array with one entry for each scenario;
+    single numbers hold for all.
 
     Parameters
     ----------
-    grid, losses, resources, ufls, t_end_s, dt_s
-        As in `simulate`; arrays of shape (scenarios,), single numbers hold for all.
+    grid : Grid
+        The synchronous area.
+    losses : list of Loss
+        At least one loss of generation or load, in any order.
+    resources : list of Governor and EvFleet
+        Units that respond, each with a name of its own; "damping" is taken.
+    ufls : Ufls, optional
+        Load shedding relays, the same in all scenarios.
+    t_end_s : float
+        Length of the runs, rounded to whole steps [s].
+    dt_s : float
+        Time step [s].
 
     Returns
     -------
-    DataFrame, one row a scenario
-        `f_min_hz`, `t_min_s`, `f_max_hz`, `f_end_hz`, `rocof_hz_per_s` (steepest slope over 0.5 s, with its sign),
-        `shed_mw` (at the end), `peak_<name>_mw` for every resource.
+    DataFrame, one row for each scenario
+        Lowest, highest and last frequency `f_min_hz`, `f_max_hz`, `f_end_hz` [Hz], time of the
+        lowest `t_min_s` [s], `rocof_hz_per_s`, the steepest slope over 0.5 s with its sign [Hz/s],
+        load shed at the end `shed_mw` and `peak_<name>_mw` of each resource [MW].
 
     Raises
     ------
     ValueError
         As `simulate`, and if arrays differ in length.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> energies_mws = [30_000.0, 60_000.0]
+    >>> island = Grid(f0_hz=50.0, kinetic_energy_mws=energies_mws, load_mw=10_000.0, damping_pu=1.0)
+    >>> plant = Governor(
+    ...     rating_mw=4000.0, droop_pu=0.05, t_valve_s=0.3, t_lead_s=2.4, t_lag_s=8.0
+    ... )
+    >>> relays = Ufls(f_hz=(49.0, 48.8), shed=(0.05, 0.1), delay_s=0.15)
+    >>> table = sweep(island, [Loss(p_mw=500.0)], [plant], relays, t_end_s=10.0, dt_s=0.02)
+    >>> table[["f_min_hz", "rocof_hz_per_s"]].round(2).to_numpy().tolist()
+    [[49.45, -0.38], [49.53, -0.2]]
     """
+    losses = instances("losses", losses, Loss)
+    resources = instances("resources", resources, (Governor, EvFleet))
     count = _checked_run(grid, losses, resources, ufls, t_end_s, dt_s) or 1
     t, df, delivered, shed = _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count)
-    window = max(1, min(round(0.5 / dt_s), len(t) - 1))
-    slope = (df[window:] - df[:-window]) / (window * dt_s)
-    steepest = np.abs(slope).argmax(0)
     table = pd.DataFrame(
         {
             "f_min_hz": grid.f0_hz + df.min(0),
             "t_min_s": t[df.argmin(0)],
             "f_max_hz": grid.f0_hz + df.max(0),
             "f_end_hz": grid.f0_hz + df[-1],
-            "rocof_hz_per_s": slope[steepest, np.arange(count)],
+            "rocof_hz_per_s": _steepest_slope(df, dt_s),
             "shed_mw": shed[-1] * grid.load_mw,
         }
     )
-    for resource, p in zip(resources, delivered):
-        table[f"peak_{resource.name}_mw"] = p.max(0)
+    for resource, p_mw in zip(resources, delivered):
+        table[f"peak_{resource.name}_mw"] = p_mw.max(0)
     return table
 
 
-# --------------------------------------------------------------------------------------------------- real events
+# ----------------------------------------------------------------------------------- real events
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A real event, ready to replay: `simulate(e.grid, e.losses, e.resources, e.ufls, ...)`; `observed` is what was measured."""
+    """A real event, ready to replay: `simulate(e.grid, e.losses, e.resources, e.ufls)`.
+
+    Attributes
+    ----------
+    name : str
+        What happened where and when.
+    grid : Grid
+        The area before the event.
+    losses : tuple of Loss
+        Trips, with their times.
+    resources : tuple of Governor and EvFleet
+        Units that responded.
+    ufls : Ufls or None
+        Relays, if any acted.
+    observed : DataFrame, index t_s
+        Measured frequency, column `f_hz` [Hz].
+    sources : dict of str
+        Where the numbers come from, by part.
+    """
 
     name: str
     grid: Grid
-    losses: tuple
-    resources: tuple
+    losses: tuple[Loss, ...]
+    resources: tuple[Governor | EvFleet, ...]
     ufls: Ufls | None
     observed: pd.DataFrame
-    sources: dict
+    sources: dict[str, str]
+
+    def __post_init__(self):
+        instance("name", self.name, str)
+        instance("grid", self.grid, Grid)
+        losses = instances("losses", self.losses, Loss)
+        resources = instances("resources", self.resources, (Governor, EvFleet))
+        object.__setattr__(self, "losses", losses)
+        object.__setattr__(self, "resources", resources)
+        if self.ufls is not None:
+            instance("ufls", self.ufls, Ufls)
+        columns("observed", self.observed, ["f_hz"])
+        instance("sources", self.sources, dict)
 
 
-def event(name):
-    """Load a real event by its file name in `v2gbook/data/events`, for example "gb-2019-08-09".
+def event(name: str) -> Event:
+    """A real event of the book, ready to replay.
+
+    Parameters
+    ----------
+    name : str
+        Its file in `v2gbook/data/events`, such as "gb-2019-08-09".
+
+    Returns
+    -------
+    Event
+        The area, what tripped, who responded, and what was measured.
 
     Raises
     ------
     ValueError
-        If there is no such event; the message lists those there are.
+        If there is no such event; the message lists those that exist.
+
+    Examples
+    --------
+    >>> gb = event("gb-2019-08-09")
+    >>> float(sum(loss.p_mw for loss in gb.losses)), float(gb.observed.f_hz.min())
+    (2078.0, 48.787)
     """
-    folder = Path(__file__).parent / "data" / "events"
-    path = folder / f"{name}.toml"
-    known = sorted(p.stem for p in folder.glob("*.toml"))
-    if name not in known:
-        raise ValueError(f"there is no event {name!r}; known events are {', '.join(known)}")
-    raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    raw = read("events", name)
     return Event(
         name=raw["name"],
         grid=Grid(**raw["grid"]),
         losses=tuple(Loss(**loss) for loss in raw["losses"]),
-        resources=tuple(Governor(**g) for g in raw.get("governors", [])),
+        resources=tuple(Governor(**governor) for governor in raw.get("governors", [])),
         ufls=Ufls(**raw["ufls"]) if "ufls" in raw else None,
         observed=pd.DataFrame(raw["observed"]).set_index("t_s"),
         sources=raw["sources"],

@@ -1,88 +1,175 @@
-r"""Topic 07, inverter: follow the grid's rhythm, or make it.
+r"""Topic 07, inverter: converters that follow the grid's voltage, and converters that form it.
 
-A follower measures the grid's angle with a phase-locked loop (`Pll`, `track`) and pushes a current in step with it (`Follower`). A former keeps a voltage of its own
-and lets its power set its frequency (`Former`). Closed forms say how each answers; `simulate` puts either behind a line (`scr`) at an infinite bus or beside a
-synchronous machine, `eigenvalues` tells whether it rests there, `microgrid` leaves formers alone with a load.
+A grid-following converter, or follower (`Follower`), measures the angle of the grid's voltage with
+a phase-locked loop (`Pll`, `track`) and feeds in a current at this angle. A grid-forming converter,
+or former (`Former`), keeps a voltage of its own, and its frequency falls as its power rises. Closed
+forms say how each of them responds. `simulate` puts one behind a line at an infinite bus or beside
+a synchronous machine, `eigenvalues` tells whether its operating point is stable, and `microgrid`
+leaves formers alone with a load.
 
-All models are averaged over the switching and balanced. A follower's line is dynamic, its current control one lag: it holds from about a millisecond to some
-seconds. A former's line is a phasor: it holds for what is slower than a cycle or two. The direct-current side, inner voltage control, delays of sampling,
-transformers, resistance of the line, harmonics, unbalance and every protection are left out.
+All models are averaged over the switching, and the three phases are balanced. A follower's line is
+dynamic and its current control is one lag: the model holds from about a millisecond to some
+seconds. A former's line is a phasor: this model holds for whatever is slower than a cycle or two.
+The direct-current side, inner voltage control, delays of sampling, transformers, resistance of the
+line, harmonics, unbalance and all protection are left out.
 
-Per unit means per rating of the converter. p > 0 flows from the vehicle to the grid, q > 0 is injected. An angle jump or a ROCOF above 0 moves the grid forward.
+Per unit means per rating of the converter. p > 0 flows from the vehicle to the grid, q > 0 is
+injected. A jump of the angle or a rate of change of frequency above 0 moves the grid forward.
 """
 
 import cmath
+import itertools
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.integrate import ODEintWarning, odeint
 from scipy.optimize import fsolve
 
 from . import frequency
-from ._check import checked, plain
-import itertools
+from ._check import (
+    FloatOrArray,
+    checked,
+    fraction,
+    instance,
+    instances,
+    keep,
+    one,
+    one_of,
+    plain,
+    steps,
+    together,
+    whole,
+)
 
 _TURN = 2 * math.pi
 _SOGI_GAIN = math.sqrt(2)  # quadrature filter: damping 1/sqrt(2)
-_PLL_RANGE_PU = 0.5  # a converter's PLL reports no more than this away from f0 (EPRI's generic model: 0.5 to 1.5)
-_SOFT_STOP = 1e-4  # a valve stops within this share of its rating: a dead stop would be a corner that no solver passes
+_PLL_RANGE_PU = 0.5  # a PLL reports at most this far from f0 (EPRI's generic model: 0.5 to 1.5)
+_SOFT_STOP = 1e-4  # share of its rating within which a valve stops: no solver passes a dead stop
 _LEAST_V_PU = 0.05  # a current command of p/v is not computed with less
+
+# Beyond these limits a number is a slip of the pen, and its products would overflow.
+_LEAST = 1e-9
+_MOST = 1e9
+_ABOVE_0: dict[str, Any] = dict(gt=0, ge=_LEAST, le=_MOST)
+_FROM_0: dict[str, Any] = dict(ge=0, le=_MOST)
+_SIGNED: dict[str, Any] = dict(ge=-_MOST, le=_MOST)
+_ABOVE_0_OR_INFINITE: dict[str, Any] = dict(gt=0, ge=_LEAST, finite=False)
+_JUMP: dict[str, Any] = dict(ge=-180, le=180)
+_VOLTAGE: dict[str, Any] = dict(gt=0, ge=_LEAST, le=10)
+_LONGEST_S = 3600.0  # of a run: the models hold for some seconds
+_MOST_ROWS = 1_000_000  # of a run
 
 
 class _Floats:
-    """The few operations of the models on Python floats: for the solver, which asks one instant at a time."""
+    """Operations of the models on Python floats, for the solver: it asks for one instant."""
 
-    sin, cos, hypot, sqrt, cis = (
-        math.sin,
-        math.cos,
-        math.hypot,
-        math.sqrt,
-        staticmethod(lambda angle: cmath.rect(1.0, angle)),
-    )
+    sin = math.sin
+    cos = math.cos
+    hypot = math.hypot
+    sqrt = math.sqrt
+
+    @staticmethod
+    def cis(angle):
+        return cmath.rect(1.0, angle)
 
     @staticmethod
     def clip(x, low, high):
-        return low if x < low else high if x > high else x
+        if x < low:
+            return low
+        if x > high:
+            return high
+        return x
 
 
 class _Arrays:
-    """The same on arrays: for a whole run at once, when it is done."""
+    """The same operations on arrays, for the rows of a whole run."""
 
-    sin, cos, hypot, sqrt, clip, cis = (
-        np.sin,
-        np.cos,
-        np.hypot,
-        np.sqrt,
-        np.clip,
-        staticmethod(lambda angle: np.exp(1j * angle)),
-    )
+    sin = np.sin
+    cos = np.cos
+    hypot = np.hypot
+    sqrt = np.sqrt
+    clip = np.clip
+
+    @staticmethod
+    def cis(angle):
+        return np.exp(1j * angle)
 
 
-# ------------------------------------------------------------------------------------------- what the grid does to it
+def _checked_f0(f0_hz, machine=None):
+    f0 = one("f0_hz", f0_hz, "Hz", gt=0, ge=1, le=1000)
+    if machine is None:
+        return f0
+    instance("machine", machine, Machine)
+    if machine.grid.f0_hz != f0:
+        raise ValueError(
+            f"f0_hz is {f0:g} Hz, but that of the machine's grid is {machine.grid.f0_hz:g} Hz"
+        )
+    return f0
+
+
+def _checked_droop(droop_pu):
+    return fraction("droop_pu", droop_pu, gt=0, ge=_LEAST)
+
+
+def _checked_step(dt_s):
+    return one("dt_s", dt_s, "s", gt=0, ge=_LEAST, le=_LONGEST_S)
+
+
+def _count_steps(t_end_s, dt):
+    """Number of steps of a run."""
+    end = one("t_end_s", t_end_s, "s", gt=0, le=_LONGEST_S)
+    if end < dt:
+        raise ValueError(f"t_end_s is {end:g} s, less than one step of dt_s = {dt:g} s")
+    return steps("t_end_s", end, dt, most=_MOST_ROWS)
+
+
+def _first(broken, *values):
+    """Values at the first place where something is broken, for a message."""
+    return [float(np.broadcast_to(value, np.shape(broken))[broken][0]) for value in values]
+
+
+# ------------------------------------------------------------------ what the grid does to it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Disturbance:
-    """What happens at `at_s`. Fields that are left alone do not change anything.
+    """What happens to the grid at one moment.
+
+    Fields that are left alone do not change anything.
 
     Attributes
     ----------
     at_s : float
-        [s]
+        When it happens, at least 0 [s].
     jump_deg : float
-        The angle of the grid's voltage jumps by this; below 0 backward, so that the frequency seems to dip. [degrees]
-    rocof_hz_per_s, ramp_s : float
-        Frequency of an infinite bus moves at this rate for this long, and then stays. [Hz/s], [s]
-    v_pu, dip_s : float
-        Voltage of the bus for this long; then 1 again. [pu], [s]
+        Jump of the angle of the grid's voltage, from -180 to 180; below 0 the angle jumps
+        backward, and the frequency seems to dip [degrees].
+    rocof_hz_per_s : float
+        Rate at which the frequency of an infinite bus moves, from -1000 to 1000 [Hz/s].
+    ramp_s : float
+        How long it moves, above 0; afterwards it stays where it is [s].
+    v_pu : float
+        Voltage of the bus, from 0 to 10 [pu].
+    dip_s : float
+        How long the bus has this voltage, above 0; afterwards it is 1 again [s].
     scr : float or None
-        Short-circuit ratio from then on: a line has tripped.
+        Short-circuit ratio from then on, above 0: a line has tripped [-].
     loss_mw : float
-        Generation lost in an area with a machine; a load step is the same. [MW]
+        Generation lost in an area with a machine; a load that is switched on has the same effect,
+        and below 0 a load is lost [MW].
+
+    Examples
+    --------
+    >>> dip = Disturbance(at_s=0.1, jump_deg=-20.0, v_pu=0.5, dip_s=0.15)
+    >>> dip.v_pu
+    0.5
     """
 
     at_s: float = 0.1
@@ -95,288 +182,433 @@ class Disturbance:
     loss_mw: float = 0.0
 
     def __post_init__(self):
-        checked("at_s", self.at_s, "s", ge=0)
-        checked("jump_deg", self.jump_deg, "degrees", ge=-180, le=180)
-        checked("rocof_hz_per_s", self.rocof_hz_per_s, "Hz/s")
-        checked("v_pu", self.v_pu, "pu", ge=0)
-        for name in ("ramp_s", "dip_s"):
-            checked(name, getattr(self, name), "s", gt=0, finite=False)
+        keep(
+            self,
+            at_s=dict(unit="s", one=True, **_FROM_0),
+            jump_deg=dict(unit="degrees", one=True, **_JUMP),
+            rocof_hz_per_s=dict(unit="Hz/s", one=True, ge=-1000, le=1000),
+            ramp_s=dict(unit="s", one=True, **_ABOVE_0_OR_INFINITE),
+            v_pu=dict(unit="pu", one=True, ge=0, le=10),
+            dip_s=dict(unit="s", one=True, **_ABOVE_0_OR_INFINITE),
+            loss_mw=dict(unit="MW", one=True, **_SIGNED),
+        )
         if self.scr is not None:
-            _line_pu(self.scr)
-        checked("loss_mw", self.loss_mw, "MW")
+            keep(self, scr=dict(one=True, **_ABOVE_0_OR_INFINITE))
 
 
 def _bus(disturbance, t_s):
-    """Angle [rad, on top of f0], deviation of frequency [Hz] and voltage [pu] of an infinite bus at times t_s."""
+    """Motion of an infinite bus at times t_s.
+
+    Its angle [rad, on top of f0], the deviation of its frequency [Hz], and its voltage [pu].
+    """
     after = np.maximum(t_s - disturbance.at_s, 0.0)
     moved = np.minimum(after, disturbance.ramp_s)
     begun = t_s >= disturbance.at_s - 1e-9
     turned = disturbance.rocof_hz_per_s * (moved**2 / 2 + moved * (after - moved))
-    angle = np.where(begun, math.radians(disturbance.jump_deg), 0.0) + _TURN * turned
+    jumped = np.where(begun, math.radians(disturbance.jump_deg), 0.0)
     dipped = begun & (t_s < disturbance.at_s + disturbance.dip_s - 1e-9)
-    return angle, disturbance.rocof_hz_per_s * moved, np.where(dipped, disturbance.v_pu, 1.0)
+    voltage = np.where(dipped, disturbance.v_pu, 1.0)
+    return jumped + _TURN * turned, disturbance.rocof_hz_per_s * moved, voltage
 
 
-# ------------------------------------------------------------------------------------------------ the phase-locked loop
+def _refuse_standstill(f_grid_hz):
+    """Refuse a disturbance after which the grid no longer turns forward."""
+    lowest = float(np.min(f_grid_hz))
+    if lowest <= 0:
+        raise ValueError(
+            f"rocof_hz_per_s or loss_mw of the disturbance takes the frequency of the grid to "
+            f"{lowest:.4g} Hz; it must stay above 0 Hz"
+        )
+
+
+# ------------------------------------------------------------------- the phase-locked loop
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pll:
-    r"""Gains of a phase-locked loop in a rotating frame (SRF-PLL): an algorithm that turns its own angle until v_q vanishes.
+    r"""Gains of a phase-locked loop in a rotating frame (SRF-PLL).
 
-    .. math:: v_q = V\sin(\theta_g - \theta),\qquad \dot\theta = \omega_0 + k_p v_q + k_i\!\int\! v_q\,dt            (7.1)
+    The loop turns an angle of its own faster or slower until v_q vanishes.
+
+    .. math:: v_q = V\sin(\theta_g - \theta),\qquad
+              \dot\theta = \omega_0 + k_p v_q + k_i\!\int\! v_q\,dt            (7.1)
 
     Attributes
     ----------
-    kp_per_s, ki_per_s2 : float
-        For v_q in per unit. A lower voltage makes the loop slower: it is not divided by V here. [1/s], [1/s2]
+    kp_per_s : float
+        Proportional gain k_p, for v_q in per unit, above 0 [1/s].
+    ki_per_s2 : float
+        Integral gain k_i, for v_q in per unit, above 0 [1/s2].
+
+    Notes
+    -----
+    v_q is not divided by the voltage: a lower voltage makes the loop slower.
+
+    Examples
+    --------
+    >>> pll = Pll(kp_per_s=140.0, ki_per_s2=10_000.0)
+    >>> pll.wn_rad_per_s, pll.zeta
+    (100.0, 0.7)
     """
 
     kp_per_s: float
     ki_per_s2: float
 
     def __post_init__(self):
-        checked("kp_per_s", self.kp_per_s, "1/s", gt=0)
-        checked("ki_per_s2", self.ki_per_s2, "1/s2", gt=0)
+        keep(
+            self,
+            kp_per_s=dict(unit="1/s", one=True, **_ABOVE_0),
+            ki_per_s2=dict(unit="1/s2", one=True, **_ABOVE_0),
+        )
 
     @property
-    def wn_rad_per_s(self):
-        """Natural frequency at 1 pu. [rad/s]"""
+    def wn_rad_per_s(self) -> float:
+        """Natural frequency of the loop at a voltage of 1 pu.
+
+        Returns
+        -------
+        float
+            The root of k_i [rad/s].
+        """
         return math.sqrt(self.ki_per_s2)
 
     @property
-    def zeta(self):
-        """Damping ratio at 1 pu. [-]"""
+    def zeta(self) -> float:
+        """Damping ratio of the loop at a voltage of 1 pu.
+
+        Returns
+        -------
+        float
+            Below 1 the loop oscillates [-].
+        """
         return self.kp_per_s / (2 * self.wn_rad_per_s)
 
 
-def pll_natural(wn_rad_per_s, zeta, amplitude=1.0):
-    r"""Gains that put the poles of the loop where they are wanted.
+def pll_natural(wn_rad_per_s: float, zeta: float, amplitude: float = 1.0) -> Pll:
+    r"""Gains of a phase-locked loop for a natural frequency and a damping ratio.
 
     .. math:: k_p = \frac{2\zeta\omega_n}{V},\qquad k_i = \frac{\omega_n^2}{V}            (7.2)
 
     Parameters
     ----------
-    wn_rad_per_s, zeta : float
-        Natural frequency [rad/s] and damping ratio [-].
+    wn_rad_per_s : float
+        Natural frequency, above 0 [rad/s].
+    zeta : float
+        Damping ratio, above 0 [-].
     amplitude : float
-        Voltage in the unit in which v_q comes: 1 for per unit, or the peak in volts.
+        Voltage in the unit in which v_q is measured: 1 for per unit, or the peak in volts.
 
     Returns
     -------
     Pll
+        The gains; for an amplitude in volts they are those for v_q in volts.
 
-    Source: V. Kaura and V. Blasko, "Operation of a phase locked loop system under distorted utility conditions", IEEE Trans. Industry Applications 33(1), 1997
-    (from memory); rule read in the documentation of Aalto's motulator.
+    Raises
+    ------
+    ValueError
+        If an argument is not above 0, or a gain lies outside of 1e-9 to 1e9.
+
+    References
+    ----------
+    .. [1] V. Kaura and V. Blasko, "Operation of a phase locked loop system under distorted
+       utility conditions", IEEE Trans. Industry Applications 33(1), 1997.
+    .. [2] motulator, documentation of the phase-locked loop, Aalto University.
+
+    Examples
+    --------
+    >>> pll = pll_natural(wn_rad_per_s=100.0, zeta=0.7, amplitude=325.0)
+    >>> round(pll.kp_per_s, 4), round(pll.ki_per_s2, 3)
+    (0.4308, 30.769)
     """
-    wn, zeta = checked("wn_rad_per_s", wn_rad_per_s, "rad/s", gt=0), checked("zeta", zeta, gt=0)
-    v = checked("amplitude", amplitude, gt=0)
-    return Pll(kp_per_s=2 * zeta * wn / v, ki_per_s2=wn**2 / v)  # eq. (7.2)
+    wn = one("wn_rad_per_s", wn_rad_per_s, "rad/s", **_ABOVE_0)
+    zeta = one("zeta", zeta, **_ABOVE_0)
+    v = one("amplitude", amplitude, **_ABOVE_0)
+    kp = 2 * zeta * wn / v  # eq. (7.2)
+    ki = wn**2 / v
+    one("the gain kp of this wn_rad_per_s, zeta and amplitude", kp, "1/s", **_ABOVE_0)
+    one("the gain ki of this wn_rad_per_s and amplitude", ki, "1/s2", **_ABOVE_0)
+    return Pll(kp_per_s=kp, ki_per_s2=ki)
 
 
-def pll_gains(settling_s, zeta, band):
-    r"""Gains for a settling time: the envelope of a step's answer has shrunk to `band` of the step.
+def pll_gains(settling_s: float, zeta: float, band: float) -> Pll:
+    r"""Gains of a phase-locked loop for a settling time.
+
+    After the settling time the envelope of the response to a step has shrunk to `band` of the step.
 
     .. math:: \omega_n = \frac{1}{\zeta\,t_s}\ln\frac{1}{\delta\sqrt{1-\zeta^2}}            (7.3)
 
     Parameters
     ----------
-    settling_s, zeta, band : float
-        Time [s], damping ratio (below 1), and the band (0.05: 5 %).
+    settling_s : float
+        Settling time, above 0 [s].
+    zeta : float
+        Damping ratio, between 0 and 1 [-].
+    band : float
+        Share of the step that is left, between 0 and 1; 0.05 is 5 % [-].
 
     Returns
     -------
     Pll
+        The gains, for v_q in per unit.
 
     Raises
     ------
     ValueError
-        If zeta is 1 or above: the answer has no envelope then.
+        If zeta is 1 or above: the response has no envelope then. If another argument is outside
+        of its limits, or a gain lies outside of 1e-9 to 1e9.
 
-    Source: the constants of TI's C2000 software PLL are this rule with 40 ms, 0.7 and 5 % (inferred; they agree in twelve digits).
+    References
+    ----------
+    .. [1] Texas Instruments, C2000 Software Phase Locked Loop Library. Its constants follow from
+       40 ms, a damping ratio of 0.7 and 5 %.
+
+    Examples
+    --------
+    >>> pll = pll_gains(settling_s=0.04, zeta=0.7, band=0.05)
+    >>> round(pll.kp_per_s, 2), round(pll.ki_per_s2)
+    (166.62, 14164)
     """
-    settling_s, zeta = (
-        checked("settling_s", settling_s, "s", gt=0),
-        checked("zeta", zeta, gt=0, lt=1),
-    )
-    band = checked("band", band, "(a fraction)", gt=0, lt=1)
-    return pll_natural(
-        math.log(1 / (band * math.sqrt(1 - zeta**2))) / (zeta * settling_s), zeta
-    )  # eq. (7.3)
+    settling = one("settling_s", settling_s, "s", **_ABOVE_0)
+    zeta = one("zeta", zeta, gt=0, ge=_LEAST, lt=1)
+    band = one("band", fraction("band", band, gt=0, ge=_LEAST, lt=1))
+    wn = math.log(1 / (band * math.sqrt(1 - zeta**2))) / (zeta * settling)  # eq. (7.3)
+    one("the wn_rad_per_s of this settling_s, zeta and band", wn, "rad/s", ge=1e-4, le=3e4)
+    return pll_natural(wn, zeta)
 
 
-def loop_filter(pll, fs_hz):
-    r"""Coefficients of the loop filter in a processor that samples at `fs_hz` (trapezoidal rule).
+def loop_filter(pll: Pll, fs_hz: float) -> tuple[float, float]:
+    r"""Coefficients of the loop filter in a processor, by the trapezoidal rule.
 
-    .. math:: y_n = y_{n-1} + B_0 v_n + B_1 v_{n-1},\qquad B_0 = k_p + \tfrac12 k_i T,\quad B_1 = -(k_p - \tfrac12 k_i T)            (7.4)
+    .. math:: y_n = y_{n-1} + B_0 v_n + B_1 v_{n-1},\qquad
+              B_0 = k_p + \tfrac12 k_i T,\quad B_1 = -(k_p - \tfrac12 k_i T)            (7.4)
+
+    Parameters
+    ----------
+    pll : Pll
+        Gains of the loop.
+    fs_hz : float
+        Sampling frequency 1/T, above 0 [Hz].
 
     Returns
     -------
-    (float, float)
-        B0 and B1. [1/s]
+    tuple of two floats
+        B0 and B1 [1/s].
+
+    Raises
+    ------
+    TypeError
+        If pll is no `Pll`.
+    ValueError
+        If fs_hz is not above 0.
+
+    Examples
+    --------
+    >>> b0, b1 = loop_filter(Pll(kp_per_s=140.0, ki_per_s2=10_000.0), fs_hz=20_000.0)
+    >>> b0, b1
+    (140.25, -139.75)
     """
-    half = pll.ki_per_s2 / checked("fs_hz", fs_hz, "Hz", gt=0) / 2
+    instance("pll", pll, Pll)
+    half = pll.ki_per_s2 / one("fs_hz", fs_hz, "Hz", **_ABOVE_0) / 2
     return pll.kp_per_s + half, half - pll.kp_per_s  # eq. (7.4)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answer:
-    """Answer of a loop: error of its angle (grid minus loop) [degrees], and the deviation of frequency that it reports [Hz]."""
+    """Response of a phase-locked loop.
 
-    error_deg: float
-    df_hz: float
+    Attributes
+    ----------
+    error_deg : float or array
+        Error of the loop's angle: grid minus loop [degrees].
+    df_hz : float or array
+        Deviation of frequency that the function which returns it describes [Hz].
+    """
+
+    error_deg: FloatOrArray
+    df_hz: FloatOrArray
+
+    def __post_init__(self):
+        keep(self, error_deg=dict(unit="degrees"), df_hz=dict(unit="Hz"))
 
 
-def jump_answer(t_s, pll, jump_deg):
-    r"""Answer of the linear loop (sin x = x) to a jump of the grid's angle, in every damping regime.
+def _pll_roots(pll):
+    """Roots s1 and s2 of the linear loop. [1/s]"""
+    zeta = pll.zeta if abs(pll.zeta - 1) > 1e-6 else 1 + 1e-6
+    wn = pll.wn_rad_per_s
+    sum_of_both = zeta + cmath.sqrt(zeta**2 - 1)
+    return -wn / sum_of_both, -wn * sum_of_both  # their product is wn squared
+
+
+def jump_answer(t_s: ArrayLike, pll: Pll, jump_deg: ArrayLike) -> Answer:
+    r"""Response of the linear loop to a jump of the grid's angle, in every damping regime.
+
+    The loop is linear if the sine of the error is taken as the error itself.
 
     .. math:: e(t) = \Delta\theta\,\frac{s_1 e^{s_1 t} - s_2 e^{s_2 t}}{s_1 - s_2},\quad
-              \Delta f(t) = -\frac{\dot e(t)}{2\pi},\quad s_{1,2} = \omega_n\left(-\zeta \pm \sqrt{\zeta^2 - 1}\right)            (7.5)
+              \Delta f(t) = -\frac{\dot e(t)}{2\pi},\quad
+              s_{1,2} = \omega_n\left(-\zeta \pm \sqrt{\zeta^2 - 1}\right)            (7.5)
 
     Parameters
     ----------
     t_s : float or array
-        Time after the jump. [s]
+        Time after the jump, at least 0 [s].
     pll : Pll
-    jump_deg : float
-        [degrees]
+        Gains of the loop.
+    jump_deg : float or array
+        Jump of the grid's angle; below 0 it jumps backward [degrees].
 
     Returns
     -------
     Answer
-        At zeta = 1 the roots are pulled apart by one part in a million, which changes nothing that can be seen.
+        Error of the angle, and the deviation of frequency that the loop reports, both in the
+        shape that t_s and jump_deg have together.
+
+    Raises
+    ------
+    TypeError
+        If pll is no `Pll`.
+    ValueError
+        If t_s is negative, or the shapes of t_s and jump_deg do not fit each other.
+
+    Notes
+    -----
+    At zeta = 1 the roots are pulled apart by one part in a million, too little to be seen.
+
+    Examples
+    --------
+    >>> pll = pll_gains(settling_s=0.04, zeta=0.7, band=0.05)
+    >>> seen = jump_answer(t_s=[0.0, 0.01, 0.04], pll=pll, jump_deg=-20.0)
+    >>> seen.df_hz.round(2).tolist()
+    [-9.26, -2.72, 0.32]
     """
-    t, jump = np.asarray(checked("t_s", t_s, "s", ge=0)), checked("jump_deg", jump_deg, "degrees")
-    zeta = pll.zeta if abs(pll.zeta - 1) > 1e-6 else 1 + 1e-6
-    spread = cmath.sqrt(zeta**2 - 1)
-    s1, s2 = (pll.wn_rad_per_s * (-zeta + sign * spread) for sign in (1, -1))
-    error = (s1 * np.exp(s1 * t) - s2 * np.exp(s2 * t)) / (s1 - s2)
+    t = np.asarray(checked("t_s", t_s, "s", **_FROM_0))
+    jump = checked("jump_deg", jump_deg, "degrees", **_SIGNED)
+    instance("pll", pll, Pll)
+    together(t_s=t, jump_deg=jump)
+    s1, s2 = _pll_roots(pll)
+    error = (s1 * np.exp(s1 * t) - s2 * np.exp(s2 * t)) / (s1 - s2)  # eq. (7.5)
     slope = (s1**2 * np.exp(s1 * t) - s2**2 * np.exp(s2 * t)) / (s1 - s2)
-    return Answer(
-        error_deg=plain(jump * error.real), df_hz=plain(-jump / 360 * slope.real)
-    )  # eq. (7.5)
+    return Answer(error_deg=jump * error.real, df_hz=-jump / 360 * slope.real)
 
 
-def false_frequency(pll, jump_deg):
-    r"""Frequency that a jump of the angle pretends to be, at its first instant.
+def false_frequency(pll: Pll, jump_deg: ArrayLike) -> FloatOrArray:
+    r"""Deviation of frequency that a loop reports in the first instant after a jump of the angle.
 
     .. math:: \Delta f(0^+) = \frac{k_p\sin\Delta\theta}{2\pi}            (7.6)
 
     Parameters
     ----------
     pll : Pll
+        Gains of the loop.
     jump_deg : float or array
-        [degrees]
+        Jump of the grid's angle, from -180 to 180; below 0 it jumps backward [degrees].
 
     Returns
     -------
     float or array
-        Deviation; nothing in the grid moved at this frequency. [Hz]
+        Deviation from the nominal frequency; nothing in the grid moves at this frequency [Hz].
+
+    Raises
+    ------
+    TypeError
+        If pll is no `Pll`.
+    ValueError
+        If jump_deg lies outside of -180 to 180.
+
+    Examples
+    --------
+    >>> pll = pll_gains(settling_s=0.04, zeta=0.7, band=0.05)
+    >>> round(false_frequency(pll, jump_deg=-20.0), 2)
+    -9.07
     """
-    return plain(
-        pll.kp_per_s
-        * np.sin(np.radians(checked("jump_deg", jump_deg, "degrees", ge=-180, le=180)))
-        / _TURN
-    )  # eq. (7.6)
+    instance("pll", pll, Pll)
+    jump = np.radians(checked("jump_deg", jump_deg, "degrees", **_JUMP))
+    return plain(pll.kp_per_s * np.sin(jump) / _TURN)  # eq. (7.6)
 
 
-def ramp_answer(pll, rocof_hz_per_s):
-    r"""What remains while frequency ramps: a constant error of the angle, and a lag of the integrator. The output itself (7.1) has no error.
+def ramp_answer(pll: Pll, rocof_hz_per_s: ArrayLike) -> Answer:
+    r"""Steady errors of a loop while frequency ramps: of its angle, and of its integrator.
 
-    .. math:: \sin e = \frac{2\pi\dot f}{k_i},\qquad \Delta f_{lag} = \frac{k_p}{k_i}\dot f = \frac{2\zeta}{\omega_n}\dot f            (7.7)
+    The angle has a constant error, and the integrator alone lags behind. The frequency that the
+    whole loop reports (7.1) has no error.
+
+    .. math:: \sin e = \frac{2\pi\dot f}{k_i},\qquad
+              \Delta f_{lag} = \frac{k_p}{k_i}\dot f = \frac{2\zeta}{\omega_n}\dot f        (7.7)
 
     Parameters
     ----------
     pll : Pll
+        Gains of the loop.
     rocof_hz_per_s : float or array
-        [Hz/s]
+        Rate of change of frequency [Hz/s].
 
     Returns
     -------
     Answer
-        `df_hz`: by how much the integrator is behind.
+        Error of the angle; `df_hz` is how far the integrator is behind.
 
     Raises
     ------
+    TypeError
+        If pll is no `Pll`.
     ValueError
-        If the ramp is faster than ki / (2 pi): the loop never catches it.
+        If the ramp is as fast as ki / (2 pi) or faster: the loop never catches it.
+
+    Examples
+    --------
+    >>> pll = pll_gains(settling_s=0.04, zeta=0.7, band=0.05)
+    >>> late = ramp_answer(pll, rocof_hz_per_s=1.0)
+    >>> round(late.error_deg, 4), round(late.df_hz, 4)
+    (0.0254, 0.0118)
     """
-    rate, fastest = checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s"), pll.ki_per_s2 / _TURN
-    checked(
-        "rocof_hz_per_s",
-        np.abs(rate),
-        "Hz/s (ki / 2 pi; a faster ramp is never caught)",
-        lt=fastest,
-    )
-    return Answer(
-        error_deg=plain(np.degrees(np.arcsin(np.divide(rate, fastest)))),
-        df_hz=plain(np.multiply(rate, pll.kp_per_s / pll.ki_per_s2)),
-    )  # eq. (7.7)
-
-
-def track(pll, disturbance, *, f0_hz, phases=3, t_end_s=0.3, dt_s=5e-5):
-    r"""Run a PLL as a processor does, sample by sample, on a stiff grid's voltage.
-
-    With one phase a second-order generalised integrator (SOGI) makes the quadrature that the rotating frame needs:
-
-    .. math:: \dot x = \omega\left(\sqrt2\,(v - x) - y\right),\quad \dot y = \omega x,\quad v_q = y\cos\theta - x\sin\theta            (7.8)
-
-    Parameters
-    ----------
-    pll : Pll
-    disturbance : Disturbance
-        Its jump, ramp and dip.
-    f0_hz : float
-        [Hz]
-    phases : int
-        3 or 1.
-    t_end_s, dt_s : float
-        Length of the run, and the sampling step: 5e-5 s is 20 kHz. [s]
-
-    Returns
-    -------
-    DataFrame, index t_s
-        `f_hz` (reported), `f_slow_hz` (integrator alone), `f_grid_hz`, `error_deg` (grid minus loop).
-
-    Raises
-    ------
-    ValueError
-        If the loop is unstable at 1 pu; the message names its pole.
-
-    Source: M. Ciobotaru, R. Teodorescu, F. Blaabjerg, "A new single-phase PLL structure based on second order generalized integrator", PESC 2006 (from memory).
-    """
-    f0, dt = checked("f0_hz", f0_hz, "Hz", gt=0), checked("dt_s", dt_s, "s", gt=0)
-    checked("t_end_s", t_end_s, "s", ge=dt)
-    if disturbance.scr is not None or disturbance.loss_mw:
+    instance("pll", pll, Pll)
+    rate = np.asarray(checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s", **_SIGNED))
+    fastest = pll.ki_per_s2 / _TURN
+    lost = np.abs(rate) >= fastest
+    if np.any(lost):
+        (shown,) = _first(lost, rate)
         raise ValueError(
-            "track runs on a stiff grid; scr and loss_mw of the disturbance belong to simulate"
+            f"rocof_hz_per_s is {shown:g} Hz/s. A ramp of ki / (2 pi) = {fastest:.4g} Hz/s or more "
+            "is never caught by this loop"
         )
-    if phases not in (1, 3):
-        raise ValueError(f"phases is {phases!r}; it must be 3 or 1")
+    error = np.degrees(np.arcsin(rate / fastest))  # eq. (7.7)
+    return Answer(error_deg=error, df_hz=rate * (pll.kp_per_s / pll.ki_per_s2))
+
+
+def _refuse_sampled(pll, f0, phases, dt):
+    """Refuse gains with which the loop runs away from 1 pu: sampled, or behind a SOGI's lag."""
     b0, b1 = loop_filter(pll, 1 / dt)
-    _refuse_sampled(pll, f0, phases, dt, b0, b1)
-    t = np.arange(round(t_end_s / dt) + 1) * dt
-    angle, df, v = _bus(disturbance, t)
-    detect = _quadrature(f0, dt) if phases == 1 else _three_phases
-    y = past = own = slow = 0.0
+    pole = max(np.roots([1.0, dt * b0 - 2.0, 1.0 + dt * b1]), key=abs)
+    if abs(pole) >= 1:
+        raise ValueError(
+            f"the loop is unstable: kp_per_s = {pll.kp_per_s:g} 1/s, sampled every dt_s = {dt:g} "
+            f"s, has the pole {pole:.3g}, outside the unit circle"
+        )
+    if phases == 3:
+        return
+    lag = 2 / (_SOGI_GAIN * _TURN * f0)
+    slow = max(np.roots([lag, 1.0, pll.kp_per_s, pll.ki_per_s2]), key=lambda s: s.real)
+    if slow.real >= 0:
+        raise ValueError(
+            f"the loop is unstable: behind the lag of a SOGI at {f0:g} Hz it has the eigenvalue "
+            f"{slow:.3g} 1/s; lower ki_per_s2"
+        )
+
+
+def _sampled_loop(pll, f0, dt, angle, v, detect):
+    """Output of the loop filter, its integrator alone [rad/s], and the error [rad], by sample."""
+    b0, b1 = loop_filter(pll, 1 / dt)
+    y = 0.0
+    past = 0.0
+    own = 0.0  # angle of the loop, on top of the turning at f0
     rows = []
     for n, (grid, size) in enumerate(zip(angle.tolist(), v.tolist())):
         vq = detect(grid, own, size, _TURN * f0 * n * dt, _TURN * f0 + y)
         y += b0 * vq + b1 * past  # eq. (7.4)
-        slow = y - pll.kp_per_s * vq
-        rows.append((y, slow, grid - own))
+        rows.append((y, y - pll.kp_per_s * vq, grid - own))
         past = vq
-        own += dt * y  # eq. (7.1), on top of the turning at f0
-    y, slow, error = np.array(rows).T
-    return pd.DataFrame(
-        {
-            "f_hz": f0 + y / _TURN,
-            "f_slow_hz": f0 + slow / _TURN,
-            "f_grid_hz": f0 + df,
-            "error_deg": np.degrees(error),
-        },
-        index=pd.Index(t, name="t_s"),
-    )
+        own += dt * y  # eq. (7.1)
+    return np.array(rows).T
 
 
 def _three_phases(grid, own, size, turned, w):
@@ -386,128 +618,271 @@ def _three_phases(grid, own, size, turned, w):
 
 def _quadrature(f0, dt):
     """v_q of one phase: a SOGI stepped by the trapezoidal rule at the loop's own frequency."""
-    start = -_TURN * f0 * dt
-    x, quad, old = (
-        math.cos(start),
-        math.sin(start),
-        math.cos(start),
-    )  # settled on a cosine, one step ago
+    start = -_TURN * f0 * dt  # settled on a cosine, one step ago
+    x = math.cos(start)
+    quad = math.sin(start)
+    old = x
 
     def detect(grid, own, size, turned, w):
         nonlocal x, quad, old
-        new, a = size * math.cos(turned + grid), w * dt / 2
+        new = size * math.cos(turned + grid)
+        a = w * dt / 2
         right_x = x - a * (_SOGI_GAIN * x + quad) + a * _SOGI_GAIN * (old + new)
         right_y = quad + a * x
         x = (right_x - a * right_y) / (1 + a * _SOGI_GAIN + a * a)  # eq. (7.8)
-        quad, old = right_y + a * x, new
+        quad = right_y + a * x
+        old = new
         return quad * math.cos(turned + own) - x * math.sin(turned + own)
 
     return detect
 
 
-def _refuse_sampled(pll, f0, phases, dt, b0, b1):
-    """Refuse gains with which the sampled loop, or the loop behind a SOGI's lag, runs away from 1 pu."""
-    pole = max(np.roots([1.0, dt * b0 - 2.0, 1.0 + dt * b1]), key=abs)
-    if abs(pole) >= 1:
-        raise ValueError(
-            f"the loop is unstable: kp_per_s = {pll.kp_per_s:g} 1/s, sampled every {dt:g} s, has the pole {pole:.3g}, outside the unit circle"
-        )
-    slow = max(
-        np.roots([2 / (_SOGI_GAIN * _TURN * f0), 1.0, pll.kp_per_s, pll.ki_per_s2]),
-        key=lambda s: s.real,
-    )
-    if phases == 1 and slow.real >= 0:
-        raise ValueError(
-            f"the loop is unstable: behind the lag of a SOGI at {f0:g} Hz it has the eigenvalue {slow:.3g} 1/s; lower ki_per_s2"
-        )
+def track(
+    pll: Pll,
+    disturbance: Disturbance,
+    *,
+    f0_hz: float,
+    phases: int = 3,
+    t_end_s: float = 0.3,
+    dt_s: float = 5e-5,
+) -> pd.DataFrame:
+    r"""Time series of a phase-locked loop on a stiff grid's voltage, sampled as in a processor.
 
+    With one phase a second-order generalised integrator (SOGI) makes the quadrature signal that the
+    rotating frame needs.
 
-# ------------------------------------------------------------------------------------------------- how strong is the grid
+    .. math:: \dot x = \omega\left(\sqrt2\,(v - x) - y\right),\quad \dot y = \omega x,\quad
+              v_q = y\cos\theta - x\sin\theta            (7.8)
 
+    Parameters
+    ----------
+    pll : Pll
+        Gains of the loop.
+    disturbance : Disturbance
+        Its jump, ramp and dip act on the grid.
+    f0_hz : float
+        Nominal frequency, from 1 to 1000 [Hz].
+    phases : int
+        Number of phases that the loop measures, 3 or 1.
+    t_end_s : float
+        Length of the run [s].
+    dt_s : float
+        Sampling step; 5e-5 s is 20 kHz [s].
 
-def short_circuit_ratio(short_circuit_mva, rating_mva):
-    r"""Strength of the grid as a converter sees it; its inverse is the reactance of the line on the converter's rating.
+    Returns
+    -------
+    DataFrame
+        Index t_s [s]; columns `f_hz` (reported by the loop), `f_slow_hz` (its integrator alone),
+        `f_grid_hz` [Hz], and `error_deg` (grid minus loop) [degrees].
 
-    .. math:: SCR = \frac{S_{sc}}{S_r} = \frac{1}{X}            (7.9)
+    Raises
+    ------
+    TypeError
+        If pll is no `Pll`, or disturbance is no `Disturbance`.
+    ValueError
+        If the loop is unstable at 1 pu (the message names its pole), if the disturbance has an
+        scr or a loss_mw or takes the frequency of the grid to 0, or if another argument lies
+        outside of its limits.
 
-    Above 3 a grid is called strong, from 2 to 3 weak, below 2 very weak (IEEE 1204; from memory).
+    References
+    ----------
+    .. [1] M. Ciobotaru, R. Teodorescu, F. Blaabjerg, "A new single-phase PLL structure based on
+       second order generalized integrator", PESC 2006.
+
+    Examples
+    --------
+    >>> pll = pll_gains(settling_s=0.04, zeta=0.7, band=0.05)
+    >>> jump = Disturbance(at_s=0.01, jump_deg=-20.0)
+    >>> run = track(pll, jump, f0_hz=60.0, phases=3, t_end_s=0.1, dt_s=1e-4)
+    >>> round(float(run.f_hz.min()), 2)
+    50.89
     """
-    return checked("short_circuit_mva", short_circuit_mva, "MVA", gt=0) / checked(
-        "rating_mva", rating_mva, "MVA", gt=0
-    )  # eq. (7.9)
+    instance("pll", pll, Pll)
+    instance("disturbance", disturbance, Disturbance)
+    f0 = _checked_f0(f0_hz)
+    dt = _checked_step(dt_s)
+    t = np.arange(_count_steps(t_end_s, dt) + 1) * dt
+    one_of("phases", whole("phases", phases), (1, 3))
+    if disturbance.scr is not None or disturbance.loss_mw:
+        raise ValueError(
+            "track runs on a stiff grid; scr and loss_mw of the disturbance belong to simulate"
+        )
+    _refuse_sampled(pll, f0, phases, dt)
+    angle, df, v = _bus(disturbance, t)
+    _refuse_standstill(f0 + df)
+    detect = _quadrature(f0, dt) if phases == 1 else _three_phases
+    y, slow, error = _sampled_loop(pll, f0, dt, angle, v, detect)
+    columns = {
+        "f_hz": f0 + y / _TURN,
+        "f_slow_hz": f0 + slow / _TURN,
+        "f_grid_hz": f0 + df,
+        "error_deg": np.degrees(error),
+    }
+    return pd.DataFrame(columns, index=pd.Index(t, name="t_s"))
+
+
+# -------------------------------------------------------------------- how strong is the grid
 
 
 def _line_pu(scr):
-    """Reactance of the line; 0 for an infinite ratio. [pu]"""
-    return 1 / checked("scr", scr, gt=0, finite=False)
+    r"""Reactance of the line on the converter's rating; 0 for an infinite ratio. [pu]
+
+    .. math:: SCR = \frac{S_{sc}}{S_r} = \frac{1}{X}            (7.9)
+    """
+    return 1 / checked("scr", scr, **_ABOVE_0_OR_INFINITE)  # eq. (7.9)
 
 
-def transfer_limit(scr, support=False):
-    r"""Largest power through the line: at unity power factor of the converter, or with its voltage held at 1 pu (`support`).
+def _one_line_pu(scr):
+    return _line_pu(one("scr", scr, finite=False))
 
-    .. math:: P_{max} = \frac{SCR}{2}\ \text{at unity power factor},\qquad P_{max} = SCR\ \text{with the voltage held}            (7.10)
+
+def transfer_limit(scr: ArrayLike, support: bool = False) -> FloatOrArray:
+    r"""Largest power that a converter can send through its line.
+
+    .. math:: P_{max} = \frac{SCR}{2}\ \text{at unity power factor},\qquad
+              P_{max} = SCR\ \text{with the voltage held}            (7.10)
+
+    Parameters
+    ----------
+    scr : float or array
+        Short-circuit ratio of the line on the converter's rating, above 0 [-].
+    support : bool
+        True if the converter holds its voltage at 1 pu, False for unity power factor.
 
     Returns
     -------
     float or array
-        A static limit, for a line without resistance and a bus at 1 pu. [pu]
+        A static limit, for a line without resistance and a bus at 1 pu [pu].
+
+    Raises
+    ------
+    TypeError
+        If support is neither True nor False.
+    ValueError
+        If scr is not above 0.
+
+    Notes
+    -----
+    A grid is called strong above a ratio of 3, weak from 2 to 3, and very weak below 2 [1]_.
+
+    References
+    ----------
+    .. [1] IEEE Std 1204-1997, Guide for Planning DC Links Terminating at AC Locations Having Low
+       Short-Circuit Capacities.
+
+    Examples
+    --------
+    >>> transfer_limit(scr=3.0, support=False), transfer_limit(scr=3.0, support=True)
+    (1.5, 3.0)
     """
-    scr = checked("scr", scr, gt=0, finite=False)
-    return scr if support else scr / 2  # eq. (7.10)
+    ratio = checked("scr", scr, **_ABOVE_0_OR_INFINITE)
+    instance("support", support, (bool, np.bool_))
+    return ratio if support else ratio / 2  # eq. (7.10)
 
 
-def terminal_voltage(p_pu, scr):
-    r"""Voltage at a converter of unity power factor: the upper root of
+def terminal_voltage(p_pu: ArrayLike, scr: ArrayLike) -> FloatOrArray:
+    r"""Voltage at a converter of unity power factor behind a line.
+
+    It is the upper root of the following equation.
 
     .. math:: V^4 - V^2 + X^2 P^2 = 0            (7.11)
 
     Parameters
     ----------
-    p_pu, scr : float or array
+    p_pu : float or array
+        Power of the converter [pu].
+    scr : float or array
+        Short-circuit ratio of the line on the converter's rating, above 0 [-].
 
     Returns
     -------
     float or array
-        A ValueError if the line cannot carry so much. [pu]
+        Voltage at the converter's end of the line, in the shape that both arguments have
+        together [pu].
+
+    Raises
+    ------
+    ValueError
+        If the line cannot carry so much power, or the shapes do not fit each other.
+
+    Examples
+    --------
+    >>> round(terminal_voltage(p_pu=1.0, scr=3.0), 3)
+    0.934
     """
-    p, x = checked("p_pu", p_pu, "pu"), _line_pu(np.asarray(scr) if np.ndim(scr) else scr)
-    room = 1 - 4 * np.square(np.multiply(x, p))
+    p = checked("p_pu", p_pu, "pu", **_SIGNED)
+    x = _line_pu(scr)
+    together(p_pu=p, scr=x)
+    room = np.asarray(1 - 4 * np.square(np.multiply(x, p)))
     if np.any(room < 0):
-        p, x, _ = (a[room < 0][0] for a in np.broadcast_arrays(p, x, room))
+        shown_p, shown_x = _first(room < 0, p, x)
         raise ValueError(
-            f"p_pu is {p:g}; at unity power factor and scr = {1 / x:g} the line carries at most {0.5 / x:g}"
+            f"p_pu is {shown_p:g}; at unity power factor and scr = {1 / shown_x:g} "
+            f"the line carries at most {0.5 / shown_x:g}"
         )
     return plain(np.sqrt((1 + np.sqrt(room)) / 2))  # eq. (7.11)
 
 
-# ------------------------------------------------------------------------------------------------------ the follower
+# ------------------------------------------------------------------------------ the follower
 
 
 @dataclass(frozen=True, kw_only=True)
 class Follower:
-    r"""A grid-following converter: a current in the frame of its PLL, behind a line. (x without index is the reactance of the line.)
+    r"""A grid-following converter: a current in the frame of its PLL, behind a line.
 
-    .. math:: v_d = V\cos\delta - x\frac{\omega}{\omega_0} i_q + \frac{x}{\omega_0}\dot\imath_d,\qquad
-              v_q = -V\sin\delta + x\frac{\omega}{\omega_0} i_d + \frac{x}{\omega_0}\dot\imath_q            (7.12)
+    The voltage at its terminals follows from the grid and from its own current; x without index is
+    the reactance of the line.
 
-    .. math:: T_i\,\dot\imath_d = \frac{p}{|v_m|} - i_d,\quad T_i\,\dot\imath_q = -k_v(1 - |v_m|) - i_q,\quad
-              T_p\,\dot p = p^* - \frac{f - f_0}{R f_0} - p,\quad T_v\,\dot v_m = v - v_m            (7.13)
+    .. math:: v_d = V\cos\delta - x\frac{\omega}{\omega_0} i_q + \frac{x}{\omega_0}\dot\imath_d,
+              \qquad
+              v_q = -V\sin\delta + x\frac{\omega}{\omega_0} i_d + \frac{x}{\omega_0}\dot\imath_q
+              (7.12)
 
-    The PLL turns on the measured v_m, reports at most half of f0 away from f0 (its integrator stops there), and the current is commanded by the size of v_m.
+    Its controls make the current, with the measured voltage and the frequency that the PLL reports.
+
+    .. math:: T_i\,\dot\imath_d = \frac{p}{|v_m|} - i_d,\quad
+              T_i\,\dot\imath_q = -k_v(1 - |v_m|) - i_q,\quad
+              T_p\,\dot p = p^* - \frac{f - f_0}{R f_0} - p,\quad
+              T_v\,\dot v_m = v - v_m            (7.13)
 
     Attributes
     ----------
     p_pu : float
-        Command p*. [pu]
+        Command p* of active power [pu].
     pll : Pll
+        Gains of its phase-locked loop.
     droop_pu : float
-        R, acting on the frequency that the PLL reports; infinite: none. [pu]
+        R, a fraction above 0, acting on the frequency that the PLL reports; infinite for none [pu].
     support_pu : float
-        k_v, reactive current per voltage that is missing; 0 is unity power factor. [pu]
+        k_v, reactive current per voltage that is missing, at least 0; 0 is unity power factor [pu].
     i_max_pu : float
-        Limit of the current; the reactive part goes first. [pu]
-    t_current_s, t_voltage_s, t_power_s : float
-        Lags T_i of the closed current control, T_v of the measured voltage, T_p of the power command. [s]
+        Limit of the current, above 0, which may be infinite; the reactive part goes first [pu].
+    t_current_s : float
+        T_i, lag of the closed current control, above 0 [s].
+    t_voltage_s : float
+        T_v, lag of the measured voltage, above 0 [s].
+    t_power_s : float
+        T_p, lag of the power command, above 0 [s].
+
+    Notes
+    -----
+    The PLL turns on the measured voltage v_m and reports at most half of f0 away from f0; its
+    integrator stops there. The current is commanded by the size of v_m.
+
+    Examples
+    --------
+    >>> unit = Follower(
+    ...     p_pu=0.5,
+    ...     pll=Pll(kp_per_s=166.6, ki_per_s2=14_164.0),
+    ...     droop_pu=0.05,
+    ...     support_pu=2.0,
+    ...     i_max_pu=1.2,
+    ...     t_current_s=0.002,
+    ...     t_voltage_s=0.001,
+    ...     t_power_s=0.05,
+    ... )
+    >>> unit.support_pu
+    2.0
     """
 
     p_pu: float
@@ -520,139 +895,196 @@ class Follower:
     t_power_s: float = 0.05
 
     def __post_init__(self):
-        checked("p_pu", self.p_pu, "pu")
-        checked("droop_pu", self.droop_pu, "pu", gt=0, finite=False)
-        checked("support_pu", self.support_pu, "pu", ge=0)
-        checked("i_max_pu", self.i_max_pu, "pu", gt=0, finite=False)
-        for name in ("t_current_s", "t_voltage_s", "t_power_s"):
-            checked(name, getattr(self, name), "s", gt=0)
+        instance("pll", self.pll, Pll)
+        keep(
+            self,
+            p_pu=dict(unit="pu", one=True, **_SIGNED),
+            droop_pu=dict(unit="pu", one=True, **_ABOVE_0_OR_INFINITE),
+            support_pu=dict(unit="pu", one=True, **_FROM_0),
+            i_max_pu=dict(unit="pu", one=True, **_ABOVE_0_OR_INFINITE),
+            t_current_s=dict(unit="s", one=True, **_ABOVE_0),
+            t_voltage_s=dict(unit="s", one=True, **_ABOVE_0),
+            t_power_s=dict(unit="s", one=True, **_ABOVE_0),
+        )
+        if math.isfinite(self.droop_pu):
+            _checked_droop(self.droop_pu)
 
 
-def pll_poles(pll, x_pu, i_pu, *, f0_hz):
-    r"""Poles of a PLL whose own current moves the voltage that it measures, with everything else slow.
+def _rightmost_first(values):
+    return values[np.argsort(-values.real, kind="stable")]
 
-    .. math:: \left(1 - \frac{k_p X I}{\omega_0}\right)s^2 + \left(k_p\cos\delta - \frac{k_i X I}{\omega_0}\right)s + k_i\cos\delta = 0,\quad
+
+def pll_poles(pll: Pll, x_pu: float, i_pu: float, *, f0_hz: float) -> np.ndarray:
+    r"""Poles of a PLL whose own current moves the voltage that it measures.
+
+    Everything else in the converter is taken as slow.
+
+    .. math:: \left(1 - \frac{k_p X I}{\omega_0}\right)s^2
+              + \left(k_p\cos\delta - \frac{k_i X I}{\omega_0}\right)s + k_i\cos\delta = 0,\quad
               \sin\delta = X I            (7.14)
 
     Parameters
     ----------
     pll : Pll
-    x_pu, i_pu : float
-        Reactance of the line, and active current at a grid of 1 pu; a product above 1 no angle can carry. [pu]
+        Gains of the loop.
+    x_pu : float
+        Reactance of the line, at least 0 [pu].
+    i_pu : float
+        Active current at a grid of 1 pu; its product with x_pu lies between -1 and 1 [pu].
     f0_hz : float
-        [Hz]
+        Nominal frequency, from 1 to 1000 [Hz].
 
     Returns
     -------
-    complex array, shape (2,)
-        The rightmost first. [1/s]
+    array, shape (2,)
+        Complex poles, the rightmost first [1/s].
+
+    Raises
+    ------
+    TypeError
+        If pll is no `Pll`.
+    ValueError
+        If no angle can carry x_pu * i_pu, if the factor of s squared vanishes, or if an argument
+        lies outside of its limits.
+
+    Examples
+    --------
+    >>> pll = Pll(kp_per_s=166.6, ki_per_s2=14_164.0)
+    >>> poles = pll_poles(pll, x_pu=0.5, i_pu=0.9, f0_hz=60.0)
+    >>> poles.real.round(1).tolist()
+    [-82.3, -82.3]
     """
-    drop = checked("x_pu", x_pu, "pu", ge=0) * checked("i_pu", i_pu, "pu")
-    checked("the drop x_pu * i_pu", abs(drop), "pu (more than this no angle can carry)", lt=1)
-    cosine, per_w0 = math.sqrt(1 - drop**2), drop / (_TURN * checked("f0_hz", f0_hz, "Hz", gt=0))
-    poles = np.roots(
-        [
-            1 - pll.kp_per_s * per_w0,
-            pll.kp_per_s * cosine - pll.ki_per_s2 * per_w0,
-            pll.ki_per_s2 * cosine,
-        ]
-    )  # eq. (7.14)
-    return poles[np.argsort(-poles.real, kind="stable")]
-
-
-def _follower_rest(unit, scr):
-    """Resting point of a follower at a bus of 1 pu: voltage, i_d, i_q and angle."""
-    x, p, k = _line_pu(scr), unit.p_pu, unit.support_pu
-    a = 1 + x * k  # V^2 = (a v - x k)^2 + (x p / v)^2, times v^2
-    roots = np.roots([a * a, -2 * a * x * k, x * x * k * k - 1, 0.0, x * x * p * p])
-    real = roots.real[
-        (np.abs(roots.imag) < 1e-6) & (roots.real > 1e-9)
-    ]  # the highest one has the angle below 90 degrees
-    if not real.size:
-        raise ValueError(
-            f"p_pu is {p:g}; at scr = {1 / x:g} and support_pu = {k:g} the line cannot carry it (transfer_limit)"
-        )
-    v = float(real.max())
-    i_d, i_q = p / v, -k * (1 - v)
-    _refuse_current(math.hypot(i_d, i_q), unit)
-    return v, i_d, i_q, math.asin(min(max(x * i_d, -1.0), 1.0))
+    instance("pll", pll, Pll)
+    drop = one("x_pu", x_pu, "pu", **_FROM_0) * one("i_pu", i_pu, "pu", **_SIGNED)
+    w0 = _TURN * _checked_f0(f0_hz)
+    if abs(drop) >= 1:
+        raise ValueError(f"x_pu * i_pu is {drop:g} pu; no angle can carry a drop of 1 pu or more")
+    square = 1 - pll.kp_per_s * drop / w0  # eq. (7.14)
+    if square == 0:
+        raise ValueError("kp_per_s * x_pu * i_pu is 2 pi f0_hz: the factor of s squared vanishes")
+    cosine = math.sqrt(1 - drop**2)
+    damping = pll.kp_per_s * cosine - pll.ki_per_s2 * drop / w0
+    return _rightmost_first(np.roots([square, damping, pll.ki_per_s2 * cosine]))
 
 
 def _refuse_current(i_pu, unit):
     if i_pu > unit.i_max_pu * (1 + 1e-9):
         raise ValueError(
-            f"p_pu = {unit.p_pu:g} needs {i_pu:.4g} pu of current at rest; i_max_pu is {unit.i_max_pu:g}"
+            f"p_pu = {unit.p_pu:g} needs {i_pu:.4g} pu of current at rest; "
+            f"i_max_pu is {unit.i_max_pu:g}"
         )
+
+
+def _follower_rest(unit, scr):
+    """Operating point of a follower at a bus of 1 pu: voltage, i_d, i_q and angle."""
+    x = _one_line_pu(scr)
+    p = unit.p_pu
+    k = unit.support_pu
+    a = 1 + x * k  # V^2 = (a v - x k)^2 + (x p / v)^2, times v^2
+    roots = np.roots([a * a, -2 * a * x * k, x * x * k * k - 1, 0.0, x * x * p * p])
+    possible = (np.abs(roots.imag) < 1e-6) & (roots.real > 1e-9)
+    if not possible.any():
+        raise ValueError(
+            f"p_pu is {p:g}; at scr = {1 / x:g} and support_pu = {k:g} "
+            "the line cannot carry it (transfer_limit)"
+        )
+    v = float(roots.real[possible].max())  # the highest one has the angle below 90 degrees
+    i_d = p / v
+    i_q = -k * (1 - v)
+    _refuse_current(math.hypot(i_d, i_q), unit)
+    return v, i_d, i_q, math.asin(_Floats.clip(x * i_d, -1.0, 1.0))
 
 
 def _follower(unit, scr, f0, ops=_Floats):
-    """Function of the states (angle, PLL integrator, i_d, i_q, measured v_d and v_q, p): their slopes, and (dw in rad/s, p, q, i, v, angle)."""
-    w0, xw = _TURN * f0, _line_pu(scr) / (_TURN * f0)
-    kp, ki, k_v, most = unit.pll.kp_per_s, unit.pll.ki_per_s2, unit.support_pu, unit.i_max_pu
-    t_i, t_v, t_p, p_set, per_rad = (
-        unit.t_current_s,
-        unit.t_voltage_s,
-        unit.t_power_s,
-        unit.p_pu,
-        1 / (w0 * unit.droop_pu),
-    )
-    sin, cos, hypot, clip, most_w = ops.sin, ops.cos, ops.hypot, ops.clip, _PLL_RANGE_PU * w0
+    """Slopes of a follower, as a function of its states, the grid's frequency and voltage.
+
+    The states are the angle, the integrator of the PLL, i_d, i_q, the measured v_d and v_q, and p.
+    Beside the slopes the function returns (dw in rad/s, p, q, i, v, angle).
+    """
+    w0 = _TURN * f0
+    x_per_w0 = _line_pu(scr) / w0
+    kp = unit.pll.kp_per_s
+    ki_per_kp = unit.pll.ki_per_s2 / kp
+    most_dw = _PLL_RANGE_PU * w0
+    power_per_dw = 1 / (w0 * unit.droop_pu)
+    most = unit.i_max_pu
+
+    def commanded(p, v_m):
+        """Currents that the controls ask for, with the reactive part first. eq. (7.13)"""
+        i_q = ops.clip(-unit.support_pu * (1 - v_m), -most, most)
+        room = ops.sqrt(most * most - i_q * i_q)
+        i_d = p / ops.clip(v_m, _LEAST_V_PU, math.inf)
+        return ops.clip(i_d, -room, room), i_q
 
     def slopes(y, dw_grid, v_grid):
         angle, z, i_d, i_q, m_d, m_q, p = y
-        dw, v_m = clip(z + kp * m_q, -most_w, most_w), hypot(m_d, m_q)  # eq. (7.1)
-        want_q = clip(-k_v * (1 - v_m), -most, most)
-        room = ops.sqrt(most * most - want_q * want_q)
-        di_d = (clip(p / clip(v_m, _LEAST_V_PU, math.inf), -room, room) - i_d) / t_i  # eq. (7.13)
-        di_q = (want_q - i_q) / t_i
-        v_d = v_grid * cos(angle) + xw * (di_d - (w0 + dw) * i_q)  # eq. (7.12)
-        v_q = -v_grid * sin(angle) + xw * (di_q + (w0 + dw) * i_d)
+        dw = ops.clip(z + kp * m_q, -most_dw, most_dw)  # eq. (7.1)
+        asked_d, asked_q = commanded(p, ops.hypot(m_d, m_q))
+        di_d = (asked_d - i_d) / unit.t_current_s  # eq. (7.13)
+        di_q = (asked_q - i_q) / unit.t_current_s
+        w = w0 + dw
+        v_d = v_grid * ops.cos(angle) + x_per_w0 * (di_d - w * i_q)  # eq. (7.12)
+        v_q = -v_grid * ops.sin(angle) + x_per_w0 * (di_q + w * i_d)
         dy = [
             dw - dw_grid,
-            ki / kp * (dw - z),
+            ki_per_kp * (dw - z),
             di_d,
             di_q,
-            (v_d - m_d) / t_v,
-            (v_q - m_q) / t_v,
-            (p_set - per_rad * dw - p) / t_p,
+            (v_d - m_d) / unit.t_voltage_s,
+            (v_q - m_q) / unit.t_voltage_s,
+            (unit.p_pu - power_per_dw * dw - p) / unit.t_power_s,
         ]
-        return dy, (
-            dw,
-            v_d * i_d + v_q * i_q,
-            v_q * i_d - v_d * i_q,
-            hypot(i_d, i_q),
-            hypot(v_d, v_q),
-            angle,
-        )
+        p_out = v_d * i_d + v_q * i_q
+        q_out = v_q * i_d - v_d * i_q
+        return dy, (dw, p_out, q_out, ops.hypot(i_d, i_q), ops.hypot(v_d, v_q), angle)
 
     return slopes
 
 
-# -------------------------------------------------------------------------------------------------------- the former
+# -------------------------------------------------------------------------------- the former
 
 
 @dataclass(frozen=True, kw_only=True)
 class Former:
-    r"""A grid-forming converter: a voltage source whose frequency falls with its own filtered power.
+    r"""A grid-forming converter: a voltage source whose frequency falls with its filtered power.
 
-    .. math:: p = \frac{E V\sin\delta}{x}\min\left(1, \frac{I_{max}}{I}\right),\qquad I = \frac{\sqrt{E^2 + V^2 - 2 E V\cos\delta}}{x}            (7.15)
+    Its power follows from the angle between its own voltage and the grid's, up to a limit of the
+    current.
 
-    .. math:: \dot\delta = \omega - \omega_g,\qquad \frac{\dot\omega}{\omega_0\,\omega_c} = m_p(p^* - p) - \frac{\omega - \omega_0}{\omega_0}            (7.16)
+    .. math:: p = \frac{E V\sin\delta}{x}\min\left(1, \frac{I_{max}}{I}\right),\qquad
+              I = \frac{\sqrt{E^2 + V^2 - 2 E V\cos\delta}}{x}            (7.15)
+
+    Its frequency follows from that power.
+
+    .. math:: \dot\delta = \omega - \omega_g,\qquad
+              \frac{\dot\omega}{\omega_0\,\omega_c}
+              = m_p(p^* - p) - \frac{\omega - \omega_0}{\omega_0}            (7.16)
 
     Attributes
     ----------
     p_pu : float
-        Set-point p* at nominal frequency. [pu]
+        Set-point p* at the nominal frequency [pu].
     droop_pu : float
-        m_p, frequency per power, both per unit. Never infinite: power is all it knows of the others. [-]
+        m_p, frequency per power, both per unit, a fraction above 0. It is never infinite: its own
+        power is all that the converter measures of the others [-].
     filter_rad_per_s : float
-        Corner w_c of the filter of the measured power. [rad/s]
+        Corner w_c of the filter of the measured power, above 0 [rad/s].
     x_pu : float
-        Its own reactance (filter, transformer, or virtual), in series with the line's. [pu]
+        Its own reactance (filter, transformer, or virtual), in series with the line's, above 0
+        [pu].
     e_pu : float
-        Voltage behind it, held. [pu]
+        Voltage behind this reactance, which is held, above 0 and at most 10 [pu].
     i_max_pu : float
-        Limit of the current: the current is scaled down and keeps its angle; the voltage is no longer its own then. [pu]
+        Limit of the current, above 0, which may be infinite. A current beyond it is scaled down and
+        keeps its angle; the voltage is then no longer held [pu].
+
+    Examples
+    --------
+    >>> unit = Former(
+    ...     p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15, e_pu=1.0, i_max_pu=1.2
+    ... )
+    >>> unit.droop_pu
+    0.05
     """
 
     p_pu: float
@@ -663,354 +1095,665 @@ class Former:
     i_max_pu: float = math.inf
 
     def __post_init__(self):
-        checked("p_pu", self.p_pu, "pu")
-        for name, unit in (
-            ("droop_pu", "pu"),
-            ("filter_rad_per_s", "rad/s"),
-            ("x_pu", "pu"),
-            ("e_pu", "pu"),
-        ):
-            checked(name, getattr(self, name), unit, gt=0)
-        checked("i_max_pu", self.i_max_pu, "pu", gt=0, finite=False)
+        keep(
+            self,
+            p_pu=dict(unit="pu", one=True, **_SIGNED),
+            droop_pu=dict(unit="pu", one=True, gt=0),
+            filter_rad_per_s=dict(unit="rad/s", one=True, **_ABOVE_0),
+            x_pu=dict(unit="pu", one=True, **_ABOVE_0),
+            e_pu=dict(unit="pu", one=True, **_VOLTAGE),
+            i_max_pu=dict(unit="pu", one=True, **_ABOVE_0_OR_INFINITE),
+        )
+        _checked_droop(self.droop_pu)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rotor:
-    """A virtual rotor: inertia constant H [s] and damping D [pu power per pu frequency]."""
+    """A virtual rotor: what a grid-forming converter does as a synchronous machine.
 
-    h_s: float
-    d_pu: float
+    Attributes
+    ----------
+    h_s : float or array
+        Inertia constant H, above 0 [s].
+    d_pu : float or array
+        Damping D, power per frequency, both per unit, at least 0 [pu].
+
+    Examples
+    --------
+    >>> Rotor(h_s=4.0, d_pu=20.0)
+    Rotor(h_s=4.0, d_pu=20.0)
+    """
+
+    h_s: FloatOrArray
+    d_pu: FloatOrArray
+
+    def __post_init__(self):
+        keep(
+            self,
+            h_s=dict(unit="s", gt=0, ge=1e-12, le=1e18),
+            d_pu=dict(unit="pu", ge=0, le=1e12),
+        )
+        together(h_s=self.h_s, d_pu=self.d_pu)
 
 
-def equivalent_rotor(droop_pu, filter_rad_per_s):
-    r"""The virtual synchronous machine that droop with a filter is: the same equation, other letters.
+def equivalent_rotor(droop_pu: ArrayLike, filter_rad_per_s: ArrayLike) -> Rotor:
+    r"""Virtual synchronous machine that droop with a filter is: the same equation, other letters.
 
-    .. math:: 2H\frac{d}{dt}\frac{\omega}{\omega_0} = p^* - p - D\,\frac{\omega - \omega_0}{\omega_0},\qquad 2H = \frac{1}{m_p\,\omega_c},\quad D = \frac{1}{m_p}            (7.17)
+    .. math:: 2H\frac{d}{dt}\frac{\omega}{\omega_0}
+              = p^* - p - D\,\frac{\omega - \omega_0}{\omega_0},\qquad
+              2H = \frac{1}{m_p\,\omega_c},\quad D = \frac{1}{m_p}            (7.17)
 
     Parameters
     ----------
-    droop_pu, filter_rad_per_s : float or array
-        m_p [-] and w_c [rad/s].
+    droop_pu : float or array
+        Droop m_p, a fraction above 0 [-].
+    filter_rad_per_s : float or array
+        Corner w_c of the power filter, above 0 [rad/s].
 
     Returns
     -------
     Rotor
+        Its inertia constant and damping.
 
-    Source: S. D'Arco and J. A. Suul, IEEE Trans. Smart Grid 5(1):394-395, 2014.
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, or the shapes do not fit each other.
+
+    References
+    ----------
+    .. [1] S. D'Arco and J. A. Suul, "Equivalence of virtual synchronous machines and
+       frequency-droops for converter-based microgrids", IEEE Trans. Smart Grid 5(1):394-395, 2014.
+
+    Examples
+    --------
+    >>> equivalent_rotor(droop_pu=0.05, filter_rad_per_s=10.0)
+    Rotor(h_s=1.0, d_pu=20.0)
     """
-    mp, wc = (
-        checked("droop_pu", droop_pu, gt=0),
-        checked("filter_rad_per_s", filter_rad_per_s, "rad/s", gt=0),
-    )
+    mp = _checked_droop(droop_pu)
+    wc = checked("filter_rad_per_s", filter_rad_per_s, "rad/s", **_ABOVE_0)
+    together(droop_pu=mp, filter_rad_per_s=wc)
     return Rotor(h_s=1 / (2 * np.multiply(mp, wc)), d_pu=1 / mp)  # eq. (7.17)
 
 
-def virtual_machine(h_s, d_pu):
-    """The other way round: droop and filter corner [rad/s] of a rotor, to be used as Former(droop_pu=..., filter_rad_per_s=...)."""
-    h, d = checked("h_s", h_s, "s", gt=0), checked("d_pu", d_pu, "pu", gt=0)
-    return {"droop_pu": 1 / d, "filter_rad_per_s": d / (2 * h)}
-
-
-def stiffness(p_pu, x_pu, *, e_pu=1.0, v_pu=1.0):
-    r"""Synchronising power per radian at a resting point.
-
-    .. math:: K = \frac{E V\cos\delta_0}{X},\qquad \sin\delta_0 = \frac{p X}{E V}            (7.18)
+def virtual_machine(h_s: ArrayLike, d_pu: ArrayLike) -> dict[str, FloatOrArray]:
+    """Droop and filter of a rotor: `equivalent_rotor` the other way round.
 
     Parameters
     ----------
-    p_pu, x_pu, e_pu, v_pu : float or array
-        Power, whole reactance up to the stiff voltage, and both voltages. [pu]
+    h_s : float or array
+        Inertia constant H, above 0 [s].
+    d_pu : float or array
+        Damping D, power per frequency, both per unit; at least 1, as the droop is 1 / D [pu].
 
     Returns
     -------
-    float or array
-        [pu per rad]
+    dict
+        `droop_pu` [-] and `filter_rad_per_s` [rad/s], to be used as
+        `Former(**virtual_machine(...), ...)`.
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, or the shapes do not fit each other.
+
+    Examples
+    --------
+    >>> virtual_machine(h_s=4.0, d_pu=20.0)
+    {'droop_pu': 0.05, 'filter_rad_per_s': 2.5}
     """
-    e, v, x = (
-        checked("e_pu", e_pu, "pu", gt=0),
-        checked("v_pu", v_pu, "pu", gt=0),
-        checked("x_pu", x_pu, "pu", gt=0),
-    )
-    return plain(e * v * np.cos(_rest_angle(p_pu, x, e * v)) / x)  # eq. (7.18)
+    h = checked("h_s", h_s, "s", **_ABOVE_0)
+    d = checked("d_pu", d_pu, "pu", gt=0, ge=1, le=_MOST)
+    together(h_s=h, d_pu=d)
+    return {"droop_pu": 1 / d, "filter_rad_per_s": d / (2 * h)}
 
 
-def _rest_angle(p_pu, x, ev):
-    """Angle of a voltage source at rest, or a ValueError. [rad]"""
-    sine = np.multiply(checked("p_pu", p_pu, "pu"), x) / ev
-    if np.any(np.abs(sine) >= 1):
+def _rest_angle(p_pu, x, ev, limit):
+    """Angle of a voltage source at rest, or a ValueError that says what the limit is. [rad]"""
+    p = checked("p_pu", p_pu, "pu", **_SIGNED)
+    sine = np.asarray(np.multiply(p, x) / ev)
+    beyond = np.abs(sine) >= 1
+    if np.any(beyond):
+        shown_p, shown_x, shown_ev = _first(beyond, p, x, ev)
         raise ValueError(
-            f"p_pu is {p_pu}; through a reactance of {x} pu at most {plain(np.divide(ev, x))} flows"
+            f"p_pu is {shown_p:g} pu; through a reactance of {shown_x:g} pu less than "
+            f"{shown_ev / shown_x:.4g} pu can flow ({limit})"
         )
     return np.arcsin(sine)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Mode:
-    """An oscillation: natural frequency [rad/s], damping ratio [-]."""
+def stiffness(
+    p_pu: ArrayLike, x_pu: ArrayLike, *, e_pu: ArrayLike = 1.0, v_pu: ArrayLike = 1.0
+) -> FloatOrArray:
+    r"""Synchronising power per radian at an operating point.
 
-    wn_rad_per_s: float
-    zeta: float
-
-
-def swing_mode(rotor, k_pu, *, f0_hz):
-    r"""How a former swings against a stiff grid.
-
-    .. math:: \omega_n = \sqrt{\frac{\omega_0 K}{2H}},\qquad \zeta = \frac{D}{4 H \omega_n}            (7.19)
+    .. math:: K = \frac{E V\cos\delta_0}{X},\qquad \sin\delta_0 = \frac{p X}{E V}        (7.18)
 
     Parameters
     ----------
-    rotor : Rotor
-    k_pu : float or array
-        [pu per rad]
-    f0_hz : float
-        [Hz]
-
-    Returns
-    -------
-    Mode
-        At zeta = 1 and above it does not swing.
-    """
-    w0, k = _TURN * checked("f0_hz", f0_hz, "Hz", gt=0), checked("k_pu", k_pu, "pu", gt=0)
-    wn = np.sqrt(np.divide(w0 * np.asarray(k), 2 * rotor.h_s))
-    return Mode(wn_rad_per_s=plain(wn), zeta=plain(rotor.d_pu / (4 * rotor.h_s * wn)))  # eq. (7.19)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Inherent:
-    """What a former gives unasked: at once after a jump [pu], the time it takes to let it go [s], and in the end after a change of frequency [pu]."""
-
-    p_jump_pu: float
-    tau_s: float
-    p_steady_pu: float
-
-
-def inherent(droop_pu, x_pu, p_pu=0.0, *, jump_deg, df_hz, f0_hz):
-    r"""Answer of a voltage source with droop (no filter, no limit, both voltages 1 pu) to a jump of the grid's angle, and to a change of its frequency.
-
-    .. math:: \Delta p(0^+) = \frac{\sin(\delta_0 - \Delta\theta) - \sin\delta_0}{X},\qquad
-              \tau = \frac{1}{m_p\,\omega_0\,K},\qquad \Delta p_\infty = -\frac{\Delta f}{m_p f_0}            (7.20)
-
-    Parameters
-    ----------
-    droop_pu, x_pu, p_pu : float or array
-        Droop, whole reactance, power before. [pu]
-    jump_deg, df_hz : float or array
-        Below 0 the grid falls back, and power flows out. [degrees], [Hz]
-    f0_hz : float
-        [Hz]
-
-    Returns
-    -------
-    Inherent
-    """
-    mp, x, f0 = (
-        checked("droop_pu", droop_pu, gt=0),
-        checked("x_pu", x_pu, "pu", gt=0),
-        checked("f0_hz", f0_hz, "Hz", gt=0),
-    )
-    jump, rest = (
-        np.radians(checked("jump_deg", jump_deg, "degrees", ge=-180, le=180)),
-        _rest_angle(p_pu, x, 1.0),
-    )
-    return Inherent(
-        p_jump_pu=plain((np.sin(rest - jump) - np.sin(rest)) / x),  # eq. (7.20)
-        tau_s=plain(1 / (np.multiply(mp, stiffness(p_pu, x)) * _TURN * f0)),
-        p_steady_pu=plain(-np.divide(checked("df_hz", df_hz, "Hz"), np.multiply(mp, f0))),
-    )
-
-
-def ramp_power(t_s, rotor, rocof_hz_per_s, *, k_pu, f0_hz):
-    r"""Power that a former adds while the grid's frequency ramps: inertia, damping and its swing (small angles).
-
-    .. math:: \Delta p(t) = -\frac{\dot f}{f_0}\left[D t + 2H - \frac{D^2}{K\omega_0} + \sum_{1,2} A_i e^{s_i t}\right],\qquad
-              2H s^2 + D s + K\omega_0 = 0,\quad A_i = \frac{K\omega_0(2H s_i + D)}{2H s_i^2 (s_i - s_j)}            (7.21)
-
-    Parameters
-    ----------
-    t_s : float or array
-        Since the ramp began. [s]
-    rotor : Rotor
-    rocof_hz_per_s, k_pu, f0_hz : float
-        [Hz/s], [pu per rad], [Hz]
+    p_pu : float or array
+        Power [pu].
+    x_pu : float or array
+        Whole reactance up to the stiff voltage, above 0 [pu].
+    e_pu : float or array
+        Voltage of the converter behind its reactance, above 0 and at most 10 [pu].
+    v_pu : float or array
+        Stiff voltage, above 0 and at most 10 [pu].
 
     Returns
     -------
     float or array
-        What remains when the swing has died away is about -(2H f' + D df) / f0, the rule of thumb. [pu]
+        In the shape that the arguments have together [pu per rad].
+
+    Raises
+    ------
+    ValueError
+        If the reactance cannot carry so much power, if an argument lies outside of its limits, or
+        if the shapes do not fit each other.
+
+    Examples
+    --------
+    >>> round(stiffness(p_pu=0.5, x_pu=0.3, e_pu=1.02, v_pu=1.0), 3)
+    3.363
     """
-    t, rate = (
-        np.asarray(checked("t_s", t_s, "s", ge=0)),
-        checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s"),
+    x = checked("x_pu", x_pu, "pu", **_ABOVE_0)
+    e = checked("e_pu", e_pu, "pu", **_VOLTAGE)
+    v = checked("v_pu", v_pu, "pu", **_VOLTAGE)
+    together(p_pu=p_pu, x_pu=x, e_pu=e, v_pu=v)
+    rest = _rest_angle(p_pu, x, np.multiply(e, v), "e_pu * v_pu / x_pu")
+    return plain(e * v * np.cos(rest) / x)  # eq. (7.18)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mode:
+    """An oscillation.
+
+    Attributes
+    ----------
+    wn_rad_per_s : float or array
+        Natural frequency [rad/s].
+    zeta : float or array
+        Damping ratio [-].
+    """
+
+    wn_rad_per_s: FloatOrArray
+    zeta: FloatOrArray
+
+    def __post_init__(self):
+        keep(self, wn_rad_per_s=dict(unit="rad/s"), zeta={})
+
+
+def swing_mode(rotor: Rotor, k_pu: ArrayLike, *, f0_hz: float) -> Mode:
+    r"""Oscillation of a grid-forming converter against a stiff grid.
+
+    .. math:: \omega_n = \sqrt{\frac{\omega_0 K}{2H}},\qquad
+              \zeta = \frac{D}{4 H \omega_n}            (7.19)
+
+    Parameters
+    ----------
+    rotor : Rotor
+        Inertia and damping of the converter.
+    k_pu : float or array
+        Stiffness of the connection, above 0 [pu per rad].
+    f0_hz : float
+        Nominal frequency, from 1 to 1000 [Hz].
+
+    Returns
+    -------
+    Mode
+        Natural frequency and damping ratio; at a ratio of 1 and above nothing oscillates.
+
+    Raises
+    ------
+    TypeError
+        If rotor is no `Rotor`.
+    ValueError
+        If an argument lies outside of its limits, or the shapes do not fit each other.
+
+    Examples
+    --------
+    >>> mode = swing_mode(Rotor(h_s=4.0, d_pu=20.0), k_pu=3.0, f0_hz=60.0)
+    >>> round(mode.wn_rad_per_s, 2), round(mode.zeta, 3)
+    (11.89, 0.105)
+    """
+    instance("rotor", rotor, Rotor)
+    k = checked("k_pu", k_pu, "pu", **_ABOVE_0)
+    w0 = _TURN * _checked_f0(f0_hz)
+    together(h_s=rotor.h_s, d_pu=rotor.d_pu, k_pu=k)
+    wn = np.sqrt(w0 * k / (2 * rotor.h_s))  # eq. (7.19)
+    return Mode(wn_rad_per_s=wn, zeta=rotor.d_pu / (4 * rotor.h_s * wn))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inherent:
+    """Response of a grid-forming converter with droop, without any measurement of the grid.
+
+    Attributes
+    ----------
+    p_jump_pu : float or array
+        Power that is added in the first instant after a jump of the grid's angle [pu].
+    tau_s : float or array
+        Time constant with which this addition decays [s].
+    p_steady_pu : float or array
+        Power that is added in the end after a change of the grid's frequency [pu].
+    """
+
+    p_jump_pu: FloatOrArray
+    tau_s: FloatOrArray
+    p_steady_pu: FloatOrArray
+
+    def __post_init__(self):
+        keep(self, p_jump_pu=dict(unit="pu"), tau_s=dict(unit="s"), p_steady_pu=dict(unit="pu"))
+
+
+def inherent(
+    droop_pu: ArrayLike,
+    x_pu: ArrayLike,
+    p_pu: ArrayLike = 0.0,
+    *,
+    jump_deg: ArrayLike,
+    df_hz: ArrayLike,
+    f0_hz: float,
+) -> Inherent:
+    r"""Response of a grid-forming converter to a jump of the grid's angle, and of its frequency.
+
+    The converter is a voltage source with droop, without filter and limit; both voltages are 1 pu.
+
+    .. math:: \Delta p(0^+) = \frac{\sin(\delta_0 - \Delta\theta) - \sin\delta_0}{X},\qquad
+              \tau = \frac{1}{m_p\,\omega_0\,K},\qquad
+              \Delta p_\infty = -\frac{\Delta f}{m_p f_0}            (7.20)
+
+    Parameters
+    ----------
+    droop_pu : float or array
+        Droop m_p, a fraction above 0 [-].
+    x_pu : float or array
+        Whole reactance up to the stiff voltage, above 0 [pu].
+    p_pu : float or array
+        Power before [pu].
+    jump_deg : float or array
+        Jump of the grid's angle, from -180 to 180; below 0 the grid falls back, and power flows
+        out of the converter [degrees].
+    df_hz : float or array
+        Change of the grid's frequency [Hz].
+    f0_hz : float
+        Nominal frequency, from 1 to 1000 [Hz].
+
+    Returns
+    -------
+    Inherent
+        Power at once, time constant of its decay, and power in the end.
+
+    Raises
+    ------
+    ValueError
+        If the reactance cannot carry p_pu, if an argument lies outside of its limits, or if the
+        shapes do not fit each other.
+
+    Examples
+    --------
+    >>> added = inherent(0.05, 0.35, 0.5, jump_deg=-10.0, df_hz=-0.5, f0_hz=60.0)
+    >>> round(added.p_jump_pu, 3), round(added.tau_s, 4), round(added.p_steady_pu, 3)
+    (0.481, 0.0189, 0.167)
+    """
+    mp = _checked_droop(droop_pu)
+    x = checked("x_pu", x_pu, "pu", **_ABOVE_0)
+    p = checked("p_pu", p_pu, "pu", **_SIGNED)
+    jump = np.radians(checked("jump_deg", jump_deg, "degrees", **_JUMP))
+    df = checked("df_hz", df_hz, "Hz", **_SIGNED)
+    f0 = _checked_f0(f0_hz)
+    together(droop_pu=mp, x_pu=x, p_pu=p, jump_deg=jump, df_hz=df)
+    rest = _rest_angle(p, x, 1.0, "1 / x_pu")
+    return Inherent(
+        p_jump_pu=(np.sin(rest - jump) - np.sin(rest)) / x,  # eq. (7.20)
+        tau_s=1 / (np.multiply(mp, stiffness(p, x)) * _TURN * f0),
+        p_steady_pu=-np.divide(df, np.multiply(mp, f0)),
     )
-    f0 = checked("f0_hz", f0_hz, "Hz", gt=0)
-    h2, d, k = 2 * rotor.h_s, rotor.d_pu, checked("k_pu", k_pu, "pu", gt=0) * _TURN * f0
+
+
+def _swing_roots(h2, d, k):
+    """Roots of h2 s^2 + d s + k = 0, pulled apart a little where they meet. [1/s]"""
     spread = cmath.sqrt(d * d - 4 * h2 * k)
-    spread = spread if abs(spread) > 1e-6 * d else 1e-6 * d
-    s1, s2 = (-d + spread) / (2 * h2), (-d - spread) / (2 * h2)
-    terms = [
-        k * (h2 * a + d) / (h2 * a * a * (a - b)) * np.exp(a * t) for a, b in ((s1, s2), (s2, s1))
-    ]
-    return plain(-rate / f0 * (d * t + h2 - d * d / k + sum(terms).real))  # eq. (7.21)
+    if abs(spread) <= 1e-6 * d:
+        spread = 1e-6 * d
+    return -2 * k / (d + spread), -(d + spread) / (2 * h2)
+
+
+def _swing_term(t, s, other, h2, d, k):
+    """One term A (e^(s t) - 1) of eq. (7.21), in which both A together are D^2 / (K w0) - 2 H."""
+    return k * (h2 * s + d) / (h2 * s * s * (s - other)) * np.expm1(s * t)
+
+
+def ramp_power(
+    t_s: ArrayLike, rotor: Rotor, rocof_hz_per_s: float, *, k_pu: float, f0_hz: float
+) -> FloatOrArray:
+    r"""Power that a grid-forming converter adds while the grid's frequency ramps.
+
+    It consists of inertia, damping and a swing, for small angles.
+
+    .. math:: \Delta p(t) = -\frac{\dot f}{f_0}\left[D t + 2H - \frac{D^2}{K\omega_0}
+              + \sum_{1,2} A_i e^{s_i t}\right],\qquad
+              2H s^2 + D s + K\omega_0 = 0,\quad
+              A_i = \frac{K\omega_0(2H s_i + D)}{2H s_i^2 (s_i - s_j)}            (7.21)
+
+    Parameters
+    ----------
+    t_s : float or array
+        Time since the ramp began, at least 0 [s].
+    rotor : Rotor
+        Inertia and damping of the converter, single numbers.
+    rocof_hz_per_s : float
+        Rate of change of the grid's frequency; below 0 it falls, and power is added [Hz/s].
+    k_pu : float
+        Stiffness of the connection, above 0 [pu per rad].
+    f0_hz : float
+        Nominal frequency, from 1 to 1000 [Hz].
+
+    Returns
+    -------
+    float or array
+        Power on top of that before the ramp, in the shape of t_s [pu].
+
+    Raises
+    ------
+    TypeError
+        If rotor is no `Rotor`.
+    ValueError
+        If an argument lies outside of its limits, or the rotor holds arrays.
+
+    Notes
+    -----
+    What remains when the swing has died away is about -(2H f' + D df) / f0, the rule of thumb.
+
+    Examples
+    --------
+    >>> rotor = Rotor(h_s=4.0, d_pu=20.0)
+    >>> added = ramp_power([0.0, 0.1, 0.5], rotor, rocof_hz_per_s=-1.0, k_pu=3.0, f0_hz=60.0)
+    >>> added.round(3).tolist()
+    [0.0, 0.084, 0.239]
+    """
+    t = np.asarray(checked("t_s", t_s, "s", **_FROM_0))
+    instance("rotor", rotor, Rotor)
+    h2 = 2 * one("h_s of the rotor", rotor.h_s)
+    d = one("d_pu of the rotor", rotor.d_pu)
+    rate = one("rocof_hz_per_s", rocof_hz_per_s, "Hz/s", **_SIGNED)
+    f0 = _checked_f0(f0_hz)
+    k = one("k_pu", k_pu, "pu", **_ABOVE_0) * _TURN * f0
+    s1, s2 = _swing_roots(h2, d, k)
+    swing = _swing_term(t, s1, s2, h2, d, k) + _swing_term(t, s2, s1, h2, d, k)
+    return plain(-rate / f0 * (d * t + swing.real))  # eq. (7.21)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Share:
-    """Who carries how much of a load, and the deviation of frequency that they agree on."""
+    """Sharing of a load by grid-forming converters.
+
+    Attributes
+    ----------
+    p_kw : array, shape (formers,)
+        Power of each of them [kW].
+    df_hz : float
+        Deviation of frequency at which they agree [Hz].
+    """
 
     p_kw: np.ndarray
     df_hz: float
 
+    def __post_init__(self):
+        keep(self, p_kw=dict(unit="kW", row=True), df_hz=dict(unit="Hz", one=True))
 
-def share(load_kw, rating_kva, droop_pu, *, f0_hz):
-    r"""Formers in parallel share a load by their droop, without talking to each other. Set-points are 0.
 
-    .. math:: P_i = \frac{S_i / m_i}{\sum_j S_j / m_j} P_L,\qquad \Delta f = -\frac{f_0 P_L}{\sum_j S_j / m_j}            (7.22)
+def share(load_kw: float, rating_kva: ArrayLike, droop_pu: ArrayLike, *, f0_hz: float) -> Share:
+    r"""Shares of a load that grid-forming converters in parallel carry, without communication.
+
+    They share it by their droop; their set-points are 0.
+
+    .. math:: P_i = \frac{S_i / m_i}{\sum_j S_j / m_j} P_L,\qquad
+              \Delta f = -\frac{f_0 P_L}{\sum_j S_j / m_j}            (7.22)
 
     Parameters
     ----------
     load_kw : float
-        [kW]
-    rating_kva, droop_pu : array, shape (formers,)
-        Rating [kVA], and droop on that rating [-].
+        Load of all together [kW].
+    rating_kva : float or array, shape (formers,)
+        Rating of each, above 0 [kVA].
+    droop_pu : float or array, shape (formers,)
+        Droop of each on its rating, a fraction above 0 [-].
     f0_hz : float
-        [Hz]
+        Nominal frequency, from 1 to 1000 [Hz].
 
     Returns
     -------
     Share
+        Power of each, and the deviation of frequency.
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, or the shapes do not fit each other.
+
+    Examples
+    --------
+    >>> split = share(9.0, rating_kva=[10.0, 10.0], droop_pu=[0.05, 0.025], f0_hz=60.0)
+    >>> split.p_kw.round(3).tolist(), round(split.df_hz, 3)
+    ([3.0, 6.0], -0.9)
     """
-    gains = np.atleast_1d(
-        checked("rating_kva", rating_kva, "kVA", gt=0)
-        / np.asarray(checked("droop_pu", droop_pu, gt=0))
-    )
-    part = checked("load_kw", load_kw, "kW") / gains.sum()
-    return Share(p_kw=gains * part, df_hz=-checked("f0_hz", f0_hz, "Hz", gt=0) * part)  # eq. (7.22)
+    load = one("load_kw", load_kw, "kW", **_SIGNED)
+    rating = checked("rating_kva", rating_kva, "kVA", **_ABOVE_0)
+    droop = _checked_droop(droop_pu)
+    f0 = _checked_f0(f0_hz)
+    shape = together(rating_kva=rating, droop_pu=droop)
+    if len(shape) > 1:
+        raise ValueError(f"rating_kva and droop_pu have shape {shape}; give one series of numbers")
+    gains = np.atleast_1d(np.divide(rating, droop))
+    per_gain = load / gains.sum()
+    return Share(p_kw=gains * per_gain, df_hz=-f0 * per_gain)  # eq. (7.22)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Limits:
-    """Angles of a former with a current limit at a bus of 1 pu. [degrees]
+    """Angles of a grid-forming converter with a current limit, ahead of a bus of 1 pu.
 
-    `rest_deg`: at rest. `limit_deg`: where the limit begins. `lost_deg`: beyond it, the former no longer comes back. A jump of the grid backward by
-    `limit_deg - rest_deg` is the largest that it answers as a voltage source, one by `lost_deg - rest_deg` the largest after which it stays in step.
+    Attributes
+    ----------
+    rest_deg : float
+        Angle at rest [degrees].
+    limit_deg : float
+        Angle at which the current limit begins [degrees].
+    lost_deg : float
+        Angle beyond which the converter falls out of step [degrees].
+
+    Notes
+    -----
+    A backward jump of the grid by `limit_deg - rest_deg` is the largest to which the converter
+    responds as a voltage source. A jump by `lost_deg - rest_deg` is the largest after which it
+    stays in step.
     """
 
     rest_deg: float
     limit_deg: float
     lost_deg: float
 
+    def __post_init__(self):
+        angle = dict(unit="degrees", one=True)
+        keep(self, rest_deg=angle, limit_deg=angle, lost_deg=angle)
 
-def current_limits(unit, scr):
-    r"""Where the current limit begins, and where a limited former falls out of step.
 
-    .. math:: \cos\delta_{lim} = \frac{E^2 + V^2 - X^2 I_{max}^2}{2 E V},\qquad E = V = 1:\ \sin\frac{\delta_{lim}}{2} = \frac{X I_{max}}{2}            (7.23)
+def _former_rest(unit, scr):
+    """Angle of a former at rest at a bus of 1 pu, within its limit. [rad]"""
+    x = unit.x_pu + _one_line_pu(scr)
+    e = unit.e_pu
+    rest = float(_rest_angle(unit.p_pu, x, e, "e_pu / (x_pu + 1 / scr)"))
+    _refuse_current(math.sqrt(e * e + 1 - 2 * e * math.cos(rest)) / x, unit)
+    return rest
 
-    Above it only :math:`V I_{max}\cos(\delta/2)` flows (for E = V), which falls as the angle grows and meets the set-point again at
+
+def _lost_when_limited(unit):
+    """Angle at which the limited power meets p* again, as a quadratic in its cosine. [rad]"""
+    e = unit.e_pu
+    p_squared = unit.p_pu**2
+    most_squared = (e * unit.i_max_pu) ** 2
+    b = e * p_squared
+    c = p_squared * (e * e + 1) - most_squared
+    root = math.sqrt(max(b * b - most_squared * c, 0.0))
+    lost = math.acos(max((b - root) / most_squared, -1.0))  # eq. (7.24)
+    return lost if unit.p_pu >= 0 else _TURN - lost
+
+
+def current_limits(unit: Former, scr: float) -> Limits:
+    r"""Angles at which the current limit begins, and at which a limited former falls out of step.
+
+    .. math:: \cos\delta_{lim} = \frac{E^2 + V^2 - X^2 I_{max}^2}{2 E V},\qquad
+              E = V = 1:\ \sin\frac{\delta_{lim}}{2} = \frac{X I_{max}}{2}            (7.23)
+
+    Above that angle only :math:`V I_{max}\cos(\delta/2)` flows (for E = V). It falls as the angle
+    grows, and meets the set-point again at the second angle.
 
     .. math:: \delta_{lost} = 2\arccos\frac{p^*}{V I_{max}}            (7.24)
 
     Parameters
     ----------
     unit : Former
+        The converter, with any voltage E.
     scr : float
+        Short-circuit ratio of the line on the converter's rating, above 0; infinite for no line
+        [-].
 
     Returns
     -------
     Limits
-        For any E; without a limit `lost_deg` is 180 degrees minus `rest_deg`. A frequency of the grid that has moved shifts the power at rest, p* above.
+        Angles ahead of the bus. Without a limit `lost_deg` is 180 degrees minus `rest_deg`.
 
     Raises
     ------
+    TypeError
+        If unit is no `Former`.
     ValueError
-        If the former is at its limit before anything has happened.
+        If the former is at its limit before anything has happened, or scr is not above 0.
 
     Notes
     -----
-    It does not hang on inertia or filter: after a jump at rest a damped swing never climbs higher than where it began.
+    The angles do not depend on inertia or filter: after a jump from rest a damped swing never
+    climbs higher than where it began. If the frequency of the grid has moved, the power at rest
+    takes the place of p*.
+
+    Examples
+    --------
+    >>> unit = Former(p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15, i_max_pu=1.2)
+    >>> angles = current_limits(unit, scr=5.0)
+    >>> round(angles.rest_deg, 1), round(angles.limit_deg, 1), round(angles.lost_deg, 1)
+    (10.1, 24.2, 130.8)
     """
-    x, e, i = unit.x_pu + _line_pu(scr), unit.e_pu, unit.i_max_pu
+    instance("unit", unit, Former)
+    x = unit.x_pu + _one_line_pu(scr)
     rest = _former_rest(unit, scr)
-    limit = math.acos(min(max((e * e + 1 - (x * i) ** 2) / (2 * e), -1.0), 1.0))  # eq. (7.23)
+    drop = x * unit.i_max_pu
+    cosine = (unit.e_pu * unit.e_pu + 1 - drop * drop) / (2 * unit.e_pu)
+    limit = math.acos(_Floats.clip(cosine, -1.0, 1.0))  # eq. (7.23)
     lost = math.pi - rest
-    if limit < min(
-        lost, math.pi
-    ):  # p(delta) = p* on the limited branch, as a quadratic in cos(delta)
-        a, b, c = (e * i) ** 2, e * unit.p_pu**2, unit.p_pu**2 * (e * e + 1) - (e * i) ** 2
-        lost = math.acos(max((b - math.sqrt(max(b * b - a * c, 0.0))) / a, -1.0))  # eq. (7.24)
-        lost = lost if unit.p_pu >= 0 else _TURN - lost
+    if limit < min(lost, math.pi):
+        lost = _lost_when_limited(unit)
     return Limits(
         rest_deg=math.degrees(rest), limit_deg=math.degrees(limit), lost_deg=math.degrees(lost)
     )
 
 
-def deepest_dip(p_pu, i_max_pu):
-    r"""Voltage below which a limited converter, of either kind, cannot deliver its power. A former that keeps its set-point runs ahead then.
+def deepest_dip(p_pu: ArrayLike, i_max_pu: ArrayLike) -> FloatOrArray:
+    r"""Voltage below which a limited converter, of either kind, cannot deliver its power.
 
     .. math:: V_{min} = \frac{|p|}{I_{max}}            (7.25)
+
+    Parameters
+    ----------
+    p_pu : float or array
+        Power that it is to deliver [pu].
+    i_max_pu : float or array
+        Limit of its current, above 0, which may be infinite [pu].
 
     Returns
     -------
     float or array
-        A bound; with reactive current it lies higher. [pu]
+        A lower bound: with reactive current the voltage must be higher [pu].
+
+    Raises
+    ------
+    ValueError
+        If i_max_pu is not above 0, or the shapes do not fit each other.
+
+    Notes
+    -----
+    Below this voltage the angle of a former that keeps its set-point runs ahead.
+
+    Examples
+    --------
+    >>> round(deepest_dip(p_pu=0.5, i_max_pu=1.2), 3)
+    0.417
     """
-    return plain(
-        np.abs(checked("p_pu", p_pu, "pu")) / checked("i_max_pu", i_max_pu, "pu", gt=0)
-    )  # eq. (7.25)
-
-
-def _former_rest(unit, scr):
-    """Angle of a former at rest at a bus of 1 pu, within its limit. [rad]"""
-    x, e = unit.x_pu + _line_pu(scr), unit.e_pu
-    rest = float(_rest_angle(unit.p_pu, x, e))
-    _refuse_current(math.sqrt(e * e + 1 - 2 * e * math.cos(rest)) / x, unit)
-    return rest
+    p = checked("p_pu", p_pu, "pu", **_SIGNED)
+    most = checked("i_max_pu", i_max_pu, "pu", **_ABOVE_0_OR_INFINITE)
+    together(p_pu=p, i_max_pu=most)
+    return plain(np.abs(p) / most)  # eq. (7.25)
 
 
 def _former(unit, scr, f0, ops=_Floats):
-    """Function of the states (angle, deviation of its frequency in per unit): their slopes, and (dw in rad/s, p, q, i, v, angle)."""
-    w0, x_line = _TURN * f0, _line_pu(scr)
-    x, e, most = unit.x_pu + x_line, unit.e_pu, unit.i_max_pu
-    mp, wc, p_set = unit.droop_pu, unit.filter_rad_per_s, unit.p_pu
+    """Slopes of a former, as a function of its states, the grid's frequency and voltage.
+
+    The states are the angle, and the deviation of the former's frequency in per unit. Beside the
+    slopes the function returns (dw in rad/s, p, q, i, v, angle).
+    """
+    w0 = _TURN * f0
+    x_line = _line_pu(scr)
+    x = unit.x_pu + x_line
+    e = unit.e_pu
 
     def slopes(y, dw_grid, v_grid):
         angle, dw = y
-        active, reactive = (
-            e * ops.sin(angle) / x,
-            (v_grid - e * ops.cos(angle)) / x,
-        )  # of the current, in the frame of the bus
-        scale = ops.clip(most / (ops.hypot(active, reactive) + 1e-12), 0.0, 1.0)
-        active, reactive = active * scale, reactive * scale
+        free_active = e * ops.sin(angle) / x  # of the current, in the frame of the bus
+        free_reactive = (v_grid - e * ops.cos(angle)) / x
+        free = ops.hypot(free_active, free_reactive)
+        scale = ops.clip(unit.i_max_pu / (free + 1e-12), 0.0, 1.0)
+        active = free_active * scale
+        reactive = free_reactive * scale
         p = v_grid * active  # eq. (7.15)
-        v_re, v_im = v_grid - x_line * reactive, x_line * active
-        dy = [w0 * dw - dw_grid, wc * (mp * (p_set - p) - dw)]  # eq. (7.16)
-        return dy, (
-            w0 * dw,
-            p,
-            v_im * active - v_re * reactive,
-            ops.hypot(active, reactive),
-            ops.hypot(v_re, v_im),
-            angle,
-        )
+        v_re = v_grid - x_line * reactive
+        v_im = x_line * active
+        asked = unit.droop_pu * (unit.p_pu - p)
+        dy = [w0 * dw - dw_grid, unit.filter_rad_per_s * (asked - dw)]  # eq. (7.16)
+        q = v_im * active - v_re * reactive
+        return dy, (w0 * dw, p, q, ops.hypot(active, reactive), ops.hypot(v_re, v_im), angle)
 
     return slopes
 
 
-# -------------------------------------------------------------------------------------------------------- side by side
+# ------------------------------------------------------------------------------ side by side
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    r"""The synchronous area of chapter 1 instead of an infinite bus; the converter stands at the end of its line.
+    r"""The synchronous area of chapter 1, in the place of an infinite bus.
 
-    .. math:: \frac{2E_k}{f_0}\frac{d\Delta f}{dt} = p_{gov} + S_r (p - p_0) - \Delta P - \frac{D P_L}{f_0}\Delta f            (7.26)
+    The converter stands at the end of its line.
+
+    .. math:: \frac{2E_k}{f_0}\frac{d\Delta f}{dt}
+              = p_{gov} + S_r (p - p_0) - \Delta P - \frac{D P_L}{f_0}\Delta f            (7.26)
 
     Attributes
     ----------
     grid : frequency.Grid
+        The area, with single numbers.
     governor : frequency.Governor
-        With a valve lag above 0.
+        Governor and turbine, with single numbers and a valve lag above 0.
     rating_mva : float
-        S_r, of the converter (or of a fleet that is one). [MVA]
+        S_r, rating of the converter, or of a fleet that acts as one, above 0 [MVA].
+
+    Examples
+    --------
+    >>> grid = frequency.Grid(f0_hz=60.0, kinetic_energy_mws=4000.0, load_mw=1e3, damping_pu=1.0)
+    >>> steam = frequency.Governor(
+    ...     rating_mw=800.0, droop_pu=0.05, t_valve_s=0.2, t_lead_s=2.0, t_lag_s=7.0
+    ... )
+    >>> Machine(grid=grid, governor=steam, rating_mva=200.0).rating_mva
+    200.0
     """
 
     grid: frequency.Grid
@@ -1018,59 +1761,74 @@ class Machine:
     rating_mva: float
 
     def __post_init__(self):
-        checked("rating_mva", self.rating_mva, "MVA", gt=0)
+        instance("grid", self.grid, frequency.Grid)
+        instance("governor", self.governor, frequency.Governor)
+        for part in ("grid", "governor"):
+            _refuse_arrays(part, getattr(self, part))
         checked("t_valve_s of the governor", self.governor.t_valve_s, "s", gt=0)
+        keep(self, rating_mva=dict(unit="MVA", one=True, **_ABOVE_0))
+
+
+def _refuse_arrays(name, record):
+    """Refuse a record whose fields hold scenarios."""
+    for field, value in vars(record).items():
+        if np.ndim(value):
+            raise ValueError(f"{field} of the {name} is an array; a machine takes single numbers")
 
 
 def _machine(machine, loss_mw, p0):
-    """Function of the states (deviation in Hz, valve, turbine in MW) and of the converter's power: their slopes."""
-    grid, gov, mva = machine.grid, machine.governor, machine.rating_mva
-    per_mw, damping = (
-        grid.f0_hz / (2 * grid.kinetic_energy_mws),
-        grid.damping_pu * grid.load_mw / grid.f0_hz,
-    )
-    gain, band, up, down = (
-        -gov.rating_mw / (gov.droop_pu * grid.f0_hz),
-        gov.deadband_hz,
-        gov.headroom_mw,
-        -gov.footroom_mw,
-    )
-    lead, clip, soft = gov.t_lead_s / gov.t_lag_s, _Floats.clip, _SOFT_STOP * gov.rating_mw
+    """Slopes of a machine, as a function of its states and of the converter's power.
+
+    The states are the deviation of frequency in Hz, and valve and turbine in MW.
+    """
+    grid = machine.grid
+    gov = machine.governor
+    clip = _Floats.clip
+    band = gov.deadband_hz
+    hz_per_mws = grid.f0_hz / (2 * grid.kinetic_energy_mws)
+    damping_mw_per_hz = grid.damping_pu * grid.load_mw / grid.f0_hz
+    gain_mw_per_hz = -gov.rating_mw / (gov.droop_pu * grid.f0_hz)
+    lead = gov.t_lead_s / gov.t_lag_s
+    soft_mw = _SOFT_STOP * gov.rating_mw
 
     def slopes(y, p):
-        df, valve, turbine = y
-        beyond, valve = valve - clip(valve, down, up), clip(valve, down, up)
-        speed = (gain * (df - clip(df, -band, band)) - valve) / gov.t_valve_s
-        speed *= (
-            1 - clip(abs(beyond) / soft, 0.0, 1.0) if beyond * speed > 0 else 1.0
-        )  # the valve stops at its limits: no windup
+        df, opened, turbine = y
+        valve = clip(opened, -gov.footroom_mw, gov.headroom_mw)
+        beyond = opened - valve
+        speed = (gain_mw_per_hz * (df - clip(df, -band, band)) - valve) / gov.t_valve_s
+        if beyond * speed > 0:  # the valve stops at its limits: no windup
+            speed *= 1 - clip(abs(beyond) / soft_mw, 0.0, 1.0)
         power = turbine + lead * (valve - turbine)
-        return [
-            per_mw * (power + mva * (p - p0) - loss_mw - damping * df),
-            speed,
-            (valve - turbine) / gov.t_lag_s,
-        ]  # eq. (7.26)
+        added = machine.rating_mva * (p - p0)
+        surplus = power + added - loss_mw - damping_mw_per_hz * df
+        return [hz_per_mws * surplus, speed, (valve - turbine) / gov.t_lag_s]  # eq. (7.26)
 
     return slopes
 
 
 def _infinite(rocof_hz_per_s):
-    """The same for an infinite bus: frequency does what the disturbance says."""
-    return lambda y, p: [rocof_hz_per_s]
+    """Slope of an infinite bus: its frequency does what the disturbance says."""
+
+    def slopes(y, p):
+        return [rocof_hz_per_s]
+
+    return slopes
 
 
 def _start(unit, scr):
     """States of a converter at rest, and the function that makes its slopes."""
+    instance("unit", unit, (Follower, Former))
     if isinstance(unit, Former):
         return [_former_rest(unit, scr), 0.0], _former
-    if isinstance(unit, Follower):
-        v, i_d, i_q, angle = _follower_rest(unit, scr)
-        return [angle, 0.0, i_d, i_q, v, 0.0, unit.p_pu], _follower
-    raise ValueError(f"unit is a {type(unit).__name__}; it must be a Follower or a Former")
+    v, i_d, i_q, angle = _follower_rest(unit, scr)
+    return [angle, 0.0, i_d, i_q, v, 0.0, unit.p_pu], _follower
 
 
 def _joint(converter, bus, count, v_grid):
-    """Slopes of converter and grid together: the first `count` states are the converter's, the next is the deviation of the grid in Hz."""
+    """Slopes of converter and grid together.
+
+    The first `count` states are the converter's, the next is the deviation of the grid in Hz.
+    """
 
     def slopes(y):
         dy, out = converter(y[:count], _TURN * y[count], v_grid)
@@ -1080,235 +1838,315 @@ def _joint(converter, bus, count, v_grid):
 
 
 def _jacobian(slopes, y):
-    """Central differences."""
+    """Derivatives of the slopes by the states, from central differences."""
     columns = []
     for k, value in enumerate(y):
         h = 1e-6 * max(1.0, abs(value))
-        high, low = ([*y[:k], value + sign * h, *y[k + 1 :]] for sign in (1, -1))
+        high = [*y[:k], value + h, *y[k + 1 :]]
+        low = [*y[:k], value - h, *y[k + 1 :]]
         columns.append(np.subtract(slopes(high), slopes(low)) / (2 * h))
     return np.array(columns).T
 
 
-def eigenvalues(unit, scr, *, f0_hz, machine=None):
-    """Eigenvalues of a converter at its resting point, at an infinite bus or beside a machine.
+def eigenvalues(
+    unit: Follower | Former, scr: float, *, f0_hz: float, machine: Machine | None = None
+) -> np.ndarray:
+    """Eigenvalues of a converter at rest, at an infinite bus or beside a machine.
 
     Parameters
     ----------
     unit : Follower or Former
+        The converter.
     scr : float
-        Short-circuit ratio of the line; infinite: none.
+        Short-circuit ratio of the line on the converter's rating, above 0; infinite for no line
+        [-].
     f0_hz : float
-        [Hz]
+        Nominal frequency, from 1 to 1000 [Hz].
     machine : Machine, optional
+        An area whose frequency responds; without it the bus is infinite.
 
     Returns
     -------
-    complex array
-        The rightmost first: 7 for a follower, 2 for a former; 3 more for a machine. [1/s]
+    array, shape (states,)
+        Complex, the rightmost first: 7 for a follower, 2 for a former, and 3 more with a machine
+        [1/s].
+
+    Raises
+    ------
+    TypeError
+        If unit is no `Follower` or `Former`, or machine is no `Machine`.
+    ValueError
+        If there is no operating point, if scr is not above 0, or if f0_hz is not that of the
+        machine's grid.
+
+    Examples
+    --------
+    >>> unit = Former(p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15)
+    >>> eigenvalues(unit, scr=5.0, f0_hz=60.0).round(1).tolist()
+    [(-5+22.5j), (-5-22.5j)]
     """
-    f0, (y, make) = _checked_f0(f0_hz, machine), _start(unit, scr)
-    bus = _machine(machine, 0.0, unit.p_pu) if machine else _infinite(0.0)
-    size = len(y) + (3 if machine else 0)  # without a machine the grid's own frequency is no state
-    slopes = _joint(make(unit, scr, f0), bus, len(y), 1.0)
-    values = np.linalg.eigvals(
-        _jacobian(slopes, y + [0.0] * (3 if machine else 1))[:size, :size]
-    ).astype(complex)
-    return values[np.argsort(-values.real, kind="stable")]
-
-
-def _checked_f0(f0_hz, machine):
-    f0 = checked("f0_hz", f0_hz, "Hz", gt=0)
-    if machine and machine.grid.f0_hz != f0:
-        raise ValueError(
-            f"f0_hz is {f0:g} Hz, but that of the machine's grid is {machine.grid.f0_hz:g} Hz"
-        )
-    return f0
+    f0 = _checked_f0(f0_hz, machine)
+    rest, make = _start(unit, scr)
+    converter = make(unit, scr, f0)
+    count = len(rest)
+    if machine is None:
+        joint = _joint(converter, _infinite(0.0), count, 1.0)
+        matrix = _jacobian(joint, [*rest, 0.0])[:count, :count]  # the bus has no state of its own
+    else:
+        joint = _joint(converter, _machine(machine, 0.0, unit.p_pu), count, 1.0)
+        matrix = _jacobian(joint, [*rest, 0.0, 0.0, 0.0])
+    return _rightmost_first(np.linalg.eigvals(matrix).astype(complex))
 
 
 def _refuse_loop(values):
-    """Refuse to start where nothing rests."""
+    """Refuse to start from an operating point that is not stable."""
     if values[0].real > 1e-6 * max(abs(values)):
         raise ValueError(
-            f"the loop is unstable: it has the eigenvalue {values[0]:.4g} 1/s. A slower PLL, a longer lag, more support or a larger scr may help"
+            f"the loop is unstable: it has the eigenvalue {values[0]:.4g} 1/s. "
+            "A slower PLL, a longer lag, more support or a larger scr may help"
         )
 
 
 def _solve(slopes, y, t_s):
-    """States at times t_s, one row each, from y at the first: LSODA, which chooses steps, orders and methods by itself."""
+    """States at times t_s, one row each, from y at the first.
+
+    By LSODA, which chooses steps, orders and methods by itself.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ODEintWarning)
-        states, report = odeint(
-            lambda t, now: slopes(now.tolist()),
-            y,
-            t_s,
-            tfirst=True,
-            full_output=True,
-            rtol=1e-7,
-            atol=1e-9,
-            mxstep=10_000,
-        )
-    if report["message"] != "Integration successful.":
+        try:
+            states, report = odeint(
+                lambda t, now: slopes(now.tolist()),
+                y,
+                t_s,
+                tfirst=True,
+                full_output=True,
+                rtol=1e-7,
+                atol=1e-9,
+                mxstep=10_000,
+            )
+        except (OverflowError, ValueError) as error:  # of math, from a state that is infinite
+            raise ValueError(
+                "the run could not be followed: its states grow beyond all bounds"
+            ) from error
+    if report["message"] != "Integration successful." or not np.isfinite(states).all():
         raise ValueError(
-            f"the run could not be followed beyond {report['tcur'].max():g} s: {report['message']}"
+            f"the run could not be followed beyond {report['tcur'].max():g} s: {report['message']} "
+            "A smaller dt_s or a shorter t_end_s may help"
         )
     return states
 
 
-def _spans(disturbance, t_end_s, dt):
-    """Stretches on which nothing changes: first and last step, and (begun, ramps, dips)."""
-    d = disturbance
-    step = lambda t_s: round(t_s / dt) if t_s < t_end_s else round(t_end_s / dt)  # noqa: E731
-    at, ramp, dip, end = (
-        step(t_s) for t_s in (d.at_s, d.at_s + d.ramp_s, d.at_s + d.dip_s, math.inf)
-    )
-    edges = sorted({0, at, ramp, dip, end})
+class _Span(NamedTuple):
+    """A part of a run in which nothing changes from outside, from its first to its last step."""
+
+    first: int
+    last: int
+    jumps: bool  # at its first step
+    begun: bool
+    ramps: bool
+    dips: bool
+
+
+def _spans(disturbance, count, dt):
+    """The spans of a run of `count` steps."""
+
+    def step(t_s):
+        return min(round(t_s / dt), count) if t_s < count * dt else count
+
+    at = step(disturbance.at_s)
+    ramp_end = step(disturbance.at_s + disturbance.ramp_s)
+    dip_end = step(disturbance.at_s + disturbance.dip_s)
+    edges = sorted({0, at, ramp_end, dip_end, count})
     return [
-        (first, last, first >= at, at <= first < ramp, at <= first < dip)
+        _Span(
+            first=first,
+            last=last,
+            jumps=first == at,
+            begun=first >= at,
+            ramps=at <= first < ramp_end,
+            dips=at <= first < dip_end,
+        )
         for first, last in itertools.pairwise(edges)
     ]
 
 
-def simulate(unit, scr, disturbance, *, f0_hz, machine=None, t_end_s=1.0, dt_s=0.001):
-    """One converter behind a line through a disturbance, from its resting point.
+def _refuse_disturbance(disturbance, machine):
+    """Refuse a ramp beside a machine, and a loss at an infinite bus."""
+    instance("disturbance", disturbance, Disturbance)
+    if machine is None and disturbance.loss_mw:
+        raise ValueError(
+            f"loss_mw is {disturbance.loss_mw:g} MW, but nothing is lost at an infinite bus; "
+            "give an area with a machine, or move the bus by rocof_hz_per_s"
+        )
+    if machine is not None and disturbance.rocof_hz_per_s:
+        raise ValueError(
+            f"rocof_hz_per_s is {disturbance.rocof_hz_per_s:g} Hz/s, but it moves an infinite bus "
+            "only; give a loss_mw to the area with a machine"
+        )
+
+
+def _surroundings(unit, scr, disturbance, machine, span):
+    """Short-circuit ratio, voltage of the bus, and slopes of the grid during a span."""
+    line = disturbance.scr if span.begun and disturbance.scr is not None else scr
+    v_grid = disturbance.v_pu if span.dips else 1.0
+    if machine is None:
+        bus = _infinite(disturbance.rocof_hz_per_s if span.ramps else 0.0)
+    else:
+        bus = _machine(machine, disturbance.loss_mw if span.begun else 0.0, unit.p_pu)
+    return line, v_grid, bus
+
+
+def _run_table(rows, f0, dt):
+    """The rows of a run as a table."""
+    df, dw, p, q, i, v, angle = rows.T
+    _refuse_standstill(f0 + df)
+    columns = {
+        "f_hz": f0 + dw / _TURN,
+        "f_grid_hz": f0 + df,
+        "p_pu": p,
+        "q_pu": q,
+        "i_pu": i,
+        "v_pu": v,
+        "angle_deg": np.degrees(angle),
+    }
+    return pd.DataFrame(columns, index=pd.Index(np.arange(len(df)) * dt, name="t_s"))
+
+
+def simulate(
+    unit: Follower | Former,
+    scr: float,
+    disturbance: Disturbance,
+    *,
+    f0_hz: float,
+    machine: Machine | None = None,
+    t_end_s: float = 1.0,
+    dt_s: float = 0.001,
+) -> pd.DataFrame:
+    """Time series of a converter behind a line, from its operating point through a disturbance.
 
     Parameters
     ----------
     unit : Follower or Former
+        The converter.
     scr : float
-        Short-circuit ratio of the line on the converter's rating; infinite: none.
+        Short-circuit ratio of the line on the converter's rating, above 0; infinite for no line
+        [-].
     disturbance : Disturbance
         Its times are rounded to whole steps. A ramp needs an infinite bus, a loss a machine.
     f0_hz : float
-        [Hz]
+        Nominal frequency, from 1 to 1000 [Hz].
     machine : Machine, optional
-        An area whose frequency answers; without it the bus is infinite.
-    t_end_s, dt_s : float
-        Length of the run, and the distance of rows; the solver steps as it needs. [s]
+        An area whose frequency responds; without it the bus is infinite.
+    t_end_s : float
+        Length of the run, at most 3600 [s].
+    dt_s : float
+        Distance of the rows; the solver chooses its own steps [s].
 
     Returns
     -------
-    DataFrame, index t_s
-        `f_hz` (what the PLL reports, or what the former makes), `f_grid_hz`, `p_pu`, `q_pu`, `i_pu`, `v_pu` (at the converter's terminals, outside a former's own
-        reactance), `angle_deg` (converter ahead of the bus; it may pass 180: out of step). The row at an event shows the instant after it.
+    DataFrame
+        Index t_s [s]; columns `f_hz` (what a follower's PLL reports, or what a former makes),
+        `f_grid_hz` [Hz], `p_pu`, `q_pu`, `i_pu` [pu], `v_pu` (at the converter's terminals, outside
+        of a former's own reactance) [pu], and `angle_deg` (converter ahead of the bus; beyond 180
+        it is out of step) [degrees]. The row at an event shows the instant after it.
 
     Raises
     ------
+    TypeError
+        If unit, disturbance or machine is of another kind.
     ValueError
-        If there is no resting point, or if it is unstable (the message names the eigenvalue). What the disturbance makes of it is shown, not refused.
+        If there is no operating point, or if it is unstable (the message names the eigenvalue).
+        If the disturbance takes the frequency of the grid to 0, or an argument lies outside of its
+        limits. What the disturbance makes of the converter is shown, not refused.
+
+    Examples
+    --------
+    >>> unit = Former(p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15)
+    >>> jump = Disturbance(at_s=0.1, jump_deg=-10.0)
+    >>> run = simulate(unit, 5.0, jump, f0_hz=60.0, machine=None, t_end_s=0.5, dt_s=0.01)
+    >>> round(float(run.p_pu.max()), 3)
+    0.981
     """
-    f0, dt = _checked_f0(f0_hz, machine), checked("dt_s", dt_s, "s", gt=0)
-    checked("t_end_s", t_end_s, "s", ge=dt)
-    if (machine and disturbance.rocof_hz_per_s) or (disturbance.loss_mw and not machine):
-        raise ValueError(
-            "rocof_hz_per_s moves an infinite bus and loss_mw an area with a machine; the other way round they mean nothing"
-        )
+    f0 = _checked_f0(f0_hz, machine)
+    dt = _checked_step(dt_s)
+    steps_in_all = _count_steps(t_end_s, dt)
+    _refuse_disturbance(disturbance, machine)
     _refuse_loop(eigenvalues(unit, scr, f0_hz=f0, machine=machine))
-    y, make = _start(unit, scr)
-    count, y, parts = len(y), y + [0.0] * (3 if machine else 1), []
-    for first, last, begun, ramps, dips in _spans(disturbance, t_end_s, dt):
-        if begun and first == round(disturbance.at_s / dt):
+    rest, make = _start(unit, scr)
+    count = len(rest)
+    y = rest + [0.0] * (1 if machine is None else 3)
+    parts = []
+    for span in _spans(disturbance, steps_in_all, dt):
+        if span.jumps:
             y[0] -= math.radians(disturbance.jump_deg)
-        line, v = (
-            disturbance.scr if begun and disturbance.scr is not None else scr,
-            disturbance.v_pu if dips else 1.0,
-        )
-        bus = (
-            _machine(machine, begun * disturbance.loss_mw, unit.p_pu)
-            if machine
-            else _infinite(ramps * disturbance.rocof_hz_per_s)
-        )
-        states = _solve(
-            _joint(make(unit, line, f0), bus, count, v), y, np.arange(first, last + 1) * dt
-        )
+        line, v_grid, bus = _surroundings(unit, scr, disturbance, machine, span)
+        t = np.arange(span.first, span.last + 1) * dt
+        states = _solve(_joint(make(unit, line, f0), bus, count, v_grid), y, t)
         df = states[:, count]
-        _, out = make(unit, line, f0, _Arrays)(states[:, :count].T, _TURN * df, v)
-        parts.append(np.column_stack([df, *out])[: None if last * dt > t_end_s - dt / 2 else -1])
+        _, out = make(unit, line, f0, _Arrays)(states[:, :count].T, _TURN * df, v_grid)
+        rows = np.column_stack([df, *out])
+        parts.append(rows if span.last == steps_in_all else rows[:-1])
         y = states[-1].tolist()
-    df, dw, p, q, i, v, angle = np.concatenate(parts).T
-    return pd.DataFrame(
-        {
-            "f_hz": f0 + dw / _TURN,
-            "f_grid_hz": f0 + df,
-            "p_pu": p,
-            "q_pu": q,
-            "i_pu": i,
-            "v_pu": v,
-            "angle_deg": np.degrees(angle),
-        },
-        index=pd.Index(np.arange(len(df)) * dt, name="t_s"),
-    )
+    return _run_table(np.concatenate(parts), f0, dt)
 
 
-# ------------------------------------------------------------------------------------------------------- without a grid
+# ---------------------------------------------------------------------------- without a grid
 
 
-def microgrid(units, rating_kva, load_kw, step_kw, *, f0_hz, at_s=0.1, t_end_s=1.0, dt_s=0.001):
-    r"""Formers alone with a load: nobody else makes the frequency, and a change of load moves it.
-
-    .. math:: V = \frac{\sum_i S_i E_i e^{j\theta_i} / (j x_i)}{P_L + \sum_i S_i / (j x_i)},\qquad
-              P_i = \mathrm{Re}\left[E_i e^{j\theta_i}\,\overline{\frac{S_i}{j x_i}\left(E_i e^{j\theta_i} - V\right)}\right]            (7.27)
-
-    Parameters
-    ----------
-    units : list of Former
-        Each behind its own reactance at one bus.
-    rating_kva : array, shape (units,)
-        [kVA]
-    load_kw, step_kw : float
-        A resistance that draws this at 1 pu, and what is added at `at_s`. [kW]
-    f0_hz, at_s, t_end_s, dt_s : float
-        [Hz], [s]
-
-    Returns
-    -------
-    DataFrame, index t_s
-        `f_1_hz`, `p_1_kw`, `i_1_pu`, and so on for every unit; `v_pu` of the bus.
-
-    Raises
-    ------
-    ValueError
-        With a follower among the units; and when a current exceeds a limit, as then nobody holds the voltage.
-    """
-    if not units or any(not isinstance(unit, Former) for unit in units):
+def _checked_formers(units):
+    known = instances("units", units, (Former, Follower))
+    if not known or any(isinstance(unit, Follower) for unit in known):
         raise ValueError(
-            "units must be a list of Former. A follower alone has no solution: its PLL measures the voltage that its own current makes, "
-            "v_q is 0 at any frequency, and nothing sets the frequency"
+            "units must be a list of Former. A follower alone has no solution: its PLL measures "
+            "the voltage that its own current makes, v_q is 0 at any frequency, and nothing sets "
+            "the frequency"
         )
-    f0, dt = checked("f0_hz", f0_hz, "Hz", gt=0), checked("dt_s", dt_s, "s", gt=0)
-    checked("t_end_s", t_end_s, "s", gt=checked("at_s", at_s, "s", ge=dt) + dt / 2)
-    ratings = np.broadcast_to(checked("rating_kva", rating_kva, "kVA", gt=0), len(units)).tolist()
-    loads = [checked("load_kw", load_kw, "kW", ge=0), load_kw + checked("step_kw", step_kw, "kW")]
-    checked("load_kw + step_kw", loads[1], "kW", ge=0)
-    before, after = (partial(_island, units, ratings, load, f0) for load in loads)
-    y, t = _island_rest(before, len(units)), np.arange(round(t_end_s / dt) + 1) * dt
-    _refuse_loop(np.sort_complex(np.linalg.eigvals(_jacobian(lambda y: before(y)[0], y)))[::-1])
-    event = round(at_s / dt)
-    states = np.vstack([np.tile(y, (event, 1)), _solve(lambda y: after(y)[0], y, t[event:])])
-    tables = [
-        np.array(load(rows.T, _Arrays)[1]).T
-        for load, rows in ((before, states[:event]), (after, states[event:]))
-    ]
-    names = [
-        f"{what}_{k + 1}_{unit}"
-        for k in range(len(units))
-        for what, unit in (("f", "hz"), ("p", "kw"), ("i", "pu"))
-    ]
-    data = pd.DataFrame(np.vstack(tables), columns=[*names, "v_pu"], index=pd.Index(t, name="t_s"))
-    for k, unit in enumerate(units):
-        worst = data[f"i_{k + 1}_pu"].max()
-        if worst > unit.i_max_pu:
-            raise ValueError(
-                f"former {k + 1} needs {worst:.4g} pu of current, but i_max_pu is {unit.i_max_pu:g}: alone and limited, it no longer holds the voltage"
-            )
-    return data
+    return known
+
+
+def _checked_ratings(rating_kva, count):
+    """One rating for each unit."""
+    rating = checked("rating_kva", rating_kva, "kVA", **_ABOVE_0)
+    if np.shape(rating) not in ((), (count,)):
+        raise ValueError(
+            f"rating_kva has shape {np.shape(rating)}; give one number, or one for each of the "
+            f"{count} units"
+        )
+    return np.broadcast_to(rating, count).tolist()
+
+
+def _checked_loads(load_kw, step_kw):
+    """Load before and after the step."""
+    load = one("load_kw", load_kw, "kW", **_FROM_0)
+    step = one("step_kw", step_kw, "kW", **_SIGNED)
+    return load, one("load_kw + step_kw", load + step, "kW", ge=0)
+
+
+def _step_of_event(at_s, t_end_s, dt):
+    """Step at which the load changes, after the first and before the last."""
+    at = one("at_s", at_s, "s", gt=0, le=_LONGEST_S)
+    if at < dt:
+        raise ValueError(f"at_s is {at:g} s, before the first step of dt_s = {dt:g} s")
+    if t_end_s <= at + dt / 2:
+        raise ValueError(
+            f"t_end_s is {t_end_s:g} s; it must come after the step at at_s = {at:g} s"
+        )
+    return round(at / dt)
 
 
 def _island(units, ratings, load_kw, f0, y, ops=_Floats):
-    """Slopes of (angles, deviations of frequency in per unit), and (f, p, i) of every former and the voltage."""
+    """Slopes of the states, and (f, p, i) of every former and the voltage.
+
+    The states are all angles, and then all deviations of frequency in per unit.
+    """
     sources = [unit.e_pu * ops.cis(angle) for unit, angle in zip(units, y)]
     lines = [rating / (1j * unit.x_pu) for unit, rating in zip(units, ratings)]
-    v = sum(e * line for e, line in zip(sources, lines)) / (load_kw + sum(lines))  # eq. (7.27)
-    angles, speeds, out = [], [], []
+    injected = sum(e * line for e, line in zip(sources, lines))
+    v = injected / (load_kw + sum(lines))  # eq. (7.27)
+    angles = []
+    speeds = []
+    out = []
     for unit, rating, e, line, dw in zip(units, ratings, sources, lines, y[len(units) :]):
         i = line * (e - v) / rating
         p = (e * i.conjugate()).real
@@ -1318,15 +2156,124 @@ def _island(units, ratings, load_kw, f0, y, ops=_Floats):
     return angles + speeds, (*out, abs(v))
 
 
-def _island_rest(slopes, count):
+def _island_rest(island, count):
     """States in which all formers turn together and the first has the angle 0."""
 
-    def state(x):
-        return [0.0, *x[1:].tolist(), *x[:1].tolist() * count]
+    def state(unknown):
+        deviation, *angles = unknown.tolist()
+        return [0.0, *angles, *[deviation] * count]
 
     found, _, ok, _ = fsolve(
-        lambda x: slopes(state(x))[0][count:], np.zeros(count), full_output=True, xtol=1e-12
+        lambda unknown: island(state(unknown))[0][count:],
+        np.zeros(count),
+        full_output=True,
+        xtol=1e-12,
     )
     if ok != 1:
-        raise ValueError("the formers find no common frequency at this load")
+        raise ValueError("the formers find no common frequency at this load_kw")
     return state(found)
+
+
+def _island_rows(island, states):
+    """What is shown of the states, one row each."""
+    _, out = island(states.T, _Arrays)
+    return np.array(out).T
+
+
+def _island_columns(count):
+    names = []
+    for k in range(1, count + 1):
+        names += [f"f_{k}_hz", f"p_{k}_kw", f"i_{k}_pu"]
+    return [*names, "v_pu"]
+
+
+def _refuse_island_current(units, data):
+    for k, unit in enumerate(units, start=1):
+        worst = data[f"i_{k}_pu"].max()
+        if worst > unit.i_max_pu:
+            raise ValueError(
+                f"former {k} needs {worst:.4g} pu of current, but i_max_pu is {unit.i_max_pu:g}: "
+                "alone and limited, it no longer holds the voltage"
+            )
+
+
+def microgrid(
+    units: Sequence[Former],
+    rating_kva: ArrayLike,
+    load_kw: float,
+    step_kw: float,
+    *,
+    f0_hz: float,
+    at_s: float = 0.1,
+    t_end_s: float = 1.0,
+    dt_s: float = 0.001,
+) -> pd.DataFrame:
+    r"""Time series of grid-forming converters alone with a load, through a step of this load.
+
+    No machine and no other grid sets the frequency, so a change of load moves it.
+
+    .. math:: V = \frac{\sum_i S_i E_i e^{j\theta_i} / (j x_i)}{P_L + \sum_i S_i / (j x_i)},\qquad
+              P_i = \mathrm{Re}\left[E_i e^{j\theta_i}\,
+              \overline{\frac{S_i}{j x_i}\left(E_i e^{j\theta_i} - V\right)}\right]        (7.27)
+
+    Parameters
+    ----------
+    units : list of Former
+        The converters, each behind its own reactance at one bus.
+    rating_kva : float or array, shape (units,)
+        Rating of each, above 0 [kVA].
+    load_kw : float
+        A resistance that draws this at 1 pu, at least 0 [kW].
+    step_kw : float
+        What is added to it at `at_s`; below 0 it is taken away, and the sum is at least 0 [kW].
+    f0_hz : float
+        Nominal frequency, from 1 to 1000 [Hz].
+    at_s : float
+        Time of the step, at least dt_s [s].
+    t_end_s : float
+        Length of the run, after at_s and at most 3600 [s].
+    dt_s : float
+        Distance of the rows; the solver chooses its own steps [s].
+
+    Returns
+    -------
+    DataFrame
+        Index t_s [s]; columns `f_1_hz` [Hz], `p_1_kw` [kW], `i_1_pu` [pu], and so on for every
+        unit; `v_pu`, the voltage of the bus [pu].
+
+    Raises
+    ------
+    TypeError
+        If units is no list, or holds something else than converters.
+    ValueError
+        If there is a follower among the units, or none; if a current exceeds its limit, as then
+        nothing holds the voltage; if an argument lies outside of its limits.
+
+    Examples
+    --------
+    >>> steep = Former(p_pu=0.0, droop_pu=0.05, filter_rad_per_s=30.0, x_pu=0.1)
+    >>> flat = Former(p_pu=0.0, droop_pu=0.025, filter_rad_per_s=30.0, x_pu=0.1)
+    >>> run = microgrid(
+    ...     [steep, flat], [10.0, 10.0], 3.0, 6.0, f0_hz=60.0, at_s=0.1, t_end_s=1.0, dt_s=0.01
+    ... )
+    >>> run[["p_1_kw", "p_2_kw"]].iloc[-1].round(2).tolist()
+    [2.99, 5.99]
+    """
+    formers = _checked_formers(units)
+    ratings = _checked_ratings(rating_kva, len(formers))
+    load, raised = _checked_loads(load_kw, step_kw)
+    f0 = _checked_f0(f0_hz)
+    dt = _checked_step(dt_s)
+    t = np.arange(_count_steps(t_end_s, dt) + 1) * dt
+    event = _step_of_event(at_s, t_end_s, dt)
+    before = partial(_island, formers, ratings, load, f0)
+    after = partial(_island, formers, ratings, raised, f0)
+    rest = _island_rest(before, len(formers))
+    matrix = _jacobian(lambda y: before(y)[0], rest)
+    _refuse_loop(_rightmost_first(np.linalg.eigvals(matrix)))
+    still = np.tile(rest, (event, 1))
+    moving = _solve(lambda y: after(y)[0], rest, t[event:])
+    rows = np.vstack([_island_rows(before, still), _island_rows(after, moving)])
+    data = pd.DataFrame(rows, columns=_island_columns(len(formers)), index=pd.Index(t, name="t_s"))
+    _refuse_island_current(formers, data)
+    return data

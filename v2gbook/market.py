@@ -1,131 +1,249 @@
 r"""Topic 11, market: who pays for speed, and what may a fleet sell?
 
-Speed is paid in two parts (`credit`, `statement`), scaled by a score: `performance` is the three-part score of PJM's history, `precision_only` the rule after it,
-`truthful_score` the course's own, and `over_offering` asks any of them what a lie earns. Rules are data (`markets`, `market`): `eligible` and `double_counts`
-read them. Then metering (`high_5_of_10`, `regression_baseline`, `metering`), reserves from a limited battery (`largest_bid`), the queue for a connection (`Queue`,
-`simulate`), a project in front of the meter (`Project`), the contract with a car's owner (`Contract`), and one car's year (`car_year`).
+Regulation is paid in two parts (`credit`, `statement`), scaled by a score: `performance` is the
+three-part score that PJM used until 2025, `precision_only` the rule after it, `truthful_score` the
+course's own, and `over_offering` computes what a fleet gains by offering too much. The rules of
+markets are data (`markets`, `market`), which `eligible` and `double_counts` apply. Then come
+metering (`high_5_of_10`, `regression_baseline`, `metering`), reserves from a limited battery
+(`largest_bid`), the queue for a connection (`Queue`, `simulate`), a project in front of the meter
+(`Project`), the contract with a car's owner (`Contract`), and one car's year (`car_year`).
 
-p > 0 flows from the vehicle to the grid. A price says per what; money is in the currency of the prices.
+p > 0 flows from the vehicle to the grid. A price says per what; money is in the currency of the
+prices.
 """
 
+import datetime
 import heapq
 import math
-import tomllib
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
-from scipy.special import betainc, gammaincc
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
+from scipy.special import gammaincc
 
-from . import agc
-from ._check import checked, plain
-from .arbitrage import net_present_value, regulation_revenue
+from . import _presence, agc
+from ._check import (
+    FloatOrArray,
+    alike,
+    checked,
+    columns,
+    fraction,
+    instance,
+    instances,
+    keep,
+    names_in,
+    one,
+    one_of,
+    plain,
+    read,
+    row,
+    short,
+    stamps,
+    together,
+    whole,
+)
+from .arbitrage import regulation_revenue
 
-# ----------------------------------------------------------------------------------------------- two payments for speed
+_LEAST_MW = 1e-9  # a milliwatt: what is smaller is rounding, not power
 
 
-def mileage_ratio(signal, reference):
-    r"""How much further one signal travels than another in the same time; in PJM, until 2025, the fast and the slow one (`agc.split` parts a signal so).
+def _fraction(name, value, **limits):
+    """A fraction that is one number, not an array."""
+    return one(name, fraction(name, value, **limits))
+
+
+def _keep_fractions(record, **limits):
+    """As `_check.keep`, for fields that are one fraction each."""
+    for name, limit in limits.items():
+        object.__setattr__(record, name, _fraction(name, getattr(record, name), **limit))
+
+
+def _flag(name, value):
+    """True or False, and nothing that merely resembles it."""
+    if isinstance(value, np.bool_):
+        value = bool(value)
+    return one_of(name, value, (False, True))
+
+
+# ------------------------------------------------------------------------ two payments for speed
+
+
+def mileage_ratio(signal: ArrayLike, reference: ArrayLike) -> float:
+    r"""Mileage of `signal` over mileage of `reference`, both over the same time.
 
     .. math:: m = \frac{\sum_k |s_k - s_{k-1}|}{\sum_k |r_k - r_{k-1}|}            (11.1)
-    """
-    way = agc.mileage(reference)
-    if way == 0:
-        raise ValueError("reference never moves; no ratio to it exists")
-    return agc.mileage(signal) / way  # eq. (11.1)
-
-
-def credit(
-    offered_mw, score, mileage_ratio, *, capability_per_mw_h, performance_per_mw_h, score_floor=0.25
-):
-    r"""What an hour of regulation earns: for being there, and for moving, both times the score.
-
-    .. math:: C = P\,\sigma\,(\pi_{cap} + m\,\pi_{perf}),\qquad C = 0 \ \text{ if } \sigma < \sigma_{min}            (11.2)
 
     Parameters
     ----------
-    offered_mw, score, mileage_ratio : float or array
-        Offered and accepted power [MW], performance score 0..1, and `mileage_ratio`.
+    signal : array, shape (steps,)
+        The signal whose movement is counted, such as PJM's fast signal RegD (-1..1 or MW).
+    reference : array, shape (steps,)
+        The signal it is compared with, in the same unit, such as the slow signal RegA.
+
+    Returns
+    -------
+    float
+        How many times as far `signal` travels up and down as `reference` does [-].
+
+    Raises
+    ------
+    ValueError
+        If an argument is not a series of numbers, or `reference` never moves.
+
+    See Also
+    --------
+    agc.split : Splits a signal into a slow and a fast part.
+
+    Examples
+    --------
+    >>> round(mileage_ratio([0.0, 3.0, 1.0], [0.0, 1.0, 0.5]), 3)
+    3.333
+    """
+    moved = agc.mileage(row("signal", signal))
+    way = agc.mileage(row("reference", reference))
+    if way < _LEAST_MW:
+        raise ValueError(f"reference never moves: its mileage is {way:g}; no ratio to it exists")
+    return moved / way  # eq. (11.1)
+
+
+def credit(
+    offered_mw: ArrayLike,
+    score: ArrayLike,
+    mileage_ratio: ArrayLike,
+    *,
+    capability_per_mw_h: ArrayLike,
+    performance_per_mw_h: ArrayLike,
+    score_floor: float = 0.25,
+) -> FloatOrArray:
+    r"""Payment for an hour of regulation: for being there and for moving, both times the score.
+
+    .. math::
+
+        C = P\,\sigma\,(\pi_{cap} + m\,\pi_{perf}),\qquad
+        C = 0 \ \text{ if } \sigma < \sigma_{min}            (11.2)
+
+    Parameters
+    ----------
+    offered_mw : float or array
+        Power that was offered and accepted, P [MW].
+    score : float or array
+        Performance score, 0..1 [-].
+    mileage_ratio : float or array
+        Mileage of the signal over that of the reference, m, at least 0 [-].
     capability_per_mw_h, performance_per_mw_h : float or array
-        Clearing prices for capability and performance. [per MW and hour]
+        Clearing prices for capability and for performance [currency per MW and h].
     score_floor : float
-        Below this score the hour earns nothing.
+        Below this score, 0..1, the hour earns nothing [-].
 
     Returns
     -------
     float or array
-        For one hour.
+        Credit of one hour [currency].
+
+    Raises
+    ------
+    ValueError
+        If an argument is not a finite number within its range, or the shapes do not fit.
 
     References
     ----------
-    .. [1] FERC Order 755 (20 October 2011): two-part payment, in markets of RTOs and ISOs, for frequency regulation only.
+    .. [1] FERC Order 755 (20 October 2011): two-part payment for frequency regulation in the
+       markets of RTOs and ISOs.
     .. [2] PJM Manuals 11 and 28, as coded in GMLC-1-4-2/battery_interface, reg_service.py.
+
+    Examples
+    --------
+    >>> prices = {"capability_per_mw_h": 20.0, "performance_per_mw_h": 3.0}
+    >>> round(credit(1.0, 0.95, 3.0, **prices, score_floor=0.25), 2)
+    27.55
     """
-    score = np.asarray(checked("score", score, "(a fraction)", ge=0, le=1))
-    scored_mw = checked("offered_mw", offered_mw, "MW", ge=0) * score
-    price = checked("capability_per_mw_h", capability_per_mw_h) + np.multiply(
-        checked("mileage_ratio", mileage_ratio, ge=0),
-        checked("performance_per_mw_h", performance_per_mw_h),
+    scored = np.asarray(fraction("score", score))
+    offered = checked("offered_mw", offered_mw, "MW", ge=0)
+    ratio = checked("mileage_ratio", mileage_ratio, ge=0)
+    being_there = checked("capability_per_mw_h", capability_per_mw_h)
+    moving = checked("performance_per_mw_h", performance_per_mw_h)
+    together(
+        offered_mw=offered,
+        score=scored,
+        mileage_ratio=ratio,
+        capability_per_mw_h=being_there,
+        performance_per_mw_h=moving,
     )
-    return plain(
-        np.where(score < checked("score_floor", score_floor, ge=0, le=1), 0.0, scored_mw * price)
-    )  # eq. (11.2)
+    floor = _fraction("score_floor", score_floor)
+    price = being_there + np.multiply(ratio, moving)
+    return plain(np.where(scored < floor, 0.0, offered * scored * price))  # eq. (11.2)
 
 
-def _read(frame, limits, words=()):
-    """The named columns of a DataFrame as checked arrays, or a sentence on what is missing; columns of `words` only have to be there."""
-    missing = [name for name in (*words, *limits) if name not in frame.columns]
-    if missing:
-        raise ValueError(
-            f"the table has no column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}"
-        )
-    return [
-        np.asarray(checked(name, frame[name].to_numpy(), **limit)) for name, limit in limits.items()
-    ]
+def _read(name, frame, limits):
+    """The named columns of a table as checked floats, on the table's own index."""
+    columns(name, frame, limits)
+    values = {}
+    for column, limit in limits.items():
+        values[column] = row(f"{name}.{column}", frame[column].to_numpy(), **limit)
+    return pd.DataFrame(values, index=frame.index)
 
 
-def statement(hours, *, score_floor=0.25):
-    """Settlement statement of regulation, an hour a line.
+_PAID_HOUR: dict[str, dict[str, Any]] = {
+    "offered_mw": {"unit": "MW", "ge": 0},
+    "score": {},
+    "mileage_ratio": {"ge": 0},
+    "capability_per_mw_h": {},
+    "performance_per_mw_h": {},
+}
+
+
+def statement(hours: pd.DataFrame, *, score_floor: float = 0.25) -> pd.DataFrame:
+    """Settlement statement of regulation, one hour per row.
 
     Parameters
     ----------
     hours : DataFrame
-        A row an hour: `offered_mw`, `score`, `mileage_ratio`, `capability_per_mw_h`, `performance_per_mw_h`.
+        One row per hour, with the columns `offered_mw` [MW], `score` (0..1), `mileage_ratio` [-],
+        `capability_per_mw_h` and `performance_per_mw_h` [currency per MW and h].
     score_floor : float
-        As in `credit`.
+        Below this score, 0..1, both payments of the hour are taken back [-].
 
     Returns
     -------
-    DataFrame
-        `offered_mw`, `score`, `mileage_ratio`, then money: `capability`, `performance`, `clawback` (<= 0: both, taken back below the floor), `total`.
+    DataFrame, index that of `hours`
+        Columns `offered_mw`, `score` and `mileage_ratio` as given, then money: `capability`,
+        `performance`, `clawback` (at most 0) and `total` [currency].
+
+    Raises
+    ------
+    TypeError
+        If `hours` is not a DataFrame.
+    ValueError
+        If a column is missing or empty, or holds a value outside its range.
+
+    See Also
+    --------
+    credit : The same payment for one hour, eq. (11.2).
+
+    Examples
+    --------
+    >>> hours = pd.DataFrame({"offered_mw": [2.0, 1.0], "score": [0.8, 0.2]})
+    >>> hours = hours.assign(mileage_ratio=[3.0, 2.0], capability_per_mw_h=[10.0, 20.0])
+    >>> hours = hours.assign(performance_per_mw_h=[1.0, 5.0])
+    >>> statement(hours, score_floor=0.25).total.round(2).tolist()
+    [20.8, 0.0]
     """
-    mw, score, ratio, per_capability, per_performance = _read(
-        hours,
-        {
-            "offered_mw": {"ge": 0},
-            "score": {"ge": 0, "le": 1},
-            "mileage_ratio": {"ge": 0},
-            "capability_per_mw_h": {},
-            "performance_per_mw_h": {},
-        },
-    )
-    earned = credit(
-        mw,
-        score,
-        ratio,
-        capability_per_mw_h=per_capability,
-        performance_per_mw_h=per_performance,
-        score_floor=score_floor,
-    )
-    capability, performance = mw * score * per_capability, mw * score * ratio * per_performance
-    clawback = np.where(earned == 0, 0.0 - capability - performance, 0.0)
+    paid = _read("hours", hours, _PAID_HOUR)
+    score = fraction("hours.score", paid.score)
+    floor = _fraction("score_floor", score_floor)
+    scored_mw = paid.offered_mw * score
+    capability = scored_mw * paid.capability_per_mw_h
+    performance = scored_mw * paid.mileage_ratio * paid.performance_per_mw_h
+    clawback = np.where(score < floor, 0.0 - capability - performance, 0.0)
     return pd.DataFrame(
         {
-            "offered_mw": mw,
+            "offered_mw": paid.offered_mw,
             "score": score,
-            "mileage_ratio": ratio,
+            "mileage_ratio": paid.mileage_ratio,
             "capability": capability,
             "performance": performance,
             "clawback": clawback,
@@ -135,50 +253,95 @@ def statement(hours, *, score_floor=0.25):
     )
 
 
-def availability_statement(hours, *, penalty):
-    r"""The European way: power is paid, missing power loses its price and a penalty on top; nothing is paid for mileage.
+_AVAILABLE_HOUR: dict[str, dict[str, Any]] = {
+    "offered_mw": {"unit": "MW", "ge": 0},
+    "available_mw": {"unit": "MW", "ge": 0},
+    "price_per_mw_h": {"ge": 0},
+}
+
+
+def availability_statement(hours: pd.DataFrame, *, penalty: float) -> pd.DataFrame:
+    r"""Settlement statement of a reserve that is paid for power alone, one hour per row.
+
+    European markets pay for power by the hour. Power that is missing loses its price and a penalty
+    on top; mileage is not paid.
 
     .. math:: C = \pi\,\big(P - (1 + k)\,\max(P - A, 0)\big)            (11.3)
 
     Parameters
     ----------
     hours : DataFrame
-        A row an hour: `offered_mw`, `available_mw`, `price_per_mw_h`.
+        One row per hour, with the columns `offered_mw` and `available_mw` [MW] and
+        `price_per_mw_h` [currency per MW and h], all at least 0.
     penalty : float
-        k, in multiples of the price, for a missing MW. Rules differ between countries; none is built in. With k = 9 a seller who does not fear risk
-        offers what holds with 90 % probability (chapter 12).
+        Penalty k for a missing MW, in multiples of the price, at least 0 [-].
 
     Returns
     -------
-    DataFrame
-        `offered_mw`, `available_mw`, `capability`, `clawback` (<= 0), `total`.
+    DataFrame, index that of `hours`
+        Columns `offered_mw` and `available_mw` [MW], then money: `capability`, `clawback` (at most
+        0) and `total` [currency].
+
+    Raises
+    ------
+    TypeError
+        If `hours` is not a DataFrame.
+    ValueError
+        If a column is missing or empty, or a value is negative or not finite.
+
+    Notes
+    -----
+    Rules differ between countries, so no penalty is built in. With k = 9 a seller who is neutral
+    to risk offers what is available with a probability of 90 % (chapter 12).
+
+    Examples
+    --------
+    >>> hours = pd.DataFrame({"offered_mw": [2.0, 2.0], "available_mw": [2.0, 1.5]})
+    >>> hours["price_per_mw_h"] = 20.0
+    >>> availability_statement(hours, penalty=9.0).total.tolist()
+    [40.0, -60.0]
     """
-    mw, available, price = _read(
-        hours, {"offered_mw": {"ge": 0}, "available_mw": {"ge": 0}, "price_per_mw_h": {"ge": 0}}
-    )
-    clawback = -price * (1 + checked("penalty", penalty, ge=0)) * np.maximum(mw - available, 0.0)
+    paid = _read("hours", hours, _AVAILABLE_HOUR)
+    lost = 1 + one("penalty", penalty, ge=0)
+    missing_mw = np.maximum(paid.offered_mw - paid.available_mw, 0.0)
+    capability = paid.offered_mw * paid.price_per_mw_h
+    clawback = -paid.price_per_mw_h * lost * missing_mw
     return pd.DataFrame(
         {
-            "offered_mw": mw,
-            "available_mw": available,
-            "capability": mw * price,
+            "offered_mw": paid.offered_mw,
+            "available_mw": paid.available_mw,
+            "capability": capability,
             "clawback": clawback,
-            "total": mw * price + clawback,
+            "total": capability + clawback,
         },
         index=hours.index,
     )  # eq. (11.3)
 
 
-# ----------------------------------------------------------------------------------------------------------- the score
+# -------------------------------------------------------------------------------------- the score
 
-WINDOW_S = 300.0  # a score looks at five minutes, and for lags up to five minutes
-FLAT = 0.01  # a signal whose standard deviation is below this share of its peak is flat; the manual gives no value, this is GMLC's
-LAG_RULES = ("together", "correlation")
+_WINDOW_S = 300.0  # a score looks at windows of five minutes, and at lags up to five minutes
+_FLAT = 0.01  # flat: standard deviation below this share of the peak; the value in GMLC's code
+_LAG_RULES = ("together", "correlation")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Three parts, each 0..1, their mean, and the mean lag. [s]"""
+    """Performance score of a response: its three parts, their mean, and the mean lag.
+
+    Attributes
+    ----------
+    correlation : float
+        Agreement in shape, 0..1 [-].
+    delay : float
+        1 for a response without lag, falling to 0 at a lag of five minutes [-].
+    precision : float
+        1 less mean error over mean size of the signal, not below 0 [-].
+    total : float
+        Mean of the three parts, 0..1 [-].
+    lag_s : float
+        Mean of the lags found in the windows of five minutes [s].
+    """
 
     correlation: float
     delay: float
@@ -186,202 +349,463 @@ class Score:
     total: float
     lag_s: float
 
+    def __post_init__(self):
+        _keep_fractions(self, correlation={}, delay={}, precision={}, total={})
+        keep(self, lag_s=dict(one=True, unit="s", ge=0))
 
-def _scored(asked, delivered, period_s):
-    """Both series as arrays, and samples in a window."""
-    samples = WINDOW_S / checked("period_s", period_s, "s", gt=0)
+
+def _compared(asked, delivered):
+    """Both series, if they are alike and something is asked for."""
+    wish = row("asked", asked, "MW")
+    response = row("delivered", delivered, "MW")
+    alike(asked=wish, delivered=response)
+    _asks(wish)
+    return wish, response
+
+
+def _asks(wish):
+    """Refuse a signal that asks for nothing."""
+    peak = np.abs(wish).max()
+    if peak < _LEAST_MW:
+        raise ValueError(
+            f"asked is 0 throughout the scored time, or below {_LEAST_MW:g} MW (it reaches "
+            f"{peak:g} MW); there is nothing to follow"
+        )
+
+
+def _window_samples(asked, period_s):
+    """Samples in a window of five minutes; the series must fill two windows or more."""
+    samples = _WINDOW_S / period_s
     if abs(samples - round(samples)) > 1e-9 or samples < 2:
         raise ValueError(
-            f"period_s is {period_s:g}; it must divide {WINDOW_S:g} s into equal parts"
+            f"period_s is {period_s:g}; it must divide {_WINDOW_S:g} s into equal parts"
         )
-    agc.tracking(asked, delivered)  # refuses different shapes, and a signal that asks for nothing
-    a, d, samples = np.asarray(asked, float), np.asarray(delivered, float), round(samples)
-    if a.ndim != 1 or len(a) < 2 * samples:
+    if len(asked) < 2 * round(samples):
         raise ValueError(
-            f"asked has shape {a.shape}; a score needs one series of 10 minutes or more (an hour is scored from 65)"
+            f"asked has shape {asked.shape} at period_s = {period_s:g}; a score needs one series "
+            "of 10 minutes or more (an hour is scored from 65)"
         )
-    return a, d, samples
+    return round(samples)
 
 
 def _correlation(x, y, peak):
-    """Along the last axis; 0 where either is constant."""
-    x, y = x - x.mean(axis=-1, keepdims=True), y - y.mean(axis=-1, keepdims=True)
+    """Correlation along the last axis; 0 where either is constant."""
+    x = x - x.mean(axis=-1, keepdims=True)
+    y = y - y.mean(axis=-1, keepdims=True)
     size = np.sqrt((x**2).mean(axis=-1) * (y**2).mean(axis=-1))
-    return np.where(size > 1e-9 * peak**2, (x * y).mean(axis=-1) / np.maximum(size, 1e-300), 0.0)
+    moves = size > 1e-9 * peak**2
+    return np.where(moves, (x * y).mean(axis=-1) / np.maximum(size, 1e-300), 0.0)
 
 
-def performance(asked, delivered, *, period_s=10.0, lag_rule="together", allowance_s=0.0):
-    r"""PJM's score until September 2025: in each five minutes, shape and lag; over the whole, precision.
+def _flat_shape(asked, answer, peak, period_s):
+    """Shape part of a flat window: 1 less the difference of slopes, in peaks per 10 s."""
+    clock = np.arange(len(asked)) * period_s / 10
+    slope = np.polyfit(clock, (answer - asked) / peak, 1)[0]
+    return max(0.0, 1 - abs(float(slope)))
 
-    .. math:: \rho = \operatorname{corr}(a_t,\ d_{t+\ell}),\qquad \delta = 1 - \frac{\ell}{300\,\mathrm{s}}            (11.4)
-    .. math:: \pi = \max\Big(0,\ 1 - \frac{\overline{|d - a|}}{\overline{|a|}}\Big)            (11.5)
+
+def _window_parts(asked, delivered, peak, period_s, lag_rule):
+    """Shape, delay and lag [samples] of one window; `delivered` goes on for all lags."""
+    if asked.std() < _FLAT * peak:
+        return _flat_shape(asked, delivered[: len(asked)], peak, period_s), 1.0, 0
+    answers = sliding_window_view(delivered, len(asked))  # one row for each lag
+    shape = np.round(_correlation(asked, answers, peak), 12)  # rounded, so that equals are equal
+    delay = 1 - np.arange(len(shape)) * period_s / _WINDOW_S
+    merit = shape + delay if lag_rule == "together" else shape
+    lag = int(np.argmax(merit))
+    if shape[lag] <= 0:
+        return 0.0, 0.0, lag
+    return shape[lag], delay[lag], lag  # eq. (11.4)
+
+
+def performance(
+    asked: ArrayLike,
+    delivered: ArrayLike,
+    *,
+    period_s: float = 10.0,
+    lag_rule: str = "together",
+    allowance_s: float = 0.0,
+) -> Score:
+    r"""Three-part score that PJM used until September 2025: shape, lag and precision.
+
+    Shape and lag are found in each window of five minutes and averaged; precision is that of the
+    whole series.
+
+    .. math::
+
+        \rho = \operatorname{corr}(a_t,\ d_{t+\ell}),\qquad
+        \delta = 1 - \frac{\ell}{300\,\mathrm{s}}            (11.4)
+
+    .. math:: \pi = \max\Big(0,\ 1 - \frac{\overline{|d - a|}}{\overline{|a|}}\Big)        (11.5)
+
     .. math:: \sigma = \tfrac13\,(\bar\rho + \bar\delta + \pi)            (11.6)
 
     Parameters
     ----------
-    asked, delivered : array, shape (steps,)
-        What the signal asks of the offer, and what came; the last five minutes only serve to find lags. [MW]
+    asked : array, shape (steps,)
+        Power that the signal asks for, signal times offer. The last five minutes only serve to
+        find lags [MW].
+    delivered : array, shape (steps,)
+        Power that came [MW].
     period_s : float
-        [s]
+        Time between two samples, at least 0.1 s; it divides 300 s into equal parts [s].
     lag_rule : str
-        How the lag is chosen: "together" maximises correlation plus delay (the manual's words, and Michigan's code); "correlation" maximises
-        correlation alone, first of equals (GMLC's code).
+        How the lag is chosen: "together" maximises correlation plus delay (the manual's words and
+        the code of the University of Michigan), "correlation" maximises correlation alone, the
+        first of equals (GMLC's code).
     allowance_s : float
-        The response is moved forward by so much first; the manual allows 10 s for the signal's way. [s]
+        The response is first moved forward by this time, 0 to 60 s, rounded to whole samples; the
+        manual allows 10 s for the signal's way [s].
 
     Returns
     -------
     Score
+        Parts, total, and mean lag.
+
+    Raises
+    ------
+    ValueError
+        If the series differ in length, are shorter than ten minutes or ask for nothing, or an
+        option is outside its range.
 
     Notes
     -----
-    A signal that is flat for five minutes scores 1 - |difference of the slopes| there, with no lag; slopes per 10 s, in peaks of the signal
-    (the manual names no unit). Where no lag correlates above zero, as with a constant response, correlation and delay are both 0. The mean size of the
-    *whole* signal stands under the precision, so that a quiet window divides by nothing; the manual's signed mean is near zero and means nothing.
+    In a window in which the signal is flat, the shape part is 1 less the absolute difference of the
+    slopes, and no lag is counted; slopes are per 10 s, in peaks of the signal, because the manual
+    names no unit. Where no lag correlates above zero, as with a constant response, correlation and
+    delay are both 0. The precision divides by the mean size of the *whole* signal, so that a quiet
+    window does not divide by nothing; the manual's signed mean is near zero and says nothing.
 
     References
     ----------
-    .. [1] PJM Manual 12, sections 4.4.6 and 4.5.6, as coded in reg_service.py (GMLC) and pjmScoringPassFailv5.m (University of Michigan).
+    .. [1] PJM Manual 12, sections 4.4.6 and 4.5.6, as coded in reg_service.py (GMLC) and
+       pjmScoringPassFailv5.m (University of Michigan).
+
+    Examples
+    --------
+    >>> signal = np.sin(2 * np.pi * np.arange(390) / 30)
+    >>> score = performance(
+    ...     signal, 0.8 * signal, period_s=10.0, lag_rule="together", allowance_s=0.0
+    ... )
+    >>> round(score.precision, 3), round(score.total, 3)
+    (0.8, 0.933)
     """
-    a, d, samples = _scored(asked, delivered, period_s)
-    if lag_rule not in LAG_RULES:
-        raise ValueError(f"lag_rule is {lag_rule!r}; it must be together or correlation")
-    shift = round(checked("allowance_s", allowance_s, "s", ge=0, le=60) / period_s)
-    count, peak = len(a) // samples - 1, np.abs(a).max()
-    starts, lags = samples * np.arange(count), np.arange(samples - shift + 1)
-    x = a[: count * samples].reshape(count, 1, samples)
-    y = np.lib.stride_tricks.sliding_window_view(d, samples)[starts[:, None] + shift + lags]
-    rho = np.round(_correlation(x, y, peak), 12)  # rounded, so that equals are equal
-    delta = 1 - lags * period_s / WINDOW_S
-    pick = np.argmax(rho + delta if lag_rule == "together" else rho, axis=1)
-    best = np.maximum(rho[np.arange(count), pick], 0.0)
-    delay = np.where(best > 0, delta[pick], 0.0)  # eq. (11.4)
-    flat = x[:, 0].std(axis=1) < FLAT * peak
-    slope = np.polyfit(np.arange(samples) * period_s / 10, (y[:, 0] - x[:, 0]).T / peak, 1)[0]
-    best, delay, lag = (
-        np.where(flat, np.maximum(0, 1 - np.abs(slope)), best),
-        np.where(flat, 1.0, delay),
-        np.where(flat, 0, pick),
-    )
-    precision = precision_only(a[: count * samples], d[shift : shift + count * samples])
-    parts = float(best.mean()), float(delay.mean()), precision
+    wish, response = _compared(asked, delivered)
+    period = one("period_s", period_s, "s", ge=0.1)
+    samples = _window_samples(wish, period)
+    one_of("lag_rule", lag_rule, _LAG_RULES)
+    shift = round(one("allowance_s", allowance_s, "s", ge=0, le=60) / period)
+    scored = (len(wish) // samples - 1) * samples  # the last window only serves to find lags
+    peak = np.abs(wish).max()
+    windows = []
+    for start in range(0, scored, samples):
+        window = wish[start : start + samples]
+        answer = response[start + shift : start + 2 * samples]
+        windows.append(_window_parts(window, answer, peak, period, lag_rule))
+    shape, delay, lag = np.mean(windows, axis=0)
+    precision = precision_only(wish[:scored], response[shift : shift + scored])
     return Score(
-        correlation=parts[0],
-        delay=parts[1],
+        correlation=shape,
+        delay=delay,
         precision=precision,
-        total=sum(parts) / 3,
-        lag_s=float(lag.mean() * period_s),
+        total=(shape + delay + precision) / 3,
+        lag_s=lag * period,
     )  # eq. (11.6)
 
 
-def precision_only(asked, delivered):
-    """Eq. (11.5) alone: in essence how the single signal since October 2025 is scored (from memory; its details are not known here)."""
-    return max(0.0, agc.tracking(asked, delivered))  # eq. (11.5)
+def precision_only(asked: ArrayLike, delivered: ArrayLike) -> float:
+    """Precision of a response, eq. (11.5): 1 less mean error over mean size of the signal.
 
+    This model's assumption: the single signal that PJM has sent since October 2025 is scored by
+    this precision alone.
 
-def truthful_score(asked, delivered, *, period_s=10.0, allowance_s=10.0):
-    r"""The course's own score: shape and lateness as before, but size counts squared, and nothing is averaged.
+    Parameters
+    ----------
+    asked : array, shape (steps,)
+        Power that the signal asks for [MW].
+    delivered : array, shape (steps,)
+        Power that came, at the same instants [MW].
 
-    .. math:: \sigma = \max(\rho, 0)\,\Big(1 - \frac{\max(\ell - \ell_0, 0)}{300\,\mathrm{s}}\Big)\,g^2,\qquad
-              g = \min\Big(\gamma,\ \tfrac1\gamma,\ \tfrac{\max|d|}{\max|a|}\Big),\quad \gamma = \frac{\sum d_{t+\ell}\,a_t}{\sum a_t^2}            (11.7)
+    Returns
+    -------
+    float
+        Score, 0..1 [-].
 
-    Who can deliver P and offers b > P has g = P/b, and is paid for b g^2 = P^2/b < P; who offers less is paid for less. A lag or a bent shape does not
-    change that, because correlation and lag do not know the size; who follows an offer too large until P cuts it misses the peaks.
+    Raises
+    ------
+    ValueError
+        If the series differ in length, are not finite numbers, or ask for nothing.
 
-    A lag of `allowance_s` costs nothing; a flat signal is scored by size alone, a constant response to a moving one gets 0. What is never asked for cannot be
-    measured: an offer that the signal does not exhaust stays untested under any score. The other arguments are those of `performance`.
+    Examples
+    --------
+    >>> round(precision_only([1.0, -1.0, 0.5], [0.8, -0.8, 0.4]), 3)
+    0.8
     """
-    a, d, samples = _scored(asked, delivered, period_s)
-    x = a[: len(a) - samples]
-    agc.tracking(x, x)  # refuses a signal that asks for nothing before its last five minutes
-    y = np.lib.stride_tricks.sliding_window_view(d, len(x))
-    late = (
-        1
-        - np.maximum(
-            np.arange(samples + 1) * period_s - checked("allowance_s", allowance_s, "s", ge=0), 0
-        )
-        / WINDOW_S
-    )
-    flat = x.std() < FLAT * np.abs(a).max()  # then the size alone counts
-    rho = np.ones(len(late)) if flat else np.round(_correlation(x, y, np.abs(a).max()), 12)
-    lag = int(np.argmax(rho + late))
-    gain = float(y[lag] @ x / (x @ x))
-    if rho[lag] <= 0 or gain <= 0:
+    wish, response = _compared(asked, delivered)
+    return max(0.0, agc.tracking(wish, response))  # eq. (11.5)
+
+
+def _whole_shape(asked, response, longest, peak):
+    """Correlation at each lag; 1 for a flat signal, of which only the size can be scored."""
+    if asked.std() < _FLAT * peak:
+        return np.ones(longest + 1)
+    shape = []
+    for lag in range(longest + 1):
+        shape.append(_correlation(asked, response[lag : lag + len(asked)], peak))
+    return np.round(shape, 12)
+
+
+def _size(asked, answer):
+    """How far the size of an answer is right, 0..1: the same for too small and too large."""
+    gain = float(answer @ asked / (asked @ asked))
+    if gain <= 0:
         return 0.0
-    size = min(gain, 1 / gain, float(np.abs(y[lag]).max() / np.abs(x).max()))
-    return float(rho[lag] * late[lag] * size**2)  # eq. (11.7)
+    peaks = float(np.abs(answer).max() / np.abs(asked).max())
+    return min(gain, 1 / gain, peaks)
 
 
-def over_offering(score, signal, offers_mw, *, able_mw=1.0, lag_steps=0, cut=False):
-    r"""What a fleet earns that can deliver `able_mw` and offers something else.
+def truthful_score(
+    asked: ArrayLike,
+    delivered: ArrayLike,
+    *,
+    period_s: float = 10.0,
+    allowance_s: float = 10.0,
+) -> float:
+    r"""The course's own score, under which the truth is the best offer: size counts squared.
+
+    .. math::
+
+        \sigma = \max(\rho, 0)\,
+        \Big(1 - \frac{\max(\ell - \ell_0, 0)}{300\,\mathrm{s}}\Big)\,g^2,\quad
+        g = \min\Big(\gamma,\ \tfrac1\gamma,\ \tfrac{\max|d|}{\max|a|}\Big),\quad
+        \gamma = \frac{\sum d_{t+\ell}\,a_t}{\sum a_t^2}            (11.7)
+
+    Parameters
+    ----------
+    asked : array, shape (steps,)
+        Power that the signal asks for, signal times offer. The last five minutes only serve to
+        find the lag [MW].
+    delivered : array, shape (steps,)
+        Power that came [MW].
+    period_s : float
+        Time between two samples, at least 0.1 s; it divides 300 s into equal parts [s].
+    allowance_s : float
+        A lag up to this time costs nothing [s].
+
+    Returns
+    -------
+    float
+        Score, 0..1 [-].
+
+    Raises
+    ------
+    ValueError
+        If the series differ in length, are shorter than ten minutes or ask for nothing, or an
+        option is outside its range.
+
+    Notes
+    -----
+    A fleet that can deliver P and offers b > P has g = P/b and is paid for b g^2 = P^2/b < P; a
+    fleet that offers less than P is paid for less. A lag or a bent shape does not change that,
+    because correlation and lag do not depend on size. A fleet that follows too large an offer until
+    P cuts it off misses the peaks, which the last term of g sees.
+
+    A flat signal is scored by size alone; a constant response to a moving signal gets 0. Power that
+    the signal never asks for stays untested under any score.
+
+    Examples
+    --------
+    >>> signal = np.sin(2 * np.pi * np.arange(390) / 30)
+    >>> round(truthful_score(signal, 0.8 * signal, period_s=10.0, allowance_s=10.0), 3)
+    0.64
+    """
+    wish, response = _compared(asked, delivered)
+    period = one("period_s", period_s, "s", ge=0.1)
+    free = one("allowance_s", allowance_s, "s", ge=0)
+    samples = _window_samples(wish, period)
+    scored = wish[: len(wish) - samples]
+    _asks(scored)
+    late_s = np.maximum(np.arange(samples + 1) * period - free, 0)
+    timely = 1 - late_s / _WINDOW_S
+    shape = _whole_shape(scored, response, samples, np.abs(wish).max())
+    lag = int(np.argmax(shape + timely))
+    size = _size(scored, response[lag : lag + len(scored)])
+    return float(max(shape[lag], 0.0) * timely[lag] * size**2)  # eq. (11.7)
+
+
+def _answer(asked, offer_mw, able_mw, lag_steps, cut):
+    """Response of a fleet that can deliver `able_mw` and offers `offer_mw`; at rest at first."""
+    scaled = asked * min(1.0, able_mw / offer_mw)
+    wish = np.clip(asked, -able_mw, able_mw) if cut else scaled
+    return np.concatenate([np.zeros(lag_steps), wish])[: len(asked)]
+
+
+def _points(score, asked, delivered):
+    """What a rule of scoring gives, as a number."""
+    result = score(asked, delivered)
+    return one("score(asked, delivered)", getattr(result, "total", result))
+
+
+def over_offering(
+    score: Callable[[np.ndarray, np.ndarray], float | Score],
+    signal: ArrayLike,
+    offers_mw: ArrayLike,
+    *,
+    able_mw: float = 1.0,
+    lag_steps: int = 0,
+    cut: bool = False,
+) -> pd.DataFrame:
+    r"""Gain of a fleet that can deliver `able_mw` and offers something else.
+
+    The market pays offer times score.
 
     .. math:: G(b) = \frac{b\,\sigma(b)}{P\,\sigma(P)} - 1            (11.8)
 
     Parameters
     ----------
-    score : function of (asked, delivered)
-        Gives a number, or a `Score`.
+    score : callable
+        Function of two arrays, power asked for and power delivered [MW], that returns a number or
+        a `Score`.
     signal : array, shape (steps,)
-        -1..1
-    offers_mw : array
-        Offers b to try. [MW]
+        Regulation signal, -1..1; positive asks for power to the grid [-].
+    offers_mw : float or array, shape (offers,)
+        Offers b to try, above 0 [MW].
     able_mw : float
-        What the fleet can deliver, P. [MW]
+        What the fleet can deliver, P, above 0 [MW].
     lag_steps : int
-        Samples by which the response comes late; before, the fleet is at rest.
+        Samples by which the response comes late, at most the length of the signal; until then the
+        fleet is at rest.
     cut : bool
-        True: an offer too large is followed until it hits P. False: it is scaled down to P, and keeps its shape.
+        True: too large an offer is followed until it reaches P and is cut off there. False: it is
+        scaled down to P and keeps its shape.
 
     Returns
     -------
     DataFrame, index offered_mw
-        `score`, `paid_mw` (offer times score) and `gain` against the truth. [-], [MW], [-]
+        Columns `score` [-], `paid_mw` (offer times score) [MW] and `gain` over the truthful offer,
+        a fraction [-].
+
+    Raises
+    ------
+    TypeError
+        If `score` is not a function.
+    ValueError
+        If an argument is outside its range, or the truthful offer scores 0.
+
+    Examples
+    --------
+    >>> signal = np.sin(2 * np.pi * np.arange(390) / 30)
+    >>> table = over_offering(
+    ...     performance, signal, [1.0, 1.25], able_mw=1.0, lag_steps=0, cut=False
+    ... )
+    >>> table.gain.round(3).tolist()
+    [0.0, 0.167]
     """
-    s, able = (
-        np.asarray(checked("signal", signal, ge=-1, le=1)),
-        checked("able_mw", able_mw, "MW", gt=0),
-    )
-    offers = np.atleast_1d(checked("offers_mw", offers_mw, "MW", gt=0))
+    if not callable(score):
+        raise TypeError(f"score is {short(score)}; it must be a function of (asked, delivered)")
+    s = row("signal", signal, ge=-1, le=1)
+    offers = row("offers_mw", np.atleast_1d(checked("offers_mw", offers_mw, "MW", ge=_LEAST_MW)))
+    able = one("able_mw", able_mw, "MW", ge=_LEAST_MW)
+    lag = whole("lag_steps", lag_steps, ge=0, le=len(s))
+    cut = _flag("cut", cut)
 
-    def points(offer):
+    def earned(offer):
         asked = offer * s
-        wish = np.clip(asked, -able, able) if cut else asked * min(1.0, able / offer)
-        result = score(asked, np.concatenate([np.zeros(lag_steps), wish])[: len(s)])
-        return getattr(result, "total", result)
+        return _points(score, asked, _answer(asked, offer, able, lag, cut))
 
-    scores, truth = np.array([points(offer) for offer in offers]), points(able)
-    if truth == 0:
-        raise ValueError("the truthful offer scores 0; no gain against it can be told")
+    scores = np.array([earned(offer) for offer in offers])
+    truth = earned(able)
+    if abs(truth) < 1e-12:
+        raise ValueError(
+            f"the truthful offer scores 0 with this signal, able_mw = {able:g} and lag_steps = "
+            f"{lag}; no gain over it exists"
+        )
+    gain = offers * scores / (able * truth) - 1
     return pd.DataFrame(
-        {"score": scores, "paid_mw": offers * scores, "gain": offers * scores / (able * truth) - 1},
+        {"score": scores, "paid_mw": offers * scores, "gain": gain},
         index=pd.Index(offers, name="offered_mw"),
     )  # eq. (11.8)
 
 
-# ------------------------------------------------------------------------------------------------- who may sell what
+# ----------------------------------------------------------------------------- who may sell what
 
-_RULES = Path(__file__).parent / "data" / "rules"
+_SERVICES = ("energy", "regulation", "reserve", "capacity")
+_COUNTS = ("load_zones", "pricing_nodes", "suppliers", "aggregators_per_der")
+_FLAGS = ("net_metered", "sub_metered", "small_utility", "opted_in")
+_SIZES = ("power_kw", "largest_site_kw", "telemetry_s", *_COUNTS)
 _CONFIDENCE = ("read", "from memory", "chosen")
-_TESTS = {
-    "at least": lambda have, limit: have >= limit,
-    "at most": lambda have, limit: have <= limit,
-    "is": lambda have, limit: have == limit,
-    "excludes": lambda have, limit: not set(have) & set(limit),
-}
+
+
+def _at_least(have, limit):
+    return have >= limit
+
+
+def _at_most(have, limit):
+    return have <= limit
+
+
+def _is(have, wanted):
+    return have == wanted
+
+
+def _excludes(have, unwanted):
+    return not set(have) & set(unwanted)
+
+
+_TESTS = {"at least": _at_least, "at most": _at_most, "is": _is, "excludes": _excludes}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Aggregation:
-    """Cars that want to be one seller.
+    """Cars that want to be one seller, as the rules of markets see them.
 
-    `power_kw` is offered together, `largest_site_kw` by the largest site; `sells` is a tuple of services ("energy", "regulation", "reserve", "capacity").
-    The cars lie in so many `load_zones` and `pricing_nodes`, have so many `suppliers`, and each so many aggregators (`aggregators_per_der`); the market sees
-    their power every `telemetry_s`. `net_metered`: injections earn the retail rate. `sub_metered`: cars have meters of their own. `small_utility`: up to
-    4 million MWh a year, whose regulator may have `opted_in`.
+    Attributes
+    ----------
+    power_kw : float
+        Power that all cars offer together, above 0 [kW].
+    sells : tuple of str
+        Services that are sold, one or more of "energy", "regulation", "reserve" and "capacity".
+    largest_site_kw : float
+        Power offered by the largest site, above 0 and at most `power_kw` [kW].
+    load_zones : int
+        Number of load zones in which the cars are, at least 1.
+    pricing_nodes : int
+        Number of pricing nodes at which the cars are, at least 1.
+    suppliers : int
+        Number of suppliers from which the sites buy energy, at least 1.
+    aggregators_per_der : int
+        Largest number of aggregators that sell one and the same car, at least 1.
+    telemetry_s : float
+        Time between two measurements that the market receives, above 0; infinite if it receives
+        none [s].
+    net_metered : bool
+        True if injections earn the retail rate.
+    sub_metered : bool
+        True if cars have meters of their own.
+    small_utility : bool
+        True if the utility distributes at most 4 million MWh a year.
+    opted_in : bool
+        True if the regulator of a small utility admits aggregations.
+
+    Examples
+    --------
+    >>> cars = Aggregation(
+    ...     power_kw=96.0,
+    ...     sells=("energy", "regulation"),
+    ...     largest_site_kw=40.0,
+    ...     load_zones=1,
+    ...     pricing_nodes=1,
+    ...     suppliers=1,
+    ...     aggregators_per_der=1,
+    ...     telemetry_s=4.0,
+    ...     net_metered=True,
+    ... )
+    >>> cars.sells
+    ('energy', 'regulation')
     """
 
     power_kw: float
-    sells: tuple
+    sells: tuple[str, ...]
     largest_site_kw: float
     load_zones: int = 1
     pricing_nodes: int = 1
@@ -394,18 +818,72 @@ class Aggregation:
     opted_in: bool = False
 
     def __post_init__(self):
-        checked("power_kw", self.power_kw, "kW", gt=0)
-        checked("largest_site_kw", self.largest_site_kw, "kW", gt=0, le=self.power_kw)
-        checked("telemetry_s", self.telemetry_s, "s", gt=0, finite=False)
-        if isinstance(self.sells, str) or not self.sells:
-            raise ValueError(
-                f"sells is {self.sells!r}; give a tuple of services, such as ('regulation',)"
-            )
+        keep(
+            self,
+            power_kw=dict(one=True, unit="kW", gt=0),
+            telemetry_s=dict(one=True, unit="s", gt=0, finite=False),
+            **{name: dict(whole=True) for name in _COUNTS},
+        )
+        keep(self, largest_site_kw=dict(one=True, unit="kW", gt=0, le=self.power_kw))
+        object.__setattr__(self, "sells", _services(self.sells))
+        for name in _FLAGS:
+            object.__setattr__(self, name, _flag(name, getattr(self, name)))
+
+
+def _services(sells):
+    """The services of an aggregation, as a tuple of known words."""
+    services = instances("sells", sells, str)
+    if not services:
+        raise ValueError(f"sells is empty; name one or more of {', '.join(_SERVICES)}")
+    for place, service in enumerate(services):
+        one_of(f"sells[{place}]", service, _SERVICES)
+    return services
 
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """A reserve as a limited battery sees it: each MW binds `factor` MW in its direction(s), `opposite` MW in the other, and `hours` of full delivery."""
+    """A reserve as a limited battery sees it: what each megawatt of a bid binds.
+
+    Attributes
+    ----------
+    name : str
+        Name in the market.
+    up : bool
+        True if the reserve gives power to the grid. A product is up, down, or both.
+    down : bool
+        True if the reserve takes power from the grid.
+    hours : float
+        Time for which full delivery must be possible, at least 0 [h].
+    factor : float
+        Power bound per MW of bid, in each direction of the product, above 0 [-].
+    opposite : float
+        Power bound per MW of bid in the other direction, to restore energy, at least 0 [-].
+    minimum_mw : float
+        Smallest bid, at least 0 [MW].
+    step_mw : float
+        Step between two bids, above 0 [MW].
+    source : str
+        Where the rule stands.
+    confidence : str
+        "read" (in the source), "from memory" or "chosen".
+
+    Examples
+    --------
+    >>> product = Product(
+    ...     name="FCR-D up",
+    ...     up=True,
+    ...     down=False,
+    ...     hours=1 / 3,
+    ...     factor=1.0,
+    ...     opposite=0.2,
+    ...     minimum_mw=0.1,
+    ...     step_mw=0.1,
+    ...     source="Svenska kraftnät",
+    ...     confidence="read",
+    ... )
+    >>> float(reserve_needs(product, 10.0).give_mwh.round(3))
+    3.333
+    """
 
     name: str
     up: bool
@@ -418,381 +896,1096 @@ class Product:
     source: str
     confidence: str
 
+    def __post_init__(self):
+        keep(
+            self,
+            hours=dict(one=True, unit="h", ge=0),
+            factor=dict(one=True, ge=1e-6),
+            opposite=dict(one=True, ge=0),
+            minimum_mw=dict(one=True, unit="MW", ge=0),
+            step_mw=dict(one=True, unit="MW", ge=1e-6),
+        )
+        for name in ("up", "down"):
+            object.__setattr__(self, name, _flag(name, getattr(self, name)))
+        for name in ("name", "source"):
+            instance(name, getattr(self, name), str)
+        one_of("confidence", self.confidence, _CONFIDENCE)
+        if not (self.up or self.down):
+            raise ValueError(
+                f"up and down of {self.name} are both False; a reserve has a direction"
+            )
+
+
+def _check_rule(where, rule):
+    """Refuse a rule that `eligible` could not apply."""
+    instance(where, rule, Mapping)
+    needed = ("field", "test", "value", "says", "source", "confidence")
+    missing = [key for key in needed if key not in rule]
+    unknown = [key for key in rule if key not in (*needed, "when")]
+    if missing or unknown:
+        raise ValueError(
+            f"{where} has the keys {', '.join(map(str, rule))}; it must have "
+            f"{', '.join(needed)}, and it may have when"
+        )
+    one_of(f"{where}: field", rule["field"], (*_SIZES, *_FLAGS, "sells"))
+    one_of(f"{where}: test", rule["test"], _TESTS)
+    one_of(f"{where}: confidence", rule["confidence"], _CONFIDENCE)
+    for key in ("says", "source"):
+        instance(f"{where}: {key}", rule[key], str)
+    _check_limit(where, rule)
+    _check_when(where, rule.get("when", {}))
+
+
+def _check_limit(where, rule):
+    """The value of a rule must suit its test and its field."""
+    if rule["test"] == "excludes":
+        one_of(f"{where}: field", rule["field"], ("sells",))
+        instances(f"{where}: value", rule["value"], str)
+    elif rule["test"] == "is":
+        one_of(f"{where}: field", rule["field"], (*_SIZES, *_FLAGS))
+        instance(f"{where}: value", rule["value"], (bool, int, float))
+    else:
+        one_of(f"{where}: field", rule["field"], _SIZES)
+        one(f"{where}: value", rule["value"])
+
+
+def _check_when(where, when):
+    """Conditions of a rule: fields, and the values at which the rule applies."""
+    instance(f"{where}: when", when, Mapping)
+    for name, wanted in when.items():
+        one_of(f"{where}: when", name, (*_SIZES, *_FLAGS, "sells"))
+        instance(f"{where}: when {name}", wanted, str if name == "sells" else (bool, int, float))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Market:
-    """Rules of a market as data: `rules` to be met, `products` for limited batteries, `families` of payments for one thing, `promises` of power."""
+    """Rules of a market as data.
+
+    Attributes
+    ----------
+    name : str
+        Name of the market.
+    region : str
+        "North America", "Europe" or "Great Britain" for the markets of the book.
+    currency : str
+        ISO code of its currency, such as "EUR".
+    date : datetime.date or None
+        Day from which the rules hold.
+    story : str
+        What happened to the rules, in a few sentences.
+    rules : list of dict
+        Conditions that an aggregation must meet. Keys: `field` (of `Aggregation`), `test` ("at
+        least", "at most", "is", "excludes"), `value`, `says` (the rule in words), `source`,
+        `confidence` ("read", "from memory", "chosen"), and optionally `when`: fields and the values
+        at which the rule applies.
+    products : list of Product
+        Reserves for limited batteries.
+    families : dict
+        Name of a thing that is paid for, and the list of services that are that thing.
+    promises : dict
+        `together` lists groups of families; what a group promises must not exceed the charger.
+    settlement : dict
+        Constants of the settlement, such as `score_floor`.
+
+    Examples
+    --------
+    >>> rule = {
+    ...     "field": "power_kw",
+    ...     "test": "at least",
+    ...     "value": 100.0,
+    ...     "says": "an aggregation offers at least 100 kW",
+    ...     "source": "Order 2222",
+    ...     "confidence": "read",
+    ... }
+    >>> rules = Market(
+    ...     name="PJM",
+    ...     region="North America",
+    ...     currency="USD",
+    ...     date=datetime.date(2025, 10, 1),
+    ...     story="One signal since October 2025.",
+    ...     rules=[rule],
+    ...     products=[],
+    ...     families={"energy": ["energy", "net metering"]},
+    ...     promises={"together": [["regulation", "reserve"]]},
+    ...     settlement={"score_floor": 0.25},
+    ... )
+    >>> len(rules.rules)
+    1
+    """
 
     name: str
     region: str
     currency: str
-    date: object
+    date: datetime.date | None
     story: str
-    rules: list = field(default_factory=list)
-    products: list = field(default_factory=list)
-    families: dict = field(default_factory=dict)
-    promises: dict = field(default_factory=dict)
-    settlement: dict = field(default_factory=dict)
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    products: list[Product] = field(default_factory=list)
+    families: dict[str, list[str]] = field(default_factory=dict)
+    promises: dict[str, list[list[str]]] = field(default_factory=dict)
+    settlement: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        known = {each.name for each in fields(Aggregation)}
-        for rule in self.rules:
-            names = {rule["field"], *rule.get("when", {})}
-            if names - known or rule["test"] not in _TESTS or rule["confidence"] not in _CONFIDENCE:
-                raise ValueError(f"the rules of {self.name} hold one that cannot be read: {rule}")
+        for name in ("name", "region", "currency", "story"):
+            instance(name, getattr(self, name), str)
+        if self.date is not None:
+            instance("date", self.date, datetime.date)
+        rules = instances("rules", self.rules, dict)
+        for place, rule in enumerate(rules):
+            _check_rule(f"rules[{place}] of {self.name}", rule)
+        object.__setattr__(self, "rules", list(rules))
+        object.__setattr__(self, "products", list(instances("products", self.products, Product)))
+        _family_of(instance("families", self.families, Mapping))
+        _groups(instance("promises", self.promises, Mapping))
+        instance("settlement", self.settlement, Mapping)
 
-    def product(self, name):
-        """One of the market's products, or a ValueError that lists them."""
+    def product(self, name: str) -> Product:
+        """Return one of the market's products.
+
+        Parameters
+        ----------
+        name : str
+            Its name in the market, such as "FCR-D up".
+
+        Returns
+        -------
+        Product
+            What each megawatt of a bid binds.
+
+        Raises
+        ------
+        ValueError
+            If the market has no product of that name; the message lists those it has.
+
+        Examples
+        --------
+        >>> market("nordic").product("FCR-N").factor
+        1.34
+        """
         found = {each.name: each for each in self.products}
-        if name not in found:
+        if not found:
             raise ValueError(
-                f"{self.name} has no product {name!r}; it has {', '.join(found) or 'none for limited batteries'}"
+                f"name is {short(name)}, but {self.name} has no products for limited batteries"
             )
-        return found[name]
+        return found[one_of("name", name, found)]
 
 
-def markets(region=None):
-    """Names of markets whose rules are here, all or those of one region ("North America", "Europe", "Great Britain")."""
-    names = sorted(path.stem for path in _RULES.glob("*.toml") if path.stem != "history")
-    return [name for name in names if region is None or market(name).region == region]
+def _family_of(families):
+    """For each service, the family of payments to which it belongs."""
+    family_of: dict[str, str] = {}
+    for family, services in families.items():
+        for service in instances(f"families[{family!r}]", services, str):
+            if service in family_of:
+                raise ValueError(
+                    f"families: {service} stands in {family_of[service]} and in {family}; "
+                    "a service belongs to one family"
+                )
+            family_of[service] = family
+    return family_of
 
 
-def market(name):
-    """Read a market's rules from `v2gbook/data/rules`; each tells its source, and whether it was read or is from memory."""
-    if name not in markets():
-        raise ValueError(f"there are no rules {name!r}; there are {', '.join(markets())}")
-    raw = tomllib.loads((_RULES / f"{name}.toml").read_text(encoding="utf-8"))
-    return Market(**{**raw, "products": [Product(**each) for each in raw.get("products", [])]})
+def _groups(promises):
+    """Groups of families that promise the same kilowatts."""
+    groups = instance("promises['together']", promises.get("together", []), (list, tuple))
+    for place, group in enumerate(groups):
+        instances(f"promises['together'][{place}]", group, str)
+    return groups
 
 
-def eligible(aggregation, market):
-    """What stands between an aggregation and a market: a sentence (str) for each rule that is broken, in a list; empty if it may sell."""
-    broken = []
-    for rule in market.rules:
-        applies = all(
-            getattr(aggregation, name) == want
-            or (isinstance(want, str) and want in getattr(aggregation, name))
-            for name, want in rule.get("when", {}).items()
-        )
-        have = getattr(aggregation, rule["field"])
-        if applies and not _TESTS[rule["test"]](have, rule["value"]):
-            memory = "" if rule["confidence"] == "read" else f" ({rule['confidence']})"
-            shown = (
-                ", ".join(have)
-                if isinstance(have, tuple)
-                else f"{have:g}"
-                if not isinstance(have, bool)
-                else {True: "yes", False: "no"}[have]
-            )
-            broken.append(
-                f"{market.name}: {rule['says']}; here {rule['field']} is {shown}{memory}."
-            )
-    return broken
-
-
-def double_counts(lines, market):
-    """Find what is paid twice in a statement of many payers.
+def markets(region: str | None = None) -> list[str]:
+    """Names of the markets whose rules the book holds.
 
     Parameters
     ----------
-    lines : DataFrame
-        A row a payment: `car`, `hour`, `service`, `payer`, `aggregator`, `kw` (paid for), `metered_kw` (what the car's own meter saw), `rating_kw`.
-    market : Market
-        Its families of services count; a service in no family stands for itself.
+    region : str, optional
+        Only markets of this region: "North America", "Europe" or "Great Britain".
 
     Returns
     -------
     list of str
-        A sentence for each double count. Several services at once are none, as long as the kilowatts are not the same.
+        Names for `market`, in alphabetical order.
+
+    Raises
+    ------
+    ValueError
+        If there is no market in the region.
+
+    Examples
+    --------
+    >>> markets("Europe")
+    ['fcr_continental', 'nordic']
     """
-    kw, metered, rating = _read(
-        lines,
-        {"kw": {"ge": 0}, "metered_kw": {"ge": 0}, "rating_kw": {"gt": 0}},
-        ("car", "hour", "service", "payer", "aggregator"),
-    )
-    family_of = {
-        service: family for family, members in market.families.items() for service in members
-    }
-    groups = market.promises.get("together", [])
-    promised = [family for group in groups for family in group]
-    table = lines.assign(
-        kw=kw,
-        metered_kw=metered,
-        rating_kw=rating,
-        family=[family_of.get(service, service) for service in lines.service],
-    )
-    found = []
-    for (hour, car), group in table.groupby(["hour", "car"], sort=True):
-        where = f"Car {car}, hour {hour}: "
-        if group.aggregator.nunique() > 1:
-            found.append(
-                f"{where}sold by {' and by '.join(sorted(map(str, group.aggregator.unique())))} at once."
+    names = [name for name in names_in("rules") if name != "history"]
+    if region is None:
+        return names
+    region_of = {name: market(name).region for name in names}
+    one_of("region", region, sorted(set(region_of.values())))
+    return [name for name in names if region_of[name] == region]
+
+
+def market(name: str) -> Market:
+    """Read the rules of a market.
+
+    Parameters
+    ----------
+    name : str
+        One of `markets()`, such as "pjm".
+
+    Returns
+    -------
+    Market
+        Rules, products and payments; each rule names its source.
+
+    Raises
+    ------
+    ValueError
+        If the book has no rules of that name; the message lists those it has.
+
+    Examples
+    --------
+    >>> market("ferc_2222").date.year
+    2020
+    """
+    raw = read("rules", one_of("name", name, markets()))
+    products = [Product(**each) for each in raw.get("products", [])]
+    return Market(**{**raw, "products": products})
+
+
+def _applies(rule, aggregation):
+    """Whether all conditions of a rule are met; `sells` must contain the service."""
+    for name, wanted in rule.get("when", {}).items():
+        have = getattr(aggregation, name)
+        met = wanted in have if name == "sells" else have == wanted
+        if not met:
+            return False
+    return True
+
+
+def _shown(value):
+    """A field of an aggregation in words."""
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}"
+
+
+def eligible(aggregation: Aggregation, market: Market) -> list[str]:
+    """Rules that stand between an aggregation and a market, as sentences.
+
+    Parameters
+    ----------
+    aggregation : Aggregation
+        The cars that want to sell.
+    market : Market
+        Where they want to sell, such as `market("pjm")`.
+
+    Returns
+    -------
+    list of str
+        One sentence for each rule that is broken; empty if the aggregation may sell.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> cars = Aggregation(power_kw=96.0, largest_site_kw=40.0, sells=("regulation",))
+    >>> eligible(cars, market("ercot_ader"))[0]
+    'ERCOT ADER pilot: an aggregation responds with at least 100 kW; here power_kw is 96.'
+    """
+    instance("aggregation", aggregation, Aggregation)
+    instance("market", market, Market)
+    broken = []
+    for rule in market.rules:
+        have = getattr(aggregation, rule["field"])
+        passes = _TESTS[rule["test"]](have, rule["value"])
+        if _applies(rule, aggregation) and not passes:
+            doubt = "" if rule["confidence"] == "read" else f" ({rule['confidence']})"
+            here = f"here {rule['field']} is {_shown(have)}{doubt}"
+            broken.append(f"{market.name}: {rule['says']}; {here}.")
+    return broken
+
+
+_PAYMENT: dict[str, dict[str, Any]] = {
+    "kw": {"ge": 0},
+    "metered_kw": {"ge": 0},
+    "rating_kw": {"gt": 0},
+}
+_LABELS = ["car", "hour", "service", "payer", "aggregator"]
+
+
+def _payments(lines, market):
+    """The lines of a statement, checked, each with the family of its service."""
+    columns("lines", lines, (*_LABELS, *_PAYMENT))
+    amounts = _read("lines", lines, _PAYMENT)
+    for label in _LABELS:
+        lost = lines[label].isna().to_numpy()
+        if lost.any():
+            raise ValueError(f"lines.{label} is missing in row {lines.index[lost][0]!r}")
+    family_of = _family_of(market.families)
+    services = instances("lines.service", lines["service"], str)
+    table = lines[_LABELS].copy()
+    for name in amounts:
+        table[name] = amounts[name].to_numpy()
+    table["family"] = [family_of.get(service, service) for service in services]
+    return table
+
+
+def _sold_twice(rows):
+    """One car, one hour: more than one aggregator?"""
+    sellers = sorted(map(str, rows.aggregator.unique()))
+    if len(sellers) > 1:
+        yield f"sold by {' and by '.join(sellers)} at once."
+
+
+def _paid_twice(rows, groups):
+    """One car, one hour: is more paid for than its meter saw?"""
+    promised = list(set().union(*groups))
+    for family, payments in rows[~rows.family.isin(promised)].groupby("family"):
+        paid_kw = payments.kw.sum()
+        seen_kw = payments.metered_kw.max()
+        if paid_kw > seen_kw + 1e-9:
+            payers = [f"{each.payer} ({each.service})" for each in payments.itertuples()]
+            yield (
+                f"{family} is paid for {paid_kw:g} kW by {' and '.join(payers)}, "
+                f"but the car's meter saw {seen_kw:g} kW."
             )
-        for family, rows in group[~group.family.isin(promised)].groupby("family"):
-            if rows.kw.sum() > rows.metered_kw.max() + 1e-9:
-                payers = " and ".join(f"{row.payer} ({row.service})" for row in rows.itertuples())
-                found.append(
-                    f"{where}{family} is paid for {rows.kw.sum():g} kW by {payers}, but the car's meter saw {rows.metered_kw.max():g} kW."
-                )
-        for together in groups:
-            rows = group[group.family.isin(together)]
-            if rows.kw.sum() > rows.rating_kw.max() + 1e-9:
-                names = " and ".join(
-                    f"{row.kw:g} kW of {row.service} to {row.payer}" for row in rows.itertuples()
-                )
-                found.append(
-                    f"{where}promised are {names}, {rows.kw.sum():g} kW from a charger of {rows.rating_kw.max():g} kW."
-                )
+
+
+def _promised_twice(rows, groups):
+    """One car, one hour: is more promised than its charger can give?"""
+    for group in groups:
+        promises = rows[rows.family.isin(group)]
+        promised_kw = promises.kw.sum()
+        rating_kw = promises.rating_kw.max()
+        if promised_kw > rating_kw + 1e-9:
+            names = [
+                f"{each.kw:g} kW of {each.service} to {each.payer}"
+                for each in promises.itertuples()
+            ]
+            yield (
+                f"promised are {' and '.join(names)}, {promised_kw:g} kW "
+                f"from a charger of {rating_kw:g} kW."
+            )
+
+
+def double_counts(lines: pd.DataFrame, market: Market) -> list[str]:
+    """Payments in a statement of many payers that pay for the same thing twice.
+
+    Parameters
+    ----------
+    lines : DataFrame
+        One row per payment, with the columns `car`, `hour`, `service`, `payer`, `aggregator`, `kw`
+        (paid for), `metered_kw` (what the car's own meter saw) and `rating_kw` (of its charger)
+        [kW].
+    market : Market
+        Its families of services decide which services are the same thing; a service in no family
+        stands for itself.
+
+    Returns
+    -------
+    list of str
+        One sentence for each double count, in order of hour and car. Several services at once are
+        no double count, as long as they are not paid for the same kilowatts.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another kind.
+    ValueError
+        If a column is missing or empty, or an entry is missing or outside its range.
+
+    Examples
+    --------
+    >>> lines = pd.DataFrame({"payer": ["PJM", "utility"], "kw": [6.0, 6.0]})
+    >>> lines = lines.assign(service=["energy", "net metering"], metered_kw=6.0, rating_kw=7.0)
+    >>> lines = lines.assign(car="B", hour=18, aggregator="one")
+    >>> double_counts(lines, market("ferc_2222"))[0][:44]
+    'Car B, hour 18: energy is paid for 12 kW by '
+    """
+    instance("market", market, Market)
+    table = _payments(lines, market)
+    groups = _groups(market.promises)
+    found = []
+    for (hour, car), rows in table.groupby(["hour", "car"], sort=True):
+        told = [*_sold_twice(rows), *_paid_twice(rows, groups), *_promised_twice(rows, groups)]
+        found += [f"Car {car}, hour {hour}: {sentence}" for sentence in told]
     return found
+
+
+_MOST_CARS = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class CarsNeeded:
-    """Cars that must be present, cars to sign up, and what a calculation with means would say."""
+    """Number of cars behind an offer.
+
+    Attributes
+    ----------
+    present : int
+        Cars that must be present, at least 1.
+    cars : int
+        Cars to sign up, at least 1.
+    cars_by_mean : int
+        Cars to sign up if their mean presence were enough, at least 1.
+    """
 
     present: int
     cars: int
     cars_by_mean: int
 
+    def __post_init__(self):
+        number = dict(whole=True, le=1000 * _MOST_CARS)
+        keep(self, present=number, cars=number, cars_by_mean=number)
 
-def cars_needed(offer_kw, car_kw, availability, reliability=0.9):
-    r"""Cars to sign up so that an offer holds with a `reliability`, each car there with its `availability` by itself (else it is too few, chapter 10).
 
-    .. math:: \min N:\ \Pr\big(\mathrm{Bin}(N, p) \ge \lceil P/P_1 \rceil\big) \ge q            (11.9)
+def cars_needed(
+    offer_kw: float, car_kw: float, availability: float, reliability: float = 0.9
+) -> CarsNeeded:
+    r"""Cars to sign up so that an offer holds with a given reliability.
+
+    Each car is there with the same probability, independently of the others. Cars that have habits
+    in common need more (chapter 10).
+
+    .. math:: \min N:\ \Pr\big(\mathrm{Bin}(N, p) \ge \lceil P/P_1 \rceil\big) \ge q        (11.9)
+
+    Parameters
+    ----------
+    offer_kw : float
+        Power that is offered, P, above 0 [kW].
+    car_kw : float
+        Power of one car, P_1, above 0 [kW].
+    availability : float
+        Probability p that a car is there, above 0 and below 1 [-].
+    reliability : float
+        Probability q with which the offer shall hold, above 0 and below 1 [-].
+
+    Returns
+    -------
+    CarsNeeded
+        Cars that must be present, cars to sign up, and the number by the mean alone.
+
+    Raises
+    ------
+    ValueError
+        If an argument is outside its range, or more than a billion cars would be needed.
+
+    Examples
+    --------
+    >>> cars_needed(100.0, 7.2, 0.5, 0.9)
+    CarsNeeded(present=14, cars=35, cars_by_mean=28)
     """
-    need = math.ceil(
-        checked("offer_kw", offer_kw, "kW", gt=0) / checked("car_kw", car_kw, "kW", gt=0) - 1e-9
-    )
-    p, q = (
-        checked("availability", availability, "(a fraction)", gt=0, lt=1),
-        checked("reliability", reliability, "(a fraction)", gt=0, lt=1),
-    )
-    tried = np.arange(need, math.ceil((2 * need + 200) / p))
-    holds = betainc(need, tried - need + 1, p) >= q  # the binomial tail
-    return CarsNeeded(
-        present=need, cars=int(tried[np.argmax(holds)]), cars_by_mean=math.ceil(need / p - 1e-9)
-    )  # eq. (11.9)
+    offer = one("offer_kw", offer_kw, "kW", gt=0)
+    car = one("car_kw", car_kw, "kW", gt=0)
+    p = _fraction("availability", availability, gt=0, lt=1)
+    q = _fraction("reliability", reliability, gt=0, lt=1)
+    present = max(1, math.ceil(offer / car - 1e-9))
+    if present / p > _MOST_CARS:
+        raise ValueError(
+            f"offer_kw = {offer:g} from cars of car_kw = {car:g} with availability {p:g} takes "
+            "more than a billion cars"
+        )
+    most = math.ceil((2 * present + 200) / p)
+    cars = _presence.fewest_cars(present, p, q, most=most)  # eq. (11.9)
+    return CarsNeeded(present=present, cars=cars, cars_by_mean=math.ceil(present / p - 1e-9))
 
 
-# --------------------------------------------------------------------------------------- behind the meter, or in front
+# ------------------------------------------------------------------ behind the meter, or in front
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeterValue:
-    """What the same energy earns behind a customer's meter, and in front of it."""
+    """What the same energy earns behind a customer's meter, and in front of it.
+
+    Attributes
+    ----------
+    behind : float
+        Purchases avoided and energy sold behind the meter [currency].
+    front : float
+        Energy sold in the wholesale market [currency].
+    """
 
     behind: float
     front: float
 
+    def __post_init__(self):
+        keep(self, behind=dict(one=True), front=dict(one=True))
 
-def meter_value(load_kw, p_kw, dt_h, *, retail_per_kwh, export_per_kwh, wholesale_per_kwh):
-    r"""The meter is the boundary: behind it a discharge first avoids a purchase, and only the rest is sold.
 
-    .. math:: V_{behind} = \sum_k \Delta t\,\big(\pi_r\,(g_k(0) - g_k(p)) + \pi_x\,(x_k(p) - x_k(0))\big),\quad V_{front} = \sum_k \Delta t\,\pi_w\,p_k            (11.10)
+def _per_step(name, price, load):
+    """A price, or one price a step."""
+    value = np.asarray(checked(name, price))
+    if value.ndim:
+        alike(load_kw=load, **{name: value})
+    return value
+
+
+def meter_value(
+    load_kw: ArrayLike,
+    p_kw: ArrayLike,
+    dt_h: float,
+    *,
+    retail_per_kwh: ArrayLike,
+    export_per_kwh: ArrayLike,
+    wholesale_per_kwh: ArrayLike,
+) -> MeterValue:
+    r"""Value of the same discharge behind a customer's meter and in front of it.
+
+    Behind the meter a discharge first avoids a purchase, and only the rest is sold. The site draws
+    g = max(load - p, 0) and exports x = max(p - load, 0).
+
+    .. math::
+
+        V_{behind} = \sum_k \Delta t\,
+        \big(\pi_r\,(g_k(0) - g_k(p)) + \pi_x\,(x_k(p) - x_k(0))\big),\quad
+        V_{front} = \sum_k \Delta t\,\pi_w\,p_k            (11.10)
 
     Parameters
     ----------
-    load_kw, p_kw : array, shape (steps,)
-        Load of the site, and power of the cars; > 0 discharges. The site draws g = max(load - p, 0) and gives x = max(p - load, 0). [kW]
+    load_kw : array, shape (steps,)
+        Load of the site without the cars; negative where it exports [kW].
+    p_kw : array, shape (steps,)
+        Power of the cars; positive discharges [kW].
     dt_h : float
-        [h]
-    retail_per_kwh, export_per_kwh, wholesale_per_kwh : float or array
-        Bought behind the meter, sold from behind it, and in the market.
+        Length of a step, above 0 [h].
+    retail_per_kwh : float or array, shape (steps,)
+        Price of energy bought behind the meter [currency per kWh].
+    export_per_kwh : float or array, shape (steps,)
+        Price of energy exported from behind the meter [currency per kWh].
+    wholesale_per_kwh : float or array, shape (steps,)
+        Price in the market, in front of the meter [currency per kWh].
+
+    Returns
+    -------
+    MeterValue
+        Value behind and in front of the meter [currency].
+
+    Raises
+    ------
+    ValueError
+        If an argument is not a series of finite numbers, or lengths differ.
+
+    Examples
+    --------
+    >>> prices = {"retail_per_kwh": 0.3, "export_per_kwh": 0.05, "wholesale_per_kwh": 0.1}
+    >>> value = meter_value([4.0, 4.0, 4.0], [2.0, 4.0, 8.0], 1.0, **prices)
+    >>> round(value.behind, 3), round(value.front, 3)
+    (3.2, 1.4)
     """
-    load, p = np.asarray(checked("load_kw", load_kw, "kW")), np.asarray(checked("p_kw", p_kw, "kW"))
-    kwh = checked("dt_h", dt_h, "h", gt=0)
-    avoided, sold = (
-        np.maximum(load, 0) - np.maximum(load - p, 0),
-        np.maximum(p - load, 0) - np.maximum(-load, 0),
-    )
-    behind = avoided * checked("retail_per_kwh", retail_per_kwh) + sold * checked(
-        "export_per_kwh", export_per_kwh
-    )
+    load = row("load_kw", load_kw, "kW")
+    p = row("p_kw", p_kw, "kW")
+    alike(load_kw=load, p_kw=p)
+    dt = one("dt_h", dt_h, "h", gt=0)
+    avoided_kw = np.maximum(load, 0) - np.maximum(load - p, 0)
+    sold_kw = np.maximum(p - load, 0) - np.maximum(-load, 0)
+    avoided = avoided_kw * _per_step("retail_per_kwh", retail_per_kwh, load)
+    sold = sold_kw * _per_step("export_per_kwh", export_per_kwh, load)
+    front = p * _per_step("wholesale_per_kwh", wholesale_per_kwh, load)
     return MeterValue(
-        behind=float(behind.sum() * kwh),
-        front=float(np.sum(p * checked("wholesale_per_kwh", wholesale_per_kwh)) * kwh),
+        behind=float((avoided + sold).sum() * dt), front=float(front.sum() * dt)
     )  # eq. (11.10)
 
 
-def building(start, days, rng):
-    """A SYNTHETIC office, hour by hour, with `load_kw` and `temp_c`.
+_Date: TypeAlias = str | datetime.date | np.datetime64
+_DATES = (str, datetime.date, np.datetime64)
+_MOST_DAYS = 36_525  # a hundred years
 
-    It draws 40 kW always, 60 kW more on weekdays from 8 to 18 o'clock, 2.5 kW per kelvin above 18 °C then, and 3 % of noise. The air has 21 °C, 6 °C more or less
-    by day and night, and a weather that remembers 70 % of yesterday (standard deviation 3 °C).
+
+def _day(name, value):
+    """A calendar day, as a time stamp at midnight without a time zone."""
+    instance(name, value, _DATES)
+    try:
+        day = pd.Timestamp(value)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{name} is {short(value)}; give a date such as '2026-06-01'") from error
+    if pd.isna(day):
+        raise ValueError(f"{name} is a missing date (NaT)")
+    if not 1900 <= day.year <= 2100:
+        raise ValueError(f"{name} is {value}; give a date from 1900 to 2100")
+    return day.tz_localize(None).normalize()
+
+
+def _days(name, values):
+    """Several calendar days."""
+    listed = instances(name, values, _DATES)
+    return pd.DatetimeIndex([_day(f"{name}[{place}]", day) for place, day in enumerate(listed)])
+
+
+def building(start: _Date, days: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Load and outdoor temperature of a SYNTHETIC office, hour by hour.
+
+    Parameters
+    ----------
+    start : str or date
+        First day.
+    days : int
+        Number of days, 1 to 36,525.
+    rng : numpy.random.Generator
+        Source of chance, for weather and noise.
+
+    Returns
+    -------
+    DataFrame, index time (hours)
+        Columns `load_kw` [kW] and `temp_c` [°C].
+
+    Raises
+    ------
+    TypeError
+        If `rng` is not a generator, or `start` is no date.
+    ValueError
+        If `start` cannot be read or `days` is outside its range.
+
+    Notes
+    -----
+    Recipe: the office draws 40 kW always, 60 kW more on weekdays from 8 to 18 o'clock, then also
+    2.5 kW per kelvin above 18 °C, with 3 % of noise. The mean temperature is 21 °C, with a daily
+    swing of 6 °C up and down and a weather of 3 °C standard deviation that keeps 70 % of its
+    deviation from one day to the next.
+
+    Examples
+    --------
+    >>> office = building("2026-06-01", 60, np.random.default_rng(11))
+    >>> len(office), round(float(office.load_kw.median()))
+    (1440, 41)
     """
-    days = int(checked("days", days, "days", ge=1))
-    time = pd.date_range(start, periods=24 * days, freq="h", name="time")
-    weather, shocks = np.empty(days), rng.standard_normal(days)
-    for day in range(days):
-        weather[day] = (
-            0.7 * weather[day - 1] + 3 * math.sqrt(1 - 0.7**2) * shocks[day]
-            if day
-            else 3 * shocks[0]
-        )
-    temp = 21 + 6 * np.cos(2 * np.pi * (time.hour - 15) / 24) + np.repeat(weather, 24)
+    first = _day("start", start)
+    count = whole("days", days, "days", le=_MOST_DAYS)
+    instance("rng", rng, np.random.Generator)
+    time = pd.date_range(first, periods=24 * count, freq="h", name="time")
+    swing = 6 * np.cos(2 * np.pi * (time.hour - 15) / 24)
+    temp = 21 + swing + np.repeat(_weather(count, rng), 24)
     busy = (time.day_of_week < 5) & (time.hour >= 8) & (time.hour < 18)
-    load = (40 + busy * (60 + 2.5 * np.maximum(temp - 18, 0))) * (
-        1 + 0.03 * rng.standard_normal(len(time))
-    )
+    planned = 40 + busy * (60 + 2.5 * np.maximum(temp - 18, 0))
+    load = planned * (1 + 0.03 * rng.standard_normal(len(time)))
     return pd.DataFrame({"load_kw": load, "temp_c": temp}, index=time)
 
 
-def _by_day(series, name="meter_kw"):
-    """Hours as columns, days as rows; a table that is so already stays."""
-    if isinstance(series, pd.DataFrame):
-        return series
-    checked(name, series.to_numpy())
+def _weather(days, rng):
+    """Deviation of each day's mean temperature, of which 70 % stays until the next day."""
+    shocks = rng.standard_normal(days)
+    step_c = 3 * math.sqrt(1 - 0.7**2)  # keeps the standard deviation at 3 °C
+    weather = np.empty(days)
+    weather[0] = 3 * shocks[0]
+    for day in range(1, days):
+        weather[day] = 0.7 * weather[day - 1] + step_c * shocks[day]
+    return weather
+
+
+def _by_day(name, series):
+    """Hours (0..23) as columns, calendar days as rows; NaN where a value is missing.
+
+    Local years have a day of 23 hours, whose missing hour stays empty, and one of 25, whose double
+    hour is averaged.
+    """
+    instance(name, series, pd.Series)
+    stamps(name, series.index.unique())
+    local = series.index.tz_localize(None)
     table = pd.DataFrame(
-        {"day": series.index.normalize(), "hour": series.index.hour, "value": series.to_numpy()}
+        {"day": local.normalize(), "hour": local.hour, "value": _readings(name, series)}
     )
-    if table.duplicated(["day", "hour"]).any() or (table.groupby("day").hour.count() < 24).any():
-        raise ValueError(f"{name} must have 24 hours on each day, each of them once")
-    return table.pivot(index="day", columns="hour", values="value")
+    _one_an_hour(name, table)
+    hours = table.groupby(["day", "hour"]).value.mean().unstack("hour")
+    days = pd.date_range(hours.index[0], hours.index[-1], freq="D", name="day")
+    return hours.reindex(index=days, columns=pd.RangeIndex(24, name="hour"))
 
 
-def _like_days(days, day, event_days):
-    """Days before `day`, of its kind (weekday or weekend), without events."""
-    day, events = pd.Timestamp(day), pd.DatetimeIndex(event_days)
-    if day not in days:
+def _readings(name, series):
+    """Values of a series as floats; NaN, a missing value, is allowed."""
+    if series.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must hold numbers, not {series.dtype}")
+    values = series.to_numpy(dtype=float, na_value=np.nan)
+    checked(name, values[~np.isnan(values)])  # refuses infinity, and a series without any value
+    return values
+
+
+def _one_an_hour(name, table):
+    """Refuse more than one value an hour, save for the hour that a clock change repeats."""
+    counts = table.groupby(["day", "hour"]).size()
+    twice = counts[counts > 1].reset_index(name="values")
+    by_night = (twice["values"] == 2) & (twice.hour < 4) & ~twice.duplicated("day")
+    wrong = twice[~by_night]
+    if len(wrong):
+        day, hour, values = wrong.iloc[0]
         raise ValueError(
-            f"there is no day {day:%Y-%m-%d} in the data, which run from {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}"
+            f"{name} has {values} values on {day:%Y-%m-%d} at {hour} o'clock; give the 24 hours of "
+            "a day, each of them once"
         )
-    return days[
-        (days < day) & ((days.day_of_week >= 5) == (day.day_of_week >= 5)) & ~days.isin(events)
-    ]
 
 
-def high_5_of_10(meter_kw, day, hours, *, event_days=(), adjust_cap=None):
-    r"""What a site would have drawn: the mean of the five highest of the last ten like days. [kW, index hour]
+def _hours(hours):
+    """Hours of the clock within one day, in order."""
+    listed = row("hours", hours, "(an hour of the clock)", ge=0, le=23)
+    if (listed != np.floor(listed)).any() or (np.diff(listed) <= 0).any():
+        raise ValueError(f"hours is {listed.tolist()}; give whole hours of one day that rise")
+    return listed.astype(int).tolist()
 
-    .. math:: \hat L_h = \alpha\,\tfrac15 \sum_{i \in H_5} L_{i,h},\qquad \alpha = \operatorname{clip}\Big(\frac{\sum_{w} L_w}{\sum_{w} \hat L_w},\ 1 \pm c\Big)            (11.11)
+
+def _like_days(table, event, event_days):
+    """Days before an event, of its kind (weekday or weekend), without events."""
+    days = table.index
+    if event not in days:
+        raise ValueError(
+            f"there is no day {event:%Y-%m-%d} in the data, which run from {days[0]:%Y-%m-%d} to "
+            f"{days[-1]:%Y-%m-%d}"
+        )
+    same_kind = (days.day_of_week >= 5) == (event.day_of_week >= 5)
+    return days[(days < event) & same_kind & ~days.isin(event_days)]
+
+
+def _ten_or_more(days, event):
+    """Refuse a baseline from fewer than ten days."""
+    if len(days) < 10:
+        raise ValueError(
+            f"only {len(days)} like days without an event lie before {event:%Y-%m-%d}; "
+            "ten are needed"
+        )
+
+
+def _known(name, table, days, hours, event):
+    """The cells of these days and hours, none of which may be missing."""
+    cells = table.loc[days, hours]
+    lost = cells.isna().to_numpy()
+    if lost.any():
+        place, column = np.argwhere(lost)[0]
+        hint = "" if cells.index[place] == event else ", or leave the day out with event_days"
+        raise ValueError(
+            f"{name} has no value on {cells.index[place]:%Y-%m-%d} at {hours[column]} o'clock, "
+            f"which the baseline of {event:%Y-%m-%d} needs; fill the gap{hint}"
+        )
+    return cells
+
+
+def _high_5_of_10(name, table, event, hours, event_days, adjust_cap):
+    """`high_5_of_10` of a table of days and hours."""
+    last = _like_days(table, event, event_days)[-10:]
+    _ten_or_more(last, event)
+    loads = _known(name, table, last, hours, event)
+    highest = loads.mean(axis=1).nlargest(5).index
+    usual = loads.loc[highest].mean()
+    factor = 1.0
+    if adjust_cap is not None:
+        cap = _fraction("adjust_cap", adjust_cap, lt=1)
+        factor = _same_day(name, table, event, hours[0], highest, cap)
+    return (usual * factor).rename("baseline_kw")  # eq. (11.11)
+
+
+def _same_day(name, table, event, first_hour, highest, cap):
+    """Factor by which the morning of the event moves its baseline."""
+    window = [first_hour - 4, first_hour - 3]
+    if window[0] < 0:
+        raise ValueError(
+            f"hours begin at {first_hour}; an adjustment needs four hours of the same day before "
+            "them"
+        )
+    today = _known(name, table, [event], window, event).loc[event].sum()
+    usual = _known(name, table, highest, window, event).mean().sum()
+    if usual < 1e-9:
+        raise ValueError(
+            f"{name} is {usual / 2:g} in the mean of the highest days at {window[0]} and "
+            f"{window[1]} o'clock; the adjustment is a ratio and needs a positive load there"
+        )
+    return float(np.clip(today / usual, 1 - cap, 1 + cap))
+
+
+def high_5_of_10(
+    meter_kw: pd.Series,
+    day: _Date,
+    hours: Sequence[int],
+    *,
+    event_days: Iterable[_Date] = (),
+    adjust_cap: float | None = None,
+) -> pd.Series:
+    r"""Baseline of a site: the mean of the five highest of the last ten like days.
+
+    Like days are weekdays for a weekday and weekends for a weekend; the highest are those with the
+    largest load in the hours of the event.
+
+    .. math::
+
+        \hat L_h = \alpha\,\tfrac15 \sum_{i \in H_5} L_{i,h},\qquad
+        \alpha = \operatorname{clip}
+        \Big(\frac{\sum_{w} L_w}{\sum_{w} \hat L_w},\ 1 \pm c\Big)            (11.11)
 
     Parameters
     ----------
     meter_kw : Series, index of hours
-        What the site's meter saw; local hours without a time zone, 24 a day. [kW]
+        Load at the site's meter, in local time with or without a time zone. Days of 23 and 25 hours
+        are allowed, and gaps where the baseline does not need a value [kW].
     day : str or date
         Day of the event.
     hours : list of int
-        Hours of the event, 0..23, in order. The highest days are those with most load in these hours.
-    event_days : list of dates
-        They do not count among the ten. A car that serves every day has no other days: give () then.
+        Hours of the event, 0..23, in order.
+    event_days : list of str or date
+        Days that do not count among the ten. A car that serves every day leaves no other days: give
+        () then.
     adjust_cap : float, optional
-        c of the same-day adjustment, with the two hours w that begin four hours before the event. None: no adjustment, alpha = 1.
+        Cap c of the same-day adjustment, 0 to below 1, from the two hours w that begin four hours
+        before the event. None: no adjustment, alpha = 1 [-].
+
+    Returns
+    -------
+    Series, index hour
+        What the site would have drawn without the event, `baseline_kw` [kW].
+
+    Raises
+    ------
+    TypeError
+        If `meter_kw` is not a Series with an index of time stamps, or a day is no date.
+    ValueError
+        If fewer than ten like days lie before the event, a value that the baseline needs is
+        missing, or an argument is outside its range.
 
     References
     ----------
-    .. [1] High 5 of 10 weekdays, adjusted for weather: PG&E, Power Saver questions (read). The window w and a cap of 20 %: NYISO (from memory).
+    .. [1] PG&E, Power Saver programme: high 5 of 10 weekdays, adjusted for the weather.
+    .. [2] NYISO: same-day adjustment with the window w and a cap of 20 %.
+
+    Examples
+    --------
+    >>> time = pd.date_range("2024-06-03", periods=24 * 19, freq="h")
+    >>> meter = pd.Series(10.0 + time.day_of_year - 155, index=time)
+    >>> line = high_5_of_10(
+    ...     meter, "2024-06-21", [16, 17], event_days=["2024-06-20"], adjust_cap=0.2
+    ... )
+    >>> line.round(2).tolist()
+    [27.84, 27.84]
     """
-    table, hours = _by_day(meter_kw), list(hours)
-    last = _like_days(table.index, day, event_days)[-10:]
-    if len(last) < 10:
-        raise ValueError(
-            f"only {len(last)} like days without an event lie before {pd.Timestamp(day):%Y-%m-%d}; ten are needed"
-        )
-    highest = table.loc[last, hours].mean(axis=1).nlargest(5).index
-    usual, ratio = table.loc[highest].mean(), 1.0
-    if adjust_cap is not None:
-        cap, window = (
-            checked("adjust_cap", adjust_cap, "(a fraction)", ge=0, lt=1),
-            [hours[0] - 4, hours[0] - 3],
-        )
-        if window[0] < 0:
-            raise ValueError(
-                f"hours begin at {hours[0]}; an adjustment needs four hours of the same day before them"
-            )
-        ratio = float(
-            np.clip(
-                table.loc[pd.Timestamp(day), window].sum() / usual[window].sum(), 1 - cap, 1 + cap
-            )
-        )
-    return (usual[hours] * ratio).rename("baseline_kw")  # eq. (11.11)
+    table = _by_day("meter_kw", meter_kw)
+    event = _day("day", day)
+    excluded = _days("event_days", event_days)
+    return _high_5_of_10("meter_kw", table, event, _hours(hours), excluded, adjust_cap)
 
 
-def regression_baseline(meter_kw, temp_c, day, hours, *, event_days=(), base_c=18.0):
-    r"""What a site would have drawn: for each hour a level, and a slope with the warmth of the air, fitted to all earlier like days (ten or more).
-
-    .. math:: \hat L_{i,h} = a_h + b_h\,\max(T_{i,h} - T_0,\ 0)            (11.12)
-
-    `temp_c` is a Series like `meter_kw`, `base_c` is T0, where cooling begins [°C]; all else as in `high_5_of_10`.
-    """
-    table, warmth = (
-        _by_day(meter_kw),
-        (_by_day(temp_c, "temp_c") - checked("base_c", base_c, "°C")).clip(lower=0),
-    )
-    past = _like_days(table.index, day, event_days)
-    if len(past) < 10:
-        raise ValueError(
-            f"only {len(past)} like days without an event lie before {pd.Timestamp(day):%Y-%m-%d}; ten are needed"
-        )
+def _regression(names, loads, temps, event, hours, event_days, base_c):
+    """`regression_baseline` of tables of days and hours; `names` are those of the tables."""
+    warmth = (temps.reindex(loads.index) - base_c).clip(lower=0)
+    now = _known(names[1], warmth, [event], hours, event).loc[event]
+    past = _like_days(loads, event, event_days)
     result = {}
     for hour in hours:
-        design = np.column_stack([np.ones(len(past)), warmth.loc[past, hour]])
-        level, slope = np.linalg.lstsq(design, table.loc[past, hour], rcond=None)[0]
-        result[hour] = level + slope * warmth.loc[pd.Timestamp(day), hour]  # eq. (11.12)
+        known = loads.loc[past, hour].notna() & warmth.loc[past, hour].notna()
+        days = past[known]
+        _ten_or_more(days, event)
+        design = np.column_stack([np.ones(len(days)), warmth.loc[days, hour]])
+        level, slope = np.linalg.lstsq(design, loads.loc[days, hour], rcond=None)[0]
+        result[hour] = level + slope * now[hour]  # eq. (11.12)
     return pd.Series(result, name="baseline_kw").rename_axis("hour")
 
 
-def metering(site, car_kw, days, hours, *, price_per_kwh, event_days=None, adjust_cap=0.2):
-    """What four ways of metering pay for the same cars behind a building.
+def _same_zone(**series):
+    """Refuse series whose time stamps are in different time zones."""
+    zones = {}
+    for name, each in series.items():
+        instance(name, each, pd.Series)
+        stamps(name, each.index.unique())
+        zones[name] = str(each.index.tz or "local time without a zone")
+    if len(set(zones.values())) > 1:
+        told = ", ".join(f"{name} is in {zone}" for name, zone in zones.items())
+        raise ValueError(f"{told}; give them in the same time zone")
+
+
+def regression_baseline(
+    meter_kw: pd.Series,
+    temp_c: pd.Series,
+    day: _Date,
+    hours: Sequence[int],
+    *,
+    event_days: Iterable[_Date] = (),
+    base_c: float = 18.0,
+) -> pd.Series:
+    r"""Baseline of a site: a level, and a slope with the warmth of the air, for each hour.
+
+    Both are fitted by least squares to all earlier like days without an event, ten or more.
+
+    .. math:: \hat L_{i,h} = a_h + b_h\,\max(T_{i,h} - T_0,\ 0)            (11.12)
+
+    Parameters
+    ----------
+    meter_kw : Series, index of hours
+        Load at the site's meter, as in `high_5_of_10`. Days with a gap in an hour are left out of
+        the fit of that hour [kW].
+    temp_c : Series, index of hours
+        Outdoor temperature, in the same time zone [°C].
+    day : str or date
+        Day of the event.
+    hours : list of int
+        Hours of the event, 0..23, in order.
+    event_days : list of str or date
+        Days that are left out of the fit.
+    base_c : float
+        Temperature T_0 above which cooling begins [°C].
+
+    Returns
+    -------
+    Series, index hour
+        What the site would have drawn without the event, `baseline_kw` [kW].
+
+    Raises
+    ------
+    TypeError
+        If a series is not a Series with an index of time stamps, or a day is no date.
+    ValueError
+        If fewer than ten like days lie before the event, the temperature of the event is missing,
+        or an argument is outside its range.
+
+    Examples
+    --------
+    >>> time = pd.date_range("2024-06-03", periods=24 * 19, freq="h")
+    >>> temp = pd.Series(15.0 + time.day_of_year % 7, index=time)
+    >>> line = regression_baseline(
+    ...     40 + 2 * (temp - 18).clip(lower=0),
+    ...     temp,
+    ...     "2024-06-21",
+    ...     [16],
+    ...     event_days=["2024-06-20"],
+    ...     base_c=18.0,
+    ... )
+    >>> float(temp["2024-06-21 16:00"]), line.round(2).tolist()
+    (20.0, [44.0])
+    """
+    _same_zone(meter_kw=meter_kw, temp_c=temp_c)
+    loads = _by_day("meter_kw", meter_kw)
+    temps = _by_day("temp_c", temp_c)
+    event = _day("day", day)
+    excluded = _days("event_days", event_days)
+    base = one("base_c", base_c, "°C")
+    names = ("meter_kw", "temp_c")
+    return _regression(names, loads, temps, event, _hours(hours), excluded, base)
+
+
+def _baselines(meter, temps, event, hours, event_days, adjust_cap):
+    """What each method says that the site would have drawn."""
+    name = "site.load_kw less car_kw"
+    by_days = (name, meter, event, hours, event_days)
+    by_weather = ((name, "site.temp_c"), meter, temps, event, hours, event_days, 18.0)
+    return {
+        "high 5 of 10": _high_5_of_10(*by_days, None),
+        "high 5 of 10, adjusted": _high_5_of_10(*by_days, adjust_cap),
+        "regression": _regression(*by_weather),
+    }
+
+
+def _metered_days(days):
+    """The days that are paid: at least one, and each of them once."""
+    listed = _days("days", days)
+    if not len(listed):
+        raise ValueError("days is empty; give at least one day")
+    if not listed.is_unique:
+        twice = listed[listed.duplicated()][0]
+        raise ValueError(f"days names {twice:%Y-%m-%d} twice; each day is paid once")
+    return listed
+
+
+def metering(
+    site: pd.DataFrame,
+    car_kw: pd.Series,
+    days: Iterable[_Date],
+    hours: Sequence[int],
+    *,
+    price_per_kwh: float,
+    event_days: Iterable[_Date] | None = None,
+    adjust_cap: float = 0.2,
+) -> pd.DataFrame:
+    """Payments by four ways of metering for the same cars behind a building.
 
     Parameters
     ----------
     site : DataFrame, index of hours
-        `load_kw` without cars, `temp_c`; see `building`.
+        Columns `load_kw` without the cars [kW] and `temp_c` [°C], as `building` makes them.
     car_kw : Series, index of hours
-        What the cars give (> 0) or take (< 0). [kW]
-    days, hours : list
-        Days and hours of the events that are paid.
+        Power of the cars, positive discharges, in the time zone of `site` [kW].
+    days : list of str or date
+        Days of the events that are paid.
+    hours : list of int
+        Hours of the events, 0..23, in order.
     price_per_kwh : float
-        Paid for a reduction; an increase costs nothing.
-    event_days : list of dates, optional
-        Days kept out of the baselines. Default: `days`. Give () for a service of every day that nobody declares an event.
+        Paid for a reduction, above 0; an increase costs nothing [currency per kWh].
+    event_days : list of str or date, optional
+        Days kept out of the baselines; `days` if None. Give () for a service of every day that
+        nobody declares an event.
     adjust_cap : float
-        Of the same-day adjustment.
+        Cap of the same-day adjustment, 0 to below 1 [-].
 
     Returns
     -------
     DataFrame, index method
-        `paid`, and `lost`, the share of the true value that is not paid (< 0: too much is).
+        Columns `paid` [currency] and `lost`, the fraction of the true value that is not paid,
+        negative if too much is [-].
+
+    Raises
+    ------
+    TypeError
+        If `site` is not a DataFrame, `car_kw` is not a Series, or a day is no date.
+    ValueError
+        If a value that a baseline needs is missing, the cars give nothing in these hours, or an
+        argument is outside its range.
+
+    Examples
+    --------
+    >>> office = building("2024-06-03", 30, np.random.default_rng(11))
+    >>> events = ["2024-06-24", "2024-06-26"]
+    >>> called = office.index.strftime("%Y-%m-%d").isin(events) & (office.index.hour == 17)
+    >>> table = metering(
+    ...     office,
+    ...     pd.Series(20.0 * called, index=office.index),
+    ...     events,
+    ...     [17],
+    ...     price_per_kwh=0.5,
+    ...     event_days=events,
+    ...     adjust_cap=0.2,
+    ... )
+    >>> float(table.paid["own meter"].round(2))
+    20.0
     """
-    meter, events = (
-        site.load_kw - car_kw.reindex(site.index),
-        days if event_days is None else event_days,
-    )
-    table, warm, cars, hours = (
-        _by_day(meter),
-        _by_day(site.temp_c, "temp_c"),
-        _by_day(car_kw, "car_kw"),
-        list(hours),
-    )
-    paid = {"own meter": 0.0, "high 5 of 10": 0.0, "high 5 of 10, adjusted": 0.0, "regression": 0.0}
-    for day in pd.DatetimeIndex(days):
-        now = table.loc[day, hours]
-        lines = {
-            "high 5 of 10": high_5_of_10(table, day, hours, event_days=events),
-            "high 5 of 10, adjusted": high_5_of_10(
-                table, day, hours, event_days=events, adjust_cap=adjust_cap
-            ),
-            "regression": regression_baseline(table, warm, day, hours, event_days=events),
-        }
-        paid["own meter"] += cars.loc[day, hours].clip(lower=0).sum()
+    columns("site", site, ["load_kw", "temp_c"])
+    _same_zone(**{"site.load_kw": site["load_kw"], "car_kw": car_kw})
+    price = one("price_per_kwh", price_per_kwh, gt=0)
+    loads = _by_day("site.load_kw", site["load_kw"])
+    temps = _by_day("site.temp_c", site["temp_c"])
+    cars = _by_day("car_kw", car_kw).reindex(loads.index)
+    meter = loads - cars
+    paid_days = _metered_days(days)
+    excluded = paid_days if event_days is None else _days("event_days", event_days)
+    hours = _hours(hours)
+    kwh = dict.fromkeys(("own meter", "high 5 of 10", "high 5 of 10, adjusted", "regression"), 0.0)
+    for day in paid_days:
+        lines = _baselines(meter, temps, day, hours, excluded, adjust_cap)
+        now = _known("site.load_kw less car_kw", meter, [day], hours, day).loc[day]
+        kwh["own meter"] += cars.loc[day, hours].clip(lower=0).sum()
         for method, line in lines.items():
-            paid[method] += (line - now).clip(lower=0).sum()
-    if paid["own meter"] == 0:
+            kwh[method] += (line - now).clip(lower=0).sum()
+    if kwh["own meter"] <= 0:
         raise ValueError("car_kw gives nothing in these hours; there is nothing to meter")
-    result = pd.DataFrame(
-        {"paid": pd.Series(paid) * checked("price_per_kwh", price_per_kwh, gt=0)}
-    ).rename_axis("method")
-    return result.assign(lost=1 - result.paid / result.paid["own meter"])
+    paid = pd.Series(kwh) * price
+    lost = 1 - paid / paid["own meter"]
+    return pd.DataFrame({"paid": paid, "lost": lost}).rename_axis("method")
 
 
-# ----------------------------------------------------------------------------------------- reserves from a limited battery
+# ---------------------------------------------------------------- reserves from a limited battery
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reservoir:
-    """Cars as a limited battery: power out and in [MW], energy it can give and take [MWh], all at the meter."""
+    """Cars as a limited battery: the power and the energy at hand, at the meter.
+
+    Attributes
+    ----------
+    out_mw : float
+        Power that the cars can give, at least 0 [MW].
+    in_mw : float
+        Power that they can take, at least 0 [MW].
+    give_mwh : float
+        Energy that they can give, at least 0 [MWh].
+    take_mwh : float
+        Energy that they can take, at least 0 [MWh].
+
+    Examples
+    --------
+    >>> Reservoir(out_mw=1.0, in_mw=1.0, give_mwh=0.2, take_mwh=3.0).give_mwh
+    0.2
+    """
 
     out_mw: float
     in_mw: float
@@ -800,265 +1993,374 @@ class Reservoir:
     take_mwh: float
 
     def __post_init__(self):
-        for name in ("out_mw", "in_mw", "give_mwh", "take_mwh"):
-            checked(name, getattr(self, name), ge=0)
+        power = dict(one=True, unit="MW", ge=0)
+        energy = dict(one=True, unit="MWh", ge=0)
+        keep(self, out_mw=power, in_mw=power, give_mwh=energy, take_mwh=energy)
 
 
-def reserve_needs(product, bid_mw=1.0):
-    """What a bid binds: a Series with `out_mw`, `in_mw`, `give_mwh`, `take_mwh`, like the fields of a `Reservoir`."""
-    bid = checked("bid_mw", bid_mw, "MW", ge=0)
-    return (
-        pd.Series(
-            {
-                "out_mw": product.factor if product.up else product.opposite,
-                "in_mw": product.factor if product.down else product.opposite,
-                "give_mwh": product.hours * product.up,
-                "take_mwh": product.hours * product.down,
-            },
-            dtype=float,
-        )
-        * bid
-    )
+def reserve_needs(product: Product, bid_mw: float = 1.0) -> pd.Series:
+    """Power and energy that a bid binds.
 
+    Parameters
+    ----------
+    product : Product
+        The reserve.
+    bid_mw : float
+        Size of the bid, at least 0 [MW].
 
-def largest_bid(reservoir, product):
-    r"""Largest bid of one product in whole steps, 0 below the smallest bid. [MW]
+    Returns
+    -------
+    Series
+        Entries `out_mw` and `in_mw` [MW], `give_mwh` and `take_mwh` [MWh], like the fields of a
+        `Reservoir`.
 
-    .. math:: P \le \min_j \frac{R_j}{n_j},\qquad R,\,n\text{: power and energy at hand, and needed per MW}            (11.13)
+    Raises
+    ------
+    TypeError
+        If `product` is not a Product.
+    ValueError
+        If `bid_mw` is not a number, at least 0.
+
+    Examples
+    --------
+    >>> needs = reserve_needs(market("nordic").product("FCR-D up"), 10.0)
+    >>> needs.round(3).to_dict()
+    {'out_mw': 10.0, 'in_mw': 2.0, 'give_mwh': 3.333, 'take_mwh': 0.0}
     """
-    ratios = [
-        getattr(reservoir, name) / need for name, need in reserve_needs(product).items() if need > 0
-    ]
-    bid = round(
-        math.floor(min(ratios) / product.step_mw + 1e-9) * product.step_mw, 9
-    )  # eq. (11.13)
+    instance("product", product, Product)
+    bid = one("bid_mw", bid_mw, "MW", ge=0)
+    per_mw = {
+        "out_mw": product.factor if product.up else product.opposite,
+        "in_mw": product.factor if product.down else product.opposite,
+        "give_mwh": product.hours * product.up,
+        "take_mwh": product.hours * product.down,
+    }
+    return pd.Series(per_mw, dtype=float) * bid
+
+
+def largest_bid(reservoir: Reservoir, product: Product) -> float:
+    r"""Largest bid of one product that a limited battery can hold.
+
+    .. math:: P \le \min_j \frac{R_j}{n_j}            (11.13)
+
+    Parameters
+    ----------
+    reservoir : Reservoir
+        Power and energy at hand, R.
+    product : Product
+        The reserve, with power and energy n needed per MW.
+
+    Returns
+    -------
+    float
+        Bid in whole steps of the product; 0 below its smallest bid [MW].
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> cars = Reservoir(out_mw=1.0, in_mw=1.0, give_mwh=0.2, take_mwh=3.0)
+    >>> largest_bid(cars, market("nordic").product("FCR-D up"))
+    0.6
+    """
+    instance("reservoir", reservoir, Reservoir)
+    needs = reserve_needs(product)
+    ratios = [getattr(reservoir, name) / need for name, need in needs.items() if need > 0]
+    in_steps = math.floor(min(ratios) / product.step_mw + 1e-9)  # eq. (11.13)
+    bid = round(in_steps * product.step_mw, 9)
     return bid if bid >= product.minimum_mw else 0.0
 
 
-def bids_hold(reservoir, market, bids):
-    """Whether bids (name of product to MW) hold together: what one product binds is not free for another.
+# -------------------------------------------------------------------- the queue for a connection
 
-    A DataFrame with a row each for power out and in, energy to give and to take: `needed`, `there`, `holds`.
-    """
-    needed = sum(reserve_needs(market.product(name), bid) for name, bid in bids.items())
-    there = pd.Series({name: getattr(reservoir, name) for name in needed.index})
-    return pd.DataFrame({"needed": needed, "there": there, "holds": needed <= there + 1e-9})
-
-
-# ------------------------------------------------------------------------------------------------ the queue for a connection
+_STEADY = 1e-6  # below this coefficient of variation all studies take the same time
+_MOST_PROJECTS = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """Projects that ask for a connection: screens let some pass, the others wait for a study.
+    """Projects that ask for a connection: some pass a screening, the others wait for a study.
 
-    `arrivals_per_year` come (Poisson), of `sizes_kw` in parts `size_share`; each kind passes the screens with probability `pass_share`. Screens take
-    `screen_years`. Who fails waits, first come, first served, for one of `teams`; a study takes `study_years` in the mean, with `study_cv` the standard
-    deviation over the mean: 1 exponential, 0 always the same (a gamma distribution).
+    Projects arrive at random (Poisson). Those that fail the screens are studied first come, first
+    served, by one of several teams; the times of the studies have a gamma distribution.
+
+    Attributes
+    ----------
+    arrivals_per_year : float
+        Projects that arrive in a year, at least 1e-6 [1/year].
+    sizes_kw : tuple of float
+        Sizes of the kinds of projects, above 0 [kW].
+    size_share : tuple of float
+        Share of each kind among the projects, 0..1; the shares add up to 1 [-].
+    pass_share : tuple of float
+        Probability with which each kind passes the screens, 0..1 [-].
+    study_years : float
+        Mean time of a study, above 0 [years].
+    study_cv : float
+        Standard deviation over mean of this time, 0 to 100: 1 is exponential, 0 always the same
+        [-].
+    teams : int
+        Teams that study, 1 to 1,000,000.
+    screen_years : float
+        Time that the screens take, at least 0 [years].
+
+    Examples
+    --------
+    >>> desk = Queue(
+    ...     arrivals_per_year=40.0,
+    ...     sizes_kw=(20.0, 200.0, 2000.0),
+    ...     size_share=(0.5, 0.3, 0.2),
+    ...     pass_share=(0.9, 0.5, 0.0),
+    ...     study_years=0.1,
+    ...     study_cv=1.0,
+    ...     teams=2,
+    ...     screen_years=0.06,
+    ... )
+    >>> round(desk.studied_per_year, 3), round(desk.utilisation, 3)
+    (16.0, 0.8)
     """
 
     arrivals_per_year: float
-    sizes_kw: tuple
-    size_share: tuple
-    pass_share: tuple
+    sizes_kw: tuple[float, ...]
+    size_share: tuple[float, ...]
+    pass_share: tuple[float, ...]
     study_years: float
     study_cv: float = 1.0
     teams: int = 1
     screen_years: float = 0.06
 
     def __post_init__(self):
-        checked("arrivals_per_year", self.arrivals_per_year, "1/year", gt=0)
-        checked("sizes_kw", self.sizes_kw, "kW", gt=0)
-        share = np.asarray(checked("size_share", self.size_share, "(a fraction)", ge=0, le=1))
-        checked("pass_share", self.pass_share, "(a fraction)", ge=0, le=1)
-        checked("study_years", self.study_years, "years", gt=0)
-        checked("study_cv", self.study_cv, ge=0)
-        checked("screen_years", self.screen_years, "years", ge=0)
-        if (
-            not len(self.sizes_kw) == len(self.size_share) == len(self.pass_share)
-            or abs(share.sum() - 1) > 1e-9
-        ):
-            raise ValueError(
-                "sizes_kw, size_share and pass_share must be equally long, and size_share must add up to 1"
-            )
-        if self.teams != int(self.teams) or self.teams < 1:
-            raise ValueError(f"teams is {self.teams}; it must be a whole number, at least 1")
+        keep(
+            self,
+            arrivals_per_year=dict(one=True, unit="1/year", ge=1e-6),
+            study_years=dict(one=True, unit="years", gt=0),
+            study_cv=dict(one=True, ge=0, le=100),
+            teams=dict(whole=True, le=1_000_000),
+            screen_years=dict(one=True, unit="years", ge=0),
+            sizes_kw=dict(row=True, unit="kW", gt=0),
+            size_share=dict(fraction=True),
+            pass_share=dict(fraction=True),
+        )
+        alike(sizes_kw=self.sizes_kw, size_share=self.size_share, pass_share=self.pass_share)
+        total = float(np.sum(self.size_share))
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"size_share adds up to {total:g}; it must add up to 1")
+        for name in ("sizes_kw", "size_share", "pass_share"):
+            object.__setattr__(self, name, tuple(getattr(self, name).tolist()))
 
     @property
-    def studied_per_year(self):
-        """Projects that fail the screens. [1/year]"""
-        return self.arrivals_per_year * (1 - float(np.dot(self.size_share, self.pass_share)))
+    def studied_per_year(self) -> float:
+        """Projects that fail the screens and wait for a study [1/year].
+
+        Returns
+        -------
+        float
+            Arrivals times the probability to fail [1/year].
+        """
+        passed = float(np.dot(self.size_share, self.pass_share))
+        return self.arrivals_per_year * max(0.0, 1 - passed)
 
     @property
-    def utilisation(self):
-        """Work that arrives over work that the teams can do; at 1 the queue grows without end."""
+    def utilisation(self) -> float:
+        """Work that arrives over work that the teams can do [-].
+
+        Returns
+        -------
+        float
+            At 1 and above the queue grows without end [-].
+        """
         return self.studied_per_year * self.study_years / self.teams
 
 
-def simulate(queue, projects, rng):
-    """Let so many projects arrive and wait: `arrives_year`, `size_kw`, `fast` (passed the screens), `wait_years` (for a team to be free), `done_year`."""
-    count = int(checked("projects", projects, ge=1))
+def _study_times(queue, count, rng):
+    """Times of the studies: gamma distributed, or all the same [years]."""
+    if queue.study_cv < _STEADY:
+        return np.full(count, queue.study_years)
+    shape = queue.study_cv**-2
+    return rng.gamma(shape, queue.study_years / shape, count)
+
+
+def _first_come(ready, study, teams):
+    """Waits of projects, in the order in which they are ready, for one of the teams [years]."""
+    free = [0.0] * teams  # when each team is free again, the earliest first
+    wait = np.empty(len(ready))
+    for place, (time, lasts) in enumerate(zip(ready, study)):
+        begins = max(time, heapq.heappop(free))
+        heapq.heappush(free, begins + lasts)
+        wait[place] = begins - time
+    return wait
+
+
+def simulate(queue: Queue, projects: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Arrivals, waits and connection dates of projects in a queue, drawn at random.
+
+    Parameters
+    ----------
+    queue : Queue
+        Arrivals, screens and teams.
+    projects : int
+        Number of projects that arrive, 1 to 10,000,000.
+    rng : numpy.random.Generator
+        Source of chance.
+
+    Returns
+    -------
+    DataFrame, one row per project
+        Columns `arrives_year` [years], `size_kw` [kW], `fast` (passed the screens), `wait_years`
+        (until a team is free) [years] and `done_year` [years].
+
+    Raises
+    ------
+    TypeError
+        If `queue` is not a Queue or `rng` is not a generator.
+    ValueError
+        If `projects` is not a whole number in its range.
+
+    Examples
+    --------
+    >>> desk = Queue(
+    ...     arrivals_per_year=40.0,
+    ...     sizes_kw=(20.0, 2000.0),
+    ...     size_share=(0.8, 0.2),
+    ...     pass_share=(0.9, 0.0),
+    ...     study_years=0.07,
+    ... )
+    >>> projects = simulate(desk, 1000, np.random.default_rng(1))
+    >>> len(projects), float(projects.wait_years[projects.fast].max())
+    (1000, 0.0)
+    """
+    instance("queue", queue, Queue)
+    count = whole("projects", projects, le=_MOST_PROJECTS)
+    instance("rng", rng, np.random.Generator)
     arrives = np.cumsum(rng.exponential(1 / queue.arrivals_per_year, count))
     kind = rng.choice(len(queue.sizes_kw), count, p=queue.size_share)
     fast = rng.random(count) < np.asarray(queue.pass_share)[kind]
-    shape = queue.study_cv**-2 if queue.study_cv > 0 else math.inf
-    study = (
-        rng.gamma(shape, queue.study_years / shape, count)
-        if math.isfinite(shape)
-        else np.full(count, queue.study_years)
-    )
-    ready, wait, free = arrives + queue.screen_years, np.zeros(count), [0.0] * int(queue.teams)
-    for i in np.flatnonzero(~fast):
-        begins = max(ready[i], heapq.heappop(free))
-        heapq.heappush(free, begins + study[i])
-        wait[i] = begins - ready[i]
+    study = np.where(fast, 0.0, _study_times(queue, count, rng))
+    ready = arrives + queue.screen_years
+    wait = np.zeros(count)
+    wait[~fast] = _first_come(ready[~fast], study[~fast], queue.teams)
     return pd.DataFrame(
         {
             "arrives_year": arrives,
             "size_kw": np.asarray(queue.sizes_kw)[kind],
             "fast": fast,
             "wait_years": wait,
-            "done_year": ready + wait + np.where(fast, 0.0, study),
+            "done_year": ready + wait + study,
         }
     )
 
 
 def _busy(queue):
     """Utilisation, below 1."""
+    instance("queue", queue, Queue)
     if queue.utilisation >= 1:
         raise ValueError(
-            f"the teams are asked for {queue.utilisation:.2f} of what they can do; at 1 and above the queue grows without end"
+            f"the teams of the queue are asked for {queue.utilisation:.2f} of what they can do; at "
+            "1 and above the queue grows without end"
         )
     return queue.utilisation
 
 
-def erlang_wait(queue):
-    r"""Mean wait for one of c teams, if studies are exponential (M/M/c). [years]
+def erlang_wait(queue: Queue) -> float:
+    r"""Mean wait for one of c teams if studies are exponential (M/M/c) [years].
 
-    .. math:: W = \frac{C}{c\mu - \lambda},\qquad C = \frac{\frac{a^c}{c!}}{(1 - \rho)\sum_{k<c} \frac{a^k}{k!} + \frac{a^c}{c!}},\quad a = \frac\lambda\mu = c\,\rho            (11.14)
+    .. math::
+
+        W = \frac{C}{c\mu - \lambda},\qquad
+        C = \frac{\frac{a^c}{c!}}{(1 - \rho)\sum_{k<c} \frac{a^k}{k!} + \frac{a^c}{c!}},\quad
+        a = \frac\lambda\mu = c\,\rho            (11.14)
+
+    Parameters
+    ----------
+    queue : Queue
+        Its `study_cv` is 1 and its utilisation is below 1.
+
+    Returns
+    -------
+    float
+        Mean wait of a project that is studied, until a team is free [years].
+
+    Raises
+    ------
+    TypeError
+        If `queue` is not a Queue.
+    ValueError
+        If studies are not exponential, or the utilisation is 1 or more.
+
+    References
+    ----------
+    .. [1] A. K. Erlang, 1917: the delay formula (Erlang C).
+
+    Examples
+    --------
+    >>> desk = Queue(
+    ...     arrivals_per_year=16.0,
+    ...     sizes_kw=(200.0,),
+    ...     size_share=(1.0,),
+    ...     pass_share=(0.0,),
+    ...     study_years=0.1,
+    ...     teams=2,
+    ... )
+    >>> round(erlang_wait(desk), 3)
+    0.178
     """
+    rho = _busy(queue)
     if queue.study_cv != 1:
         raise ValueError(
-            f"study_cv is {queue.study_cv:g}; Erlang's formula is for exponential studies, study_cv = 1"
+            f"study_cv of the queue is {queue.study_cv:g}; Erlang's formula is for exponential "
+            "studies, study_cv = 1"
         )
-    rho, c = _busy(queue), int(queue.teams)
+    c = queue.teams
     load = rho * c
     blocked = math.exp(c * math.log(load) - load - math.lgamma(c + 1)) if load > 0 else 0.0
     delayed = blocked / ((1 - rho) * float(gammaincc(c, load)) + blocked)
     return delayed * queue.study_years / (c * (1 - rho))  # eq. (11.14)
 
 
-def pollaczek_wait(queue):
-    r"""Mean wait for the one team, whatever the studies' distribution (M/G/1; Pollaczek and Khinchine). [years]
+def _pollaczek_wait(queue):
+    r"""Mean wait for one team, whatever the distribution of the studies (M/G/1) [years].
 
     .. math:: W = \frac{\rho\,\tau\,(1 + v^2)}{2\,(1 - \rho)}            (11.15)
+
+    It is the closed form against which the simulation is tested.
     """
+    rho = _busy(queue)
     if queue.teams != 1:
         raise ValueError(f"teams is {queue.teams}; the formula is for one team")
-    rho = _busy(queue)
     return rho * queue.study_years * (1 + queue.study_cv**2) / (2 * (1 - rho))  # eq. (11.15)
 
 
-def waiting_cost(rate, flows, wait_years, *, spent=0.0):
-    r"""Value that a wait of T years takes from a project, of which S (`spent`) is paid before the wait.
-
-    .. math:: K = (NPV + S)\,\big(1 - (1 + d)^{-T}\big)            (11.16)
-
-    `rate` and `flows` are those of `arbitrage.net_present_value`, without the wait; `wait_years` may be an array.
-    """
-    worth = net_present_value(rate, flows) + checked("spent", spent, ge=0)
-    return plain(
-        worth * (1 - (1 + rate) ** -np.asarray(checked("wait_years", wait_years, "years", ge=0)))
-    )  # eq. (11.16)
-
-
-# ------------------------------------------------------------------------------------------- a project, and a contract
-
-
-@dataclass(frozen=True, kw_only=True)
-class Project:
-    """Cars in front of the meter as an investment of `capex`.
-
-    If new and always available they earn `revenue_per_year` and take `mwh_per_year` out of batteries, for which owners get `wear_per_mwh`. They are there with
-    `availability`, and `fade_per_year` of power and energy is lost each year. `fixed_per_year` pays meters, connection, staff.
-    """
-
-    capex: float
-    fixed_per_year: float
-    revenue_per_year: float
-    mwh_per_year: float
-    wear_per_mwh: float
-    availability: float
-    fade_per_year: float
-    years: int
-
-    def __post_init__(self):
-        for name in ("capex", "fixed_per_year", "revenue_per_year", "mwh_per_year", "wear_per_mwh"):
-            checked(name, getattr(self, name), ge=0)
-        checked("availability", self.availability, "(a fraction)", ge=0, le=1)
-        checked("fade_per_year", self.fade_per_year, "(a fraction)", ge=0, lt=1)
-        checked("years", self.years, "years", ge=1)
-
-
-def cash_flow(project):
-    r"""A project's years: `invested`, `revenue`, `wear`, `fixed` (costs < 0), `net`, `cumulated`.
-
-    .. math:: F_0 = -I,\qquad F_k = A\,(1 - \varphi)^{k-1}\,(R - w\,E) - O            (11.17)
-    """
-    year = np.arange(int(project.years) + 1)
-    runs = np.where(
-        year > 0, project.availability * (1 - project.fade_per_year) ** np.maximum(year - 1, 0), 0.0
-    )
-    table = pd.DataFrame(
-        {
-            "invested": np.where(year == 0, -project.capex, 0.0),
-            "revenue": runs * project.revenue_per_year,
-            "wear": -runs * project.wear_per_mwh * project.mwh_per_year,
-            "fixed": np.where(year > 0, -project.fixed_per_year, 0.0),
-        },
-        index=pd.Index(year, name="year"),
-    )
-    return table.assign(net=table.sum(axis=1)).assign(
-        cumulated=lambda t: t.net.cumsum()
-    )  # eq. (11.17)
-
-
-def internal_rate(flows):
-    r"""Discount rate at which a row of payments is worth nothing; ValueError unless they turn from negative to positive exactly once. [1/year]
-
-    .. math:: \sum_k \frac{F_k}{(1 + i)^k} = 0            (11.18)
-    """
-    flows = np.atleast_1d(checked("flows", flows))
-    signs = np.sign(flows[flows != 0])
-    if len(signs) < 2 or signs[0] > 0 or (np.diff(signs) != 0).sum() != 1:
-        raise ValueError(
-            "flows must turn from negative to positive exactly once; otherwise no single rate exists"
-        )
-    if np.polyval(flows[::-1], 100.0) <= 0:
-        raise ValueError("flows give back next to nothing: the rate lies below -0.99 a year")
-    return (
-        1 / float(brentq(lambda factor: np.polyval(flows[::-1], factor), 1e-9, 100.0, xtol=1e-14))
-        - 1
-    )  # eq. (11.18)
-
-
-def payback_years(flows):
-    """Years until the payments add up to zero, within a year by a straight line; infinite if they never do."""
-    total = np.cumsum(np.atleast_1d(checked("flows", flows)))
-    if total[0] >= 0:
-        return 0.0
-    if (total < 0).all():
-        return math.inf
-    after = int(np.argmax(total >= 0))
-    return after - 1 + float(-total[after - 1] / (total[after] - total[after - 1]))
+# ------------------------------------------------------------------------------------ a contract
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """Between an aggregator and the owner of a car.
+    """Contract between an aggregator and the owner of a car.
 
-    The owner gets `owner_share` of the market's revenue and `fixed_per_year` whatever happens, takes the car back for `opt_out` of the time, keeps a range
-    `floor` (state of charge that is never touched), and the maker's warranty lets `warranty_kwh` a year leave the battery for the grid.
+    Attributes
+    ----------
+    owner_share : float
+        Share of the market's revenue that the owner gets, 0..1 [-].
+    fixed_per_year : float
+        Paid to the owner whatever happens, at least 0 [currency/year].
+    opt_out : float
+        Fraction of the time in which the owner takes the car back, 0..1 [-].
+    floor : float
+        State of charge below which the car is never emptied, 0..1 [-].
+    warranty_kwh : float
+        Energy for the grid that the maker's warranty allows in a year, at least 0; infinite without
+        a limit [kWh/year].
+
+    Examples
+    --------
+    >>> contract = Contract(
+    ...     owner_share=0.5, fixed_per_year=20.0, opt_out=0.2, floor=0.3, warranty_kwh=2000.0
+    ... )
+    >>> contract.floor
+    0.3
     """
 
     owner_share: float
@@ -1068,18 +2370,45 @@ class Contract:
     warranty_kwh: float = math.inf
 
     def __post_init__(self):
-        for name in ("owner_share", "opt_out", "floor"):
-            checked(name, getattr(self, name), "(a fraction)", ge=0, le=1)
-        checked("fixed_per_year", self.fixed_per_year, ge=0)
-        checked("warranty_kwh", self.warranty_kwh, "kWh/year", ge=0, finite=False)
+        _keep_fractions(self, owner_share={}, opt_out={}, floor={})
+        keep(
+            self,
+            fixed_per_year=dict(one=True, ge=0),
+            warranty_kwh=dict(one=True, unit="kWh/year", ge=0, finite=False),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CarService:
     """What one car's service is worth if nothing limits it, and what it costs whom.
 
-    The market pays `revenue_per_year` for `out_kwh` a year out of the battery; the service `needs` that share of the battery. The owner pays `wear_per_kwh`
-    and `owner_per_year` (bother, charger, insurance), the aggregator `aggregator_per_year` (metering, telemetry, platform).
+    Attributes
+    ----------
+    revenue_per_year : float
+        Paid by the market, above 0 [currency/year].
+    out_kwh : float
+        Energy out of the battery for it, at least 0 [kWh/year].
+    needs : float
+        Fraction of the battery that the service needs, above 0, at most 1 [-].
+    wear_per_kwh : float
+        Wear of the battery, carried by the owner, at least 0 [currency per kWh].
+    owner_per_year : float
+        Other costs of the owner (bother, charger, insurance), at least 0 [currency/year].
+    aggregator_per_year : float
+        Costs of the aggregator (metering, telemetry, platform), at least 0 [currency/year].
+
+    Examples
+    --------
+    >>> service = CarService(
+    ...     revenue_per_year=500.0,
+    ...     out_kwh=2000.0,
+    ...     needs=0.6,
+    ...     wear_per_kwh=0.05,
+    ...     owner_per_year=40.0,
+    ...     aggregator_per_year=90.0,
+    ... )
+    >>> service.needs
+    0.6
     """
 
     revenue_per_year: float
@@ -1090,73 +2419,207 @@ class CarService:
     aggregator_per_year: float
 
     def __post_init__(self):
-        for name in ("out_kwh", "wear_per_kwh", "owner_per_year", "aggregator_per_year"):
-            checked(name, getattr(self, name), ge=0)
-        checked("revenue_per_year", self.revenue_per_year, gt=0)
-        checked("needs", self.needs, "(a fraction)", gt=0, le=1)
+        amounts = ("out_kwh", "wear_per_kwh", "owner_per_year", "aggregator_per_year")
+        keep(
+            self,
+            revenue_per_year=dict(one=True, gt=0),
+            **{name: dict(one=True, ge=0) for name in amounts},
+        )
+        _keep_fractions(self, needs=dict(gt=0))
 
 
-def usable_share(contract, service):
+def usable_share(contract: Contract, service: CarService) -> float:
     r"""Part of the service that a contract leaves.
 
-    .. math:: u = \min\Big((1 - o)\,\min\big(1, \tfrac{1 - s_0}{n}\big),\ \frac{W}{E}\Big)            (11.19)
+    .. math::
+
+        u = \min\Big((1 - o)\,\min\big(1, \tfrac{1 - s_0}{n}\big),\ \frac{W}{E}\Big)    (11.19)
+
+    Parameters
+    ----------
+    contract : Contract
+        Opt-out o, floor s_0 and warranty W.
+    service : CarService
+        Need n of the battery, and energy E.
+
+    Returns
+    -------
+    float
+        Fraction u of revenue and energy, 0..1 [-].
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> service = CarService(
+    ...     revenue_per_year=500.0,
+    ...     out_kwh=2000.0,
+    ...     needs=0.6,
+    ...     wear_per_kwh=0.05,
+    ...     owner_per_year=40.0,
+    ...     aggregator_per_year=90.0,
+    ... )
+    >>> round(usable_share(Contract(owner_share=0.6, opt_out=0.1, floor=0.55), service), 3)
+    0.675
     """
+    instance("contract", contract, Contract)
+    instance("service", service, CarService)
     free = (1 - contract.opt_out) * min(1.0, (1 - contract.floor) / service.needs)
-    return (
-        min(free, contract.warranty_kwh / service.out_kwh) if service.out_kwh > 0 else free
-    )  # eq. (11.19)
+    if service.out_kwh == 0:
+        return free
+    return min(free, contract.warranty_kwh / service.out_kwh)  # eq. (11.19)
 
 
-def split_value(contract, service):
-    r"""What owner and aggregator each earn in a year, line by line, and what is `left`; who has less than zero left walks away.
+def split_value(contract: Contract, service: CarService) -> pd.DataFrame:
+    r"""What owner and aggregator each earn in a year, line by line.
 
     .. math:: V_o = a\,u R + F - u\,w E - c_o,\qquad V_a = (1 - a)\,u R - F - c_a            (11.20)
+
+    Parameters
+    ----------
+    contract : Contract
+        Shares and limits.
+    service : CarService
+        Revenue and costs of the service.
+
+    Returns
+    -------
+    DataFrame, index line
+        Columns `owner` and `aggregator`; rows "revenue", "fixed", "wear" and "running" (costs are
+        negative), and their sum "left". Whoever has less than zero left ends the contract
+        [currency/year].
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> service = CarService(
+    ...     revenue_per_year=500.0,
+    ...     out_kwh=2000.0,
+    ...     needs=0.6,
+    ...     wear_per_kwh=0.05,
+    ...     owner_per_year=40.0,
+    ...     aggregator_per_year=90.0,
+    ... )
+    >>> split_value(Contract(owner_share=0.6, opt_out=0.1), service).loc["left"].round(2).to_dict()
+    {'owner': 140.0, 'aggregator': 90.0}
     """
     used = usable_share(contract, service)
     revenue = used * service.revenue_per_year
-    lines = pd.DataFrame(
-        {
-            "owner": {
-                "revenue": contract.owner_share * revenue,
-                "fixed": contract.fixed_per_year,
-                "wear": -used * service.wear_per_kwh * service.out_kwh,
-                "running": -service.owner_per_year,
-            },
-            "aggregator": {
-                "revenue": (1 - contract.owner_share) * revenue,
-                "fixed": -contract.fixed_per_year,
-                "wear": 0.0,
-                "running": -service.aggregator_per_year,
-            },
-        }
-    )
+    owner = {
+        "revenue": contract.owner_share * revenue,
+        "fixed": contract.fixed_per_year,
+        "wear": -used * service.wear_per_kwh * service.out_kwh,
+        "running": -service.owner_per_year,
+    }
+    aggregator = {
+        "revenue": (1 - contract.owner_share) * revenue,
+        "fixed": -contract.fixed_per_year,
+        "wear": 0.0,
+        "running": -service.aggregator_per_year,
+    }
+    lines = pd.DataFrame({"owner": owner, "aggregator": aggregator})
     lines.loc["left"] = lines.sum()  # eq. (11.20)
     return lines.rename_axis("line")
 
 
-def share_range(contract, service):
-    """Shares at which both stay: (least for the owner, most for the aggregator); no deal where the first is above the second."""
+def share_range(contract: Contract, service: CarService) -> tuple[float, float]:
+    """Owner's shares of the revenue at which both sides stay.
+
+    Parameters
+    ----------
+    contract : Contract
+        Limits of the service; its own `owner_share` does not matter here.
+    service : CarService
+        Revenue and costs of the service.
+
+    Returns
+    -------
+    tuple of float
+        Least share for the owner and most for the aggregator [-]. Where the first is above the
+        second there is no deal; it is (inf, -inf) if the contract leaves no revenue to share.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> service = CarService(
+    ...     revenue_per_year=500.0,
+    ...     out_kwh=2000.0,
+    ...     needs=0.6,
+    ...     wear_per_kwh=0.05,
+    ...     owner_per_year=40.0,
+    ...     aggregator_per_year=90.0,
+    ... )
+    >>> low, high = share_range(Contract(owner_share=0.6, opt_out=0.2), service)
+    >>> round(low, 3), round(high, 3)
+    (0.3, 0.775)
+    """
     used = usable_share(contract, service)
-    if used == 0:
-        return math.inf, -math.inf
     revenue = used * service.revenue_per_year
-    least = (
-        used * service.wear_per_kwh * service.out_kwh
-        + service.owner_per_year
-        - contract.fixed_per_year
-    ) / revenue
-    return max(0.0, least), 1 - (contract.fixed_per_year + service.aggregator_per_year) / revenue
+    if revenue < 1e-12:
+        return math.inf, -math.inf
+    wear = used * service.wear_per_kwh * service.out_kwh
+    least = (wear + service.owner_per_year - contract.fixed_per_year) / revenue
+    most = 1 - (contract.fixed_per_year + service.aggregator_per_year) / revenue
+    return max(0.0, least), most
 
 
-# ----------------------------------------------------------------------------------------------------- one car's year
+# --------------------------------------------------------------------------------- one car's year
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regulation:
     """A year of regulation by one car.
 
-    `p_kw` is sold for `plugged_h` a year at `capacity_per_kw_h`, times the performance `score`. `dispatch` is the energy given over power times hours; it is
-    sold at `sell_per_kwh` and bought back at `buy_per_kwh`, and wears the battery by `wear_per_kwh` out of it (chapter 9). `eta_charge` is meter to battery.
+    Attributes
+    ----------
+    p_kw : float
+        Power that is sold, at least 0 [kW].
+    plugged_h : float
+        Time for which it is sold, 0 to 8784 [h/year].
+    capacity_per_kw_h : float
+        Price for being there [currency per kW and h].
+    sell_per_kwh : float
+        Price of the energy that is given [currency per kWh].
+    buy_per_kwh : float
+        Price at which this energy is bought back [currency per kWh].
+    dispatch : float
+        Energy given over power times hours, 0..1 [-].
+    score : float
+        Performance score, which scales the capacity payment, 0..1 [-].
+    wear_per_kwh : float
+        Wear of the battery, per kWh out of it (chapter 9) [currency per kWh].
+    eta_charge : float
+        Efficiency from the meter to the battery, 0.01..1 [-].
+    eta_discharge : float
+        Efficiency from the battery to the meter, 0.01..1 [-].
+
+    Examples
+    --------
+    >>> regulation = Regulation(
+    ...     p_kw=10.0,
+    ...     plugged_h=4000.0,
+    ...     capacity_per_kw_h=0.02,
+    ...     sell_per_kwh=0.1,
+    ...     buy_per_kwh=0.08,
+    ...     dispatch=0.08,
+    ...     score=0.93,
+    ...     wear_per_kwh=0.05,
+    ...     eta_charge=0.93,
+    ...     eta_discharge=0.93,
+    ... )
+    >>> regulation.score
+    0.93
     """
 
     p_kw: float
@@ -1171,67 +2634,136 @@ class Regulation:
     eta_discharge: float = 1.0
 
     def __post_init__(self):
-        checked("plugged_h", self.plugged_h, "h", ge=0, le=8784)
-        checked("score", self.score, "(a fraction)", ge=0, le=1)
-        checked("wear_per_kwh", self.wear_per_kwh, "per kWh")
-        for name in ("eta_charge", "eta_discharge"):
-            checked(name, getattr(self, name), "(a fraction)", gt=0, le=1)
+        prices = ("capacity_per_kw_h", "sell_per_kwh", "buy_per_kwh", "wear_per_kwh")
+        keep(
+            self,
+            p_kw=dict(one=True, unit="kW", ge=0),
+            plugged_h=dict(one=True, unit="h", ge=0, le=8784),
+            **{name: dict(one=True) for name in prices},
+        )
+        efficiency = dict(ge=0.01)
+        _keep_fractions(
+            self, dispatch={}, score={}, eta_charge=efficiency, eta_discharge=efficiency
+        )
 
 
-def car_year(known, regulation, *, aggregator_share, metering_per_year):
-    r"""One car's year, finished: what chapters 8 and 9 left, and the market on top.
+def _known_lines(known, own):
+    """Lines of a year that are known before regulation; none may bear a name of its `own` lines."""
+    instance("known", known, Mapping)
+    lines = {}
+    for name, amount in known.items():
+        if instance("the name of a line in known", name, str) in own:
+            raise ValueError(f"known has a line {name!r}, which the year gets from regulation")
+        lines[name] = one(f"known[{name!r}]", amount)
+    return lines
 
-    .. math:: V = \sum_i K_i + (1 - a)\,(\sigma\,\pi_{cap} + \pi_s R)\,P t - R P t\,\Big(\frac{\pi_b}{\eta_c \eta_d} + \frac{w}{\eta_d}\Big) - M            (11.21)
+
+def _regulation_lines(sold, share):
+    """Lines of a year of regulation, of which an aggregator keeps a share."""
+    power_and_time = (sold.p_kw, sold.plugged_h)
+    capacity = regulation_revenue(
+        *power_and_time,
+        capacity_per_kw_h=sold.score * sold.capacity_per_kw_h,
+        energy_per_kwh=0.0,
+        dispatch=sold.dispatch,
+    )
+    energy = regulation_revenue(
+        *power_and_time,
+        capacity_per_kw_h=0.0,
+        energy_per_kwh=sold.sell_per_kwh,
+        dispatch=sold.dispatch,
+    )
+    given_kwh = sold.dispatch * sold.p_kw * sold.plugged_h
+    bought_kwh = given_kwh / (sold.eta_charge * sold.eta_discharge)
+    return {
+        "regulation, capacity": capacity,
+        "regulation, energy": energy,
+        "bought back": -bought_kwh * sold.buy_per_kwh,
+        "wear of regulation": -given_kwh / sold.eta_discharge * sold.wear_per_kwh,
+        "aggregator": -share * (capacity + energy),
+    }
+
+
+def car_year(
+    known: Mapping[str, float],
+    regulation: Regulation,
+    *,
+    aggregator_share: float,
+    metering_per_year: float,
+) -> pd.DataFrame:
+    r"""One car's year, finished: what chapters 8 and 9 left, and regulation on top.
+
+    .. math::
+
+        V = \sum_i K_i + (1 - a)\,(\sigma\,\pi_{cap} + \pi_s R)\,P t
+        - R P t\,\Big(\frac{\pi_b}{\eta_c \eta_d} + \frac{w}{\eta_d}\Big) - M            (11.21)
 
     Parameters
     ----------
     known : dict
-        Lines that are known, costs negative: {"spread": ..., "demand charge": ..., "wear": ..., "hardware": ...}. They must be earned with other
-        kilowatts, or in other hours, than the regulation; `double_counts` finds what is not.
+        Lines that are known, costs negative, such as {"spread": 519.0, "wear": -112.0}. They must
+        be earned with other kilowatts, or in other hours, than the regulation; `double_counts`
+        finds those that are not [currency/year].
     regulation : Regulation
+        What is sold, at which prices and efficiencies.
     aggregator_share : float
-        Of what the market pays for regulation. 0..1
+        Share a of what the market pays for regulation, 0..1 [-].
     metering_per_year : float
-        The car's own meter, telemetry, data.
+        Cost M of the car's own meter, telemetry and data, at least 0 [currency/year].
 
     Returns
     -------
     DataFrame, index line
-        `amount` of each line, and `left` after it. The last row of `left` is the year.
+        Columns `amount` of each line and `left` after it; the last row of `left` is the year
+        [currency/year].
+
+    Raises
+    ------
+    TypeError
+        If `known` is not a dict or `regulation` is not a Regulation.
+    ValueError
+        If an amount is not a finite number, or `known` has a line that the year computes itself.
+
+    Examples
+    --------
+    >>> regulation = Regulation(
+    ...     p_kw=10.0,
+    ...     plugged_h=4000.0,
+    ...     capacity_per_kw_h=0.02,
+    ...     sell_per_kwh=0.1,
+    ...     buy_per_kwh=0.08,
+    ...     dispatch=0.08,
+    ... )
+    >>> known = {"spread": 519.0, "wear": -112.0, "hardware": -408.0}
+    >>> year = car_year(known, regulation, aggregator_share=0.25, metering_per_year=60.0)
+    >>> round(float(year.left.iloc[-1]), 2)
+    523.0
     """
-    sold_kwh = regulation.dispatch * regulation.p_kw * regulation.plugged_h
-    capacity, energy = (
-        regulation_revenue(
-            regulation.p_kw,
-            regulation.plugged_h,
-            capacity_per_kw_h=cap,
-            energy_per_kwh=en,
-            dispatch=regulation.dispatch,
-        )
-        for cap, en in (
-            (regulation.score * regulation.capacity_per_kw_h, 0.0),
-            (0.0, regulation.sell_per_kwh),
-        )
-    )
-    share = checked("aggregator_share", aggregator_share, "(a fraction)", ge=0, le=1)
-    lines = {
-        **{name: checked(name, amount) for name, amount in known.items()},
-        "regulation, capacity": capacity,
-        "regulation, energy": energy,
-        "bought back": -sold_kwh
-        / (regulation.eta_charge * regulation.eta_discharge)
-        * checked("buy_per_kwh", regulation.buy_per_kwh),
-        "wear of regulation": -sold_kwh / regulation.eta_discharge * regulation.wear_per_kwh,
-        "aggregator": -share * (capacity + energy),
-        "metering": -checked("metering_per_year", metering_per_year, ge=0),
-    }
+    instance("regulation", regulation, Regulation)
+    share = _fraction("aggregator_share", aggregator_share)
+    meter = one("metering_per_year", metering_per_year, ge=0)
+    own = {**_regulation_lines(regulation, share), "metering": -meter}
+    lines = {**_known_lines(known, own), **own}
     table = pd.DataFrame({"amount": pd.Series(lines, dtype=float)}).rename_axis("line")
-    return table.assign(left=table.amount.cumsum())  # eq. (11.21)
+    table["left"] = table.amount.cumsum()  # eq. (11.21)
+    return table
 
 
-def anchors():
-    """What cars are said to have earned: a row a report, `low` and `high` per car and year, with `year`, `cars`, `currency` and `source`."""
-    table = pd.DataFrame(
-        tomllib.loads((_RULES / "history.toml").read_text(encoding="utf-8"))["anchors"]
-    ).set_index("name")
-    return table.assign(low=table.low / table.cars, high=table.high / table.cars)
+def anchors() -> pd.DataFrame:
+    """Reports of what cars have earned, per car and year.
+
+    Returns
+    -------
+    DataFrame, index name
+        One row per report, with `year`, `cars`, `low` and `high` [currency per car and year],
+        `currency` and `source`.
+
+    Examples
+    --------
+    >>> paid = anchors().loc["first paid cars, PJM"]
+    >>> int(paid.year), float(paid.low), paid.currency
+    (2013, 1825.0, 'USD')
+    """
+    table = pd.DataFrame(read("rules", "history")["anchors"]).set_index("name")
+    per_car = {"low": table.low / table.cars, "high": table.high / table.cars}
+    return table.assign(**per_car)

@@ -1,76 +1,129 @@
 r"""Topic 12, risk: what to promise when the cars may not be there.
 
-One interval first: a `Deal` pays for megawatts offered and punishes megawatts missing; `profit`, `best_offer` (the newsvendor), `firm_offer`
-(the P90 rule), `var` and `cvar` (how bad the bad days are). Each of these offers turns out to be a quantile of availability. Then many
-intervals: `portfolio` is a linear programme over `Scenarios`, `reliability` tells a promise per quarter hour from one per product. Then real
-cars: `availability` counts plugged-in cars, `recency` weighs past days into a forecast, `pinball` and `crps` score it, and `backtest` offers on
-the past and settles on what came later.
+One interval first: a `Deal` pays for megawatts offered and punishes megawatts missing; `profit`,
+`best_offer` (the newsvendor), `firm_offer` (the P90 rule), `var` and `cvar` (how bad the bad days
+are). Each of these offers turns out to be a quantile of availability. Then many intervals:
+`portfolio` is a linear programme over `Scenarios`, `reliability` tells a promise per quarter hour
+from one per product. Then real cars: `availability` counts plugged-in cars, `recency` weighs past
+days into a forecast, `pinball` and `crps` score it, and `backtest` offers on the past and settles
+on what came later.
 
-An offer and what is available are powers from the vehicle to the grid, >= 0, in MW. Scenarios lie along the first axis, each with its
-`probability` (None: all equal). A loss is a negative profit. Money is in the currency of the deal.
+An offer and what is available are powers from the vehicle to the grid, >= 0, in MW. Scenarios lie
+along the first axis, each with its `probability` (None: all equal). A loss is a negative profit.
+Money is in the currency of the deal.
 """
 
-from dataclasses import asdict, dataclass
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
-from scipy.special import betaln, gammaln, ndtr, ndtri, xlog1py, xlogy
+from scipy.special import ndtr, ndtri
 
-from ._check import checked, plain
+from . import _presence
+from ._check import (
+    MOST_STEPS,
+    FloatOrArray,
+    checked,
+    columns,
+    fraction,
+    instance,
+    instances,
+    keep,
+    one,
+    one_of,
+    plain,
+    row,
+    short,
+    stamps,
+    together,
+    whole,
+)
 
-TIE = 1e-10  # two probabilities closer than this are the same: 0.1 + 0.2 is 0.3
-WATT = 1e-6  # [MW] nobody is a watt short
-FRACTION = "(a fraction, not per cent)"
-BREAK = pd.Period("2020-03", "M")  # the month in which the workplaces emptied
+_TIE = 1e-10  # two probabilities closer than this are the same: 0.1 + 0.2 is 0.3
+_WATT = 1e-6  # [MW] a watt short does not count
+_BREAK = pd.Period("2020-03", "M")  # the month in which the workplaces emptied
+_MOST_CARS = 1_000_000  # one probability for each number of cars
+_MOST_DAYS = 36_525  # a hundred years of past days
 
-# -------------------------------------------------------------------------------------------- one promise, one interval
+
+# ------------------------------------------------------------------------ one promise, one interval
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Deal:
-    """What a megawatt offered earns, and what a megawatt missing costs. Each price is a number, or an array with one entry per interval.
+    """What a megawatt offered earns, and what a megawatt missing costs.
+
+    Each price is a number, or an array with one entry per interval.
 
     Attributes
     ----------
-    price_per_mw_h : float or array
-        Paid per MW offered, for an hour. > 0. [currency per MW and h]
-    penalty_per_mw_h : float or array
-        Charged per MW missing, for an hour. [currency per MW and h]
+    price_per_mw_h : float or array, shape (intervals,)
+        Paid per MW offered, for an hour, above 0 [currency per MW and h].
+    penalty_per_mw_h : float or array, shape (intervals,)
+        Charged per MW missing, for an hour, at least 0 [currency per MW and h].
     pays_undelivered : bool
         True: the whole offer is paid, missing or not. False: missing MW lose their payment as well.
+
+    Examples
+    --------
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=80.0, pays_undelivered=False)
+    >>> deal.cost_per_mw_h
+    100.0
     """
 
-    price_per_mw_h: float
-    penalty_per_mw_h: float
+    price_per_mw_h: FloatOrArray
+    penalty_per_mw_h: FloatOrArray
     pays_undelivered: bool = True
 
     def __post_init__(self):
-        checked("price_per_mw_h", self.price_per_mw_h, "per MW and h", gt=0)
-        checked("penalty_per_mw_h", self.penalty_per_mw_h, "per MW and h", ge=0)
+        keep(
+            self,
+            price_per_mw_h=dict(unit="per MW and h", gt=0),
+            penalty_per_mw_h=dict(unit="per MW and h", ge=0),
+        )
+        together(price_per_mw_h=self.price_per_mw_h, penalty_per_mw_h=self.penalty_per_mw_h)
+        paid = _yes_or_no("pays_undelivered", self.pays_undelivered)
+        object.__setattr__(self, "pays_undelivered", paid)
 
     @property
-    def cost_per_mw_h(self):
-        """All that a missing MW costs: the penalty, and the payment if that is lost too."""
-        return plain(
-            np.asarray(self.penalty_per_mw_h, dtype=float)
-            + (0.0 if self.pays_undelivered else np.asarray(self.price_per_mw_h))
-        )
+    def cost_per_mw_h(self) -> FloatOrArray:
+        """All that a missing MW costs [currency per MW and h].
+
+        The penalty, and the payment if that is lost too.
+        """
+        lost = 0.0 if self.pays_undelivered else self.price_per_mw_h
+        return plain(np.asarray(self.penalty_per_mw_h) + lost)
+
+
+def _yes_or_no(name, value):
+    plain_value = bool(value) if isinstance(value, np.bool_) else value
+    return one_of(name, plain_value, (True, False))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attitude:
-    """What is wanted of an offer.
+    """Risk preferences of the seller.
 
     Attributes
     ----------
     risk_weight : float
-        0 counts the mean profit only, 1 the bad days only. 0..1
+        0 counts the mean profit only, 1 the bad days only (a fraction).
     alpha : float
-        The bad days are the worst 1 - alpha. 0..1 (below 1)
+        The bad days are the worst 1 - alpha (a fraction below 1).
     reliability : float, optional
-        Of `portfolio`: the probability that all its promises hold together must be at least this. Above 0, at most 1.
+        Of `portfolio`: the probability that all its promises hold together must be at least this
+        (a fraction above 0). None: no such rule.
+
+    Examples
+    --------
+    >>> Attitude(risk_weight=0.5, alpha=0.9, reliability=0.8)
+    Attitude(risk_weight=0.5, alpha=0.9, reliability=0.8)
     """
 
     risk_weight: float = 0.0
@@ -78,29 +131,40 @@ class Attitude:
     reliability: float | None = None
 
     def __post_init__(self):
-        checked("risk_weight", self.risk_weight, FRACTION, ge=0, le=1)
-        checked("alpha", self.alpha, FRACTION, ge=0, lt=1)
+        keep(self, risk_weight=dict(fraction=True), alpha=dict(fraction=True, lt=1))
+        keep(self, risk_weight=dict(one=True), alpha=dict(one=True))
         if self.reliability is not None:
-            checked("reliability", self.reliability, FRACTION, gt=0, le=1)
+            keep(self, reliability=dict(fraction=True, gt=0))
+            keep(self, reliability=dict(one=True))
 
 
-def profit(offer_mw, available_mw, deal):
-    r"""Profit of an offer, once it is known who came.
+def profit(offer_mw: ArrayLike, available_mw: ArrayLike, deal: Deal) -> FloatOrArray:
+    r"""Profit of an offer, once it is known how much power came.
 
     .. math:: \Pi(q, A) = r\,q - c_e\,(q - A)^+, \qquad
-        c_e = \begin{cases} c & \text{the whole offer is paid} \\ c + r & \text{undelivered MW are not paid}\end{cases}            (12.1)
+        c_e = \begin{cases} c & \text{the whole offer is paid} \\
+        c + r & \text{undelivered MW are not paid}\end{cases}            (12.1)
 
     Parameters
     ----------
-    offer_mw, available_mw : float or array
-        q and A; they broadcast. >= 0. [MW]
+    offer_mw : float or array
+        Offer q, at least 0 [MW].
+    available_mw : float or array
+        Power A that came, at least 0; it broadcasts with the offer [MW].
     deal : Deal
-        r is the price, c the penalty.
+        Its price is r, its penalty c.
 
     Returns
     -------
     float or array
-        [currency/h]
+        Profit, negative where the missing MW cost more than the offer earned [currency/h].
+
+    Raises
+    ------
+    ValueError
+        If a power is negative or no number, or the shapes do not fit each other.
+    TypeError
+        If deal is no `Deal`.
 
     Examples
     --------
@@ -108,237 +172,348 @@ def profit(offer_mw, available_mw, deal):
     >>> profit(0.75, 0.5, deal)
     -5.0
     """
+    instance("deal", deal, Deal)
     offer = np.asarray(checked("offer_mw", offer_mw, "MW", ge=0))
-    short = np.maximum(offer - checked("available_mw", available_mw, "MW", ge=0), 0.0)
-    return plain(deal.price_per_mw_h * offer - deal.cost_per_mw_h * short)  # eq. (12.1)
+    available = np.asarray(checked("available_mw", available_mw, "MW", ge=0))
+    together(
+        offer_mw=offer,
+        available_mw=available,
+        price_per_mw_h=deal.price_per_mw_h,
+        penalty_per_mw_h=deal.penalty_per_mw_h,
+    )
+    missing = np.maximum(offer - available, 0.0)
+    return plain(deal.price_per_mw_h * offer - deal.cost_per_mw_h * missing)  # eq. (12.1)
 
 
-def outcomes(cars, share, car_mw, correlation=0.0):
-    r"""What a fleet may have at the plug, and how likely: binomial if the cars are independent, beta-binomial if they share their reasons.
+def outcomes(
+    cars: int, share: float, car_mw: float, correlation: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Power that a fleet may have at the plug, and how likely each value is.
 
-    .. math:: \operatorname{Var} K = N p (1 - p)\,\big(1 + (N - 1)\rho\big), \qquad A = K\,P_{car}            (12.2)
+    The number of cars is binomial if they are independent, beta-binomial if they have habits in
+    common.
+
+    .. math:: \operatorname{Var} K = N p (1 - p)\,\big(1 + (N - 1)\rho\big), \qquad
+        A = K\,P_{car}            (12.2)
 
     Parameters
     ----------
     cars : int
-        N. >= 1
+        Number N of cars, 1 to a million.
     share : float
-        Probability p that a car is there. 0..1, neither 0 nor 1
+        Probability p that a car is there (a fraction, neither 0 nor 1).
     car_mw : float
-        Power of a car. [MW]
+        Power of a car, above 0 [MW].
     correlation : float
-        rho between any two cars. 0..1 (below 1)
+        Correlation rho between any two cars (a fraction below 1).
 
     Returns
     -------
-    available_mw, probability : array, shape (cars + 1,)
-        From no car to all of them.
+    available_mw : array, shape (cars + 1,)
+        Power of no car, of one, of two ... of all of them [MW].
+    probability : array, shape (cars + 1,)
+        Probability of each.
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits.
 
     Examples
     --------
-    >>> available_mw, probability = outcomes(100, 0.7, 0.01)
-    >>> float(round(firm_offer(available_mw, 0.9, probability), 6))
-    0.64
+    >>> available_mw, probability = outcomes(100, 0.7, 0.01, correlation=0.1)
+    >>> round(firm_offer(available_mw, 0.9, probability), 3)
+    0.49
     """
-    p, rho = (
-        checked("share", share, FRACTION, gt=0, lt=1),
-        checked("correlation", correlation, FRACTION, ge=0, lt=1),
-    )
-    k = np.arange(_whole(cars) + 1)
-    ways = gammaln(cars + 1) - gammaln(k + 1) - gammaln(cars - k + 1)
-    if rho > 0:
-        a, b = (
-            p * (1 - rho) / rho,
-            (1 - p) * (1 - rho) / rho,
-        )  # eq. (12.2): the beta distribution that gives this correlation
-        chance = np.exp(ways + betaln(k + a, cars - k + b) - betaln(a, b))
-    else:
-        chance = np.exp(ways + xlogy(k, p) + xlog1py(cars - k, -p))
-    return k * checked("car_mw", car_mw, "MW", gt=0), chance / chance.sum()
+    n = whole("cars", cars, le=_MOST_CARS)
+    p = _single_fraction("share", share, gt=0, lt=1)
+    rho = _single_fraction("correlation", correlation, lt=1)
+    car = one("car_mw", car_mw, "MW", gt=0)
+    chance = _presence.probabilities(n, p, rho)  # eq. (12.2)
+    return np.arange(n + 1) * car, chance
 
 
-def _whole(cars):
-    if checked("cars", cars, ge=1) != int(cars):
-        raise ValueError(f"cars is {cars}; it must be a whole number")
-    return int(cars)
+def _single_fraction(name, value, **limits):
+    return one(name, fraction(name, value, **limits))
 
 
-def expected_profit(offer_mw, available_mw, deal, probability=None):
-    """Mean of `profit` over a sample.
+def expected_profit(
+    offer_mw: ArrayLike,
+    available_mw: ArrayLike,
+    deal: Deal,
+    probability: ArrayLike | None = None,
+) -> FloatOrArray:
+    """Mean of `profit` over scenarios.
 
     Parameters
     ----------
     offer_mw : float or array
-        Any shape. [MW]
+        Offers, at least 0, in any shape [MW].
     available_mw : array, shape (scenarios,)
-        [MW]
+        Power that may come, at least 0 [MW].
     deal : Deal
+        Prices; if they are arrays, they broadcast with the offer.
     probability : array, shape (scenarios,), optional
+        Probability of each scenario. None: all equal.
 
     Returns
     -------
     float or array, shape of the offer
-        [currency/h]
+        Mean profit [currency/h].
+
+    Raises
+    ------
+    ValueError
+        If a power is negative or no number, or the shapes do not fit each other.
+    TypeError
+        If deal is no `Deal`.
+
+    Examples
+    --------
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=80.0)
+    >>> expected_profit([0.5, 0.75, 1.0], [0.5, 1.0], deal, [0.125, 0.875])
+    array([10. , 12.5, 15. ])
     """
+    instance("deal", deal, Deal)
     offer = np.asarray(checked("offer_mw", offer_mw, "MW", ge=0))
-    return plain(
-        deal.price_per_mw_h * offer
-        - deal.cost_per_mw_h
-        * _mean_short(offer, *_row("available_mw", available_mw, probability, ge=0))
+    available, chance = _row("available_mw", available_mw, probability, "MW", ge=0)
+    together(
+        offer_mw=offer,
+        price_per_mw_h=deal.price_per_mw_h,
+        penalty_per_mw_h=deal.penalty_per_mw_h,
     )
+    missing = _mean_missing(offer, available, chance)
+    return plain(deal.price_per_mw_h * offer - deal.cost_per_mw_h * missing)
 
 
-def _mean_short(offer, available, chance):
+def _mean_missing(offer, available, chance):
     """E(q - A)+, exactly: q F(q) less the mean of what is below q."""
     order = np.argsort(available, kind="stable")
+    share = np.append(0.0, np.cumsum(chance[order]))
+    power = np.append(0.0, np.cumsum((chance * available)[order]))
     below = np.searchsorted(available[order], offer, side="right")
-    share, power = (np.append(0.0, np.cumsum(part[order])) for part in (chance, chance * available))
     return offer * share[below] - power[below]
 
 
-def curve(offers_mw, available_mw, deal, probability=None):
-    """What each of several offers would bring: the figure behind `best_offer`.
+def critical_share(deal: Deal, attitude: Attitude = Attitude()) -> FloatOrArray:
+    r"""Share of the time in which the best offer is missed.
 
-    Parameters
-    ----------
-    offers_mw : array, shape (offers,)
-        [MW]
-    available_mw, deal, probability
-        As in `expected_profit`.
-
-    Returns
-    -------
-    DataFrame
-        Index `offer_mw`; columns `profit_per_h` (mean), `short_mw` (mean) and `kept` (probability that nothing is missing).
-    """
-    offers = np.atleast_1d(checked("offers_mw", offers_mw, "MW", ge=0))
-    available, chance = _row("available_mw", available_mw, probability, ge=0)
-    kept = [chance[available >= q - WATT].sum() for q in offers]
-    columns = {
-        "profit_per_h": expected_profit(offers, available, deal, chance),
-        "short_mw": _mean_short(offers, available, chance),
-        "kept": kept,
-    }
-    return pd.DataFrame(columns, index=pd.Index(offers, name="offer_mw"))
-
-
-def critical_share(deal, attitude=Attitude()):
-    r"""How often the best offer is missed. It depends on the prices alone, not on the cars.
+    It depends on the prices alone, not on the cars. A cautious seller wants to miss an offer less
+    often, and so offers a lower quantile.
 
     .. math:: \rho = \frac{r}{c_e}            (12.3)
 
-    .. math:: \rho_\lambda = \frac{\rho}{1 - \lambda + \lambda/(1 - \alpha)} \text{ if that is at most } 1 - \alpha, \text{ else }
+    .. math:: \rho_\lambda = \frac{\rho}{1 - \lambda + \lambda/(1 - \alpha)}
+        \text{ if that is at most } 1 - \alpha, \text{ else }
         \frac{\rho - \lambda}{1 - \lambda}            (12.11)
 
     Parameters
     ----------
     deal : Deal
+        Its price is r; all that a missing MW costs is c_e.
     attitude : Attitude
-        Caution asks for more reliability: it is a lower quantile, nothing else. Its `reliability` is not used here.
+        Weight lambda on the worst 1 - alpha. Its `reliability` is not used here.
 
     Returns
     -------
     float or array
-        0..1
+        Probability with which the best offer is missed (a fraction).
 
     Raises
     ------
     ValueError
-        If a missing MW costs no more than an offered one earns: then the more is promised the better, and no offer is best.
+        If a missing MW costs no more than an offered one earns: then a larger offer always earns
+        more, and no offer is best.
+    TypeError
+        If deal is no `Deal`, or attitude no `Attitude`.
 
     Notes
     -----
-    Profit never falls when more cars come, so the worst days for profit are those with the fewest cars, and what (12.12) wants of a single
-    interval is a mean under probabilities that lean towards those days.
+    Profit never falls when more cars come, so the worst days for profit are those with the fewest
+    cars, and what (12.12) wants of a single interval is a mean under probabilities that lean
+    towards those days.
+
+    Examples
+    --------
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=80.0)
+    >>> critical_share(deal)
+    0.25
+    >>> round(critical_share(deal, Attitude(risk_weight=0.5, alpha=0.9)), 3)
+    0.045
     """
+    instance("deal", deal, Deal)
+    instance("attitude", attitude, Attitude)
     price, cost = np.broadcast_arrays(deal.price_per_mw_h, deal.cost_per_mw_h)
-    if np.any(cost <= price):
+    careless = cost <= price
+    if careless.any():
         raise ValueError(
-            f"a missing MW costs {cost[cost <= price][0]:g} and an offered one earns {price[cost <= price][0]:g}: to promise without "
-            "limit would pay; raise penalty_per_mw_h, or ask for a reliability"
+            f"deal: a missing MW costs {cost[careless][0]:g} and an offered one earns "
+            f"{price[careless][0]:g}. To promise without limit would pay; raise penalty_per_mw_h, "
+            "or ask for a reliability"
         )
-    rho, weight, tail = price / cost, attitude.risk_weight, 1 - attitude.alpha  # eq. (12.3)
-    steep = rho / (1 - weight + weight / tail)
-    return plain(
-        np.where(steep <= tail, steep, (rho - weight) / max(1 - weight, TIE))
-    )  # eq. (12.11)
+    rho = price / cost  # eq. (12.3)
+    weight = attitude.risk_weight
+    tail = 1 - attitude.alpha
+    within_tail = rho / (1 - weight + weight / tail)
+    beyond_tail = (rho - weight) / max(1 - weight, _TIE)
+    return plain(np.where(within_tail <= tail, within_tail, beyond_tail))  # eq. (12.11)
 
 
-def best_offer(available_mw, deal, probability=None, attitude=Attitude()):
-    r"""The newsvendor's offer: the smallest that is missed at least as often as the prices ask.
+def best_offer(
+    available_mw: ArrayLike,
+    deal: Deal,
+    probability: ArrayLike | None = None,
+    attitude: Attitude = Attitude(),
+) -> FloatOrArray:
+    r"""Offer of the newsvendor: the smallest that is missed at least as often as the prices ask.
 
     .. math:: q^* = \min\{q : P(A \le q) \ge \rho\}            (12.4)
 
     Parameters
     ----------
     available_mw : array, shape (scenarios,) or (scenarios, intervals)
-        [MW]
+        Power that may come, at least 0 [MW].
     deal : Deal
+        Prices: numbers, or one for each interval.
     probability : array, shape (scenarios,), optional
+        Probability of each scenario. None: all equal.
     attitude : Attitude
         Caution lowers rho, see `critical_share`.
 
     Returns
     -------
     float or array, shape (intervals,)
-        Always a value that the sample holds. [MW]
+        Best offer; always one of the values in `available_mw` [MW].
+
+    Raises
+    ------
+    ValueError
+        If a power is negative or no number, a shape does not fit, or no offer is best (see
+        `critical_share`).
+    TypeError
+        If deal is no `Deal`, or attitude no `Attitude`.
+
+    Examples
+    --------
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=80.0)
+    >>> best_offer([0.4, 0.5, 0.6, 0.7], deal, probability=[0.1, 0.2, 0.3, 0.4])
+    0.5
     """
-    return quantile(
-        checked("available_mw", available_mw, "MW", ge=0),
-        critical_share(deal, attitude),
-        probability,
-    )  # eq. (12.4)
+    available, chance = _sample("available_mw", available_mw, probability, "MW", ge=0)
+    share = np.asarray(critical_share(deal, attitude))
+    _fits("the price in deal", share, available)
+    return plain(_member(available, chance, share))  # eq. (12.4)
 
 
-def normal_offer(mean_mw, sigma_mw, deal, attitude=Attitude()):
-    """As `best_offer`, for normally distributed availability. [MW]
+def normal_offer(
+    mean_mw: ArrayLike, sigma_mw: ArrayLike, deal: Deal, attitude: Attitude = Attitude()
+) -> FloatOrArray:
+    """Offer of the newsvendor for normally distributed availability, as `best_offer` for a sample.
 
     Parameters
     ----------
-    mean_mw, sigma_mw : float or array
-        Mean and standard deviation (> 0); the tail below zero must not matter. [MW]
+    mean_mw : float or array
+        Mean of what is available, at least 0 [MW].
+    sigma_mw : float or array
+        Its standard deviation, above 0, so small that the tail below zero does not matter [MW].
     deal : Deal
+        Prices; if they are arrays, they broadcast with the mean.
     attitude : Attitude
-    """
-    return plain(
-        checked("mean_mw", mean_mw, "MW")
-        + np.asarray(checked("sigma_mw", sigma_mw, "MW", gt=0))
-        * ndtri(critical_share(deal, attitude))
-    )
-
-
-def normal_profit(offer_mw, mean_mw, sigma_mw, deal):
-    r"""Mean profit of an offer, for normally distributed availability.
-
-    .. math:: \operatorname{E}\Pi = r\,q - c_e\,\sigma\,\big(z\,\Phi(z) + \varphi(z)\big), \qquad z = (q - \mu)/\sigma            (12.5)
-
-    Parameters
-    ----------
-    offer_mw, mean_mw, sigma_mw : float or array
-        q, mu and sigma (> 0). [MW]
-    deal : Deal
+        Caution lowers the offer, see `critical_share`.
 
     Returns
     -------
     float or array
-        [currency/h]
+        Best offer [MW].
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, the shapes do not fit each other, or the offer
+        would be negative.
+    TypeError
+        If deal is no `Deal`, or attitude no `Attitude`.
+
+    Examples
+    --------
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=80.0)
+    >>> round(normal_offer(0.7, 0.05, deal), 4)
+    0.6663
     """
-    offer, sigma = (
-        np.asarray(checked("offer_mw", offer_mw, "MW")),
-        np.asarray(checked("sigma_mw", sigma_mw, "MW", gt=0)),
+    mean = np.asarray(checked("mean_mw", mean_mw, "MW", ge=0))
+    sigma = np.asarray(checked("sigma_mw", sigma_mw, "MW", gt=0))
+    share = critical_share(deal, attitude)
+    together(mean_mw=mean, sigma_mw=sigma, price_per_mw_h=share)
+    offer = mean + sigma * ndtri(share)
+    if np.any(offer < 0):
+        raise ValueError(
+            f"sigma_mw is too large for mean_mw: the offer would be {np.min(offer):.4g} MW. "
+            "A power that is never negative is not normal then; use best_offer on scenarios"
+        )
+    return plain(offer)
+
+
+def normal_profit(
+    offer_mw: ArrayLike, mean_mw: ArrayLike, sigma_mw: ArrayLike, deal: Deal
+) -> FloatOrArray:
+    r"""Mean profit of an offer, for normally distributed availability.
+
+    .. math:: \operatorname{E}\Pi = r\,q - c_e\,\sigma\,\big(z\,\Phi(z) + \varphi(z)\big), \qquad
+        z = (q - \mu)/\sigma            (12.5)
+
+    Parameters
+    ----------
+    offer_mw : float or array
+        Offer q, at least 0 [MW].
+    mean_mw : float or array
+        Mean mu of what is available, at least 0 [MW].
+    sigma_mw : float or array
+        Its standard deviation sigma, above 0 [MW].
+    deal : Deal
+        Its price is r; all that a missing MW costs is c_e.
+
+    Returns
+    -------
+    float or array
+        Mean profit [currency/h].
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, or the shapes do not fit each other.
+    TypeError
+        If deal is no `Deal`.
+
+    Examples
+    --------
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=80.0)
+    >>> round(normal_profit(0.6663, 0.7, 0.05, deal), 3)
+    12.729
+    """
+    instance("deal", deal, Deal)
+    offer = np.asarray(checked("offer_mw", offer_mw, "MW", ge=0))
+    mean = np.asarray(checked("mean_mw", mean_mw, "MW", ge=0))
+    sigma = np.asarray(checked("sigma_mw", sigma_mw, "MW", gt=0))
+    together(
+        offer_mw=offer,
+        mean_mw=mean,
+        sigma_mw=sigma,
+        price_per_mw_h=deal.price_per_mw_h,
+        penalty_per_mw_h=deal.penalty_per_mw_h,
     )
-    z = (offer - checked("mean_mw", mean_mw, "MW")) / sigma
-    return plain(
-        deal.price_per_mw_h * offer - deal.cost_per_mw_h * sigma * (z * ndtr(z) + _density(z))
-    )  # eq. (12.5)
+    z = (offer - mean) / sigma
+    missing = sigma * (z * ndtr(z) + _density(z))
+    return plain(deal.price_per_mw_h * offer - deal.cost_per_mw_h * missing)  # eq. (12.5)
 
 
 def _density(z):
     return np.exp(-np.square(z) / 2) / np.sqrt(2 * np.pi)
 
 
-def firm_offer(available_mw, reliability, probability=None):
-    r"""The most that is there with a given probability: the P90 rule for 0.9.
+def firm_offer(
+    available_mw: ArrayLike, reliability: ArrayLike, probability: ArrayLike | None = None
+) -> FloatOrArray:
+    r"""Largest offer that holds with a given probability: the P90 rule for 0.9.
 
     .. math:: q_\beta = \max\{q : P(A \ge q) \ge \beta\}, \qquad \frac{c}{r} = \frac{1}{1 - \beta}\
         \Big[-1 \text{ if undelivered MW are not paid}\Big]            (12.6)
@@ -346,120 +521,180 @@ def firm_offer(available_mw, reliability, probability=None):
     Parameters
     ----------
     available_mw : array, shape (scenarios,) or (scenarios, intervals)
-        [MW]
-    reliability : float
-        beta. 0..1, neither 0 nor 1
+        Power that may come, at least 0 [MW].
+    reliability : float or array, shape (intervals,)
+        Probability beta with which the offer must hold (a fraction, neither 0 nor 1).
     probability : array, shape (scenarios,), optional
+        Probability of each scenario. None: all equal.
 
     Returns
     -------
     float or array, shape (intervals,)
-        [MW]
+        Largest offer; always one of the values in `available_mw` [MW].
 
-    Notes
-    -----
-    Energinet asks that a bid can be realised with a probability of at least 90 % [1]_. It is a rule of compliance, not a price:
-    `penalty_multiple` says what price would lead to the same offer. Where a whole range of offers is as good for the newsvendor, `best_offer`
-    is its lower end and this its upper.
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, or a shape does not fit.
 
     References
     ----------
-    .. [1] arXiv 2404.12818 and 2404.12807 on Energinet's P90 requirement (abstracts).
+    .. [1] arXiv 2404.12818 and 2404.12807 on Energinet's P90 requirement.
+
+    Examples
+    --------
+    >>> firm_offer([0.4, 0.5, 0.6, 0.7], 0.9, probability=[0.1, 0.2, 0.3, 0.4])
+    0.5
     """
-    beta = checked("reliability", reliability, FRACTION, gt=0, lt=1)
-    return quantile(
-        checked("available_mw", available_mw, "MW", ge=0),
-        1 - np.asarray(beta),
-        probability,
-        upper=True,
-    )  # eq. (12.6)
+    available, chance = _sample("available_mw", available_mw, probability, "MW", ge=0)
+    beta = np.asarray(fraction("reliability", reliability, gt=0, lt=1))
+    _fits("reliability", beta, available)
+    return plain(_member(available, chance, 1 - beta, upper=True))  # eq. (12.6)
 
 
-def penalty_multiple(reliability, pays_undelivered=True):
-    """Penalty over price at which a newsvendor follows a rule of reliability by himself: eq. (12.6).
+def penalty_multiple(reliability: ArrayLike, pays_undelivered: bool = True) -> FloatOrArray:
+    """Penalty over price at which a newsvendor follows a rule of reliability unasked: eq. (12.6).
 
     Parameters
     ----------
     reliability : float or array
-        0..1, neither 0 nor 1
+        Probability with which the rule wants an offer to hold (a fraction, neither 0 nor 1).
     pays_undelivered : bool
         As in `Deal`.
 
     Returns
     -------
     float or array
+        Penalty in multiples of the price.
+
+    Raises
+    ------
+    ValueError
+        If reliability lies outside of its limits, or pays_undelivered is neither True nor False.
 
     Examples
     --------
-    >>> round(penalty_multiple(0.9), 9), round(penalty_multiple(0.9, pays_undelivered=False), 9)
-    (10.0, 9.0)
+    >>> round(penalty_multiple(0.9, pays_undelivered=True), 9)
+    10.0
+    >>> round(penalty_multiple(0.9, pays_undelivered=False), 9)
+    9.0
     """
-    beta = np.asarray(checked("reliability", reliability, FRACTION, gt=0, lt=1))
-    return plain(1 / (1 - beta) - (0 if pays_undelivered else 1))  # eq. (12.6)
+    beta = np.asarray(fraction("reliability", reliability, gt=0, lt=1))
+    own_payment = 0 if _yes_or_no("pays_undelivered", pays_undelivered) else 1
+    return plain(1 / (1 - beta) - own_payment)  # eq. (12.6)
 
 
-# ------------------------------------------------------------------------------------------------------ how bad is bad
+# -------------------------------------------------------------------------------- how bad is bad
 
 
-def _row(name, values, probability, **limits):
+def _row(name, values, probability, unit="", **limits):
     """One row of scenarios, and their probabilities."""
-    values, chance = _sample(name, values, probability, **limits)
-    if values.ndim > 1:
+    sample, chance = _sample(name, values, probability, unit, **limits)
+    if sample.ndim > 1:
         raise ValueError(
-            f"{name} has shape {values.shape}; here it must be a single row of scenarios"
+            f"{name} has shape {sample.shape}; here it must be a single row of scenarios"
         )
-    return values, chance
+    return sample, chance
 
 
-def _sample(name, values, probability, **limits):
+def _sample(name, values, probability, unit="", **limits):
     """Values with scenarios along the first axis, and their probabilities."""
-    values = np.asarray(checked(name, values, **limits))
-    if values.ndim == 0:
+    sample = np.asarray(checked(name, values, unit, **limits))
+    if sample.ndim == 0:
         raise ValueError(f"{name} is a single number; give one value per scenario")
+    if sample.ndim > 2:
+        raise ValueError(f"{name} has shape {sample.shape}; give (scenarios, intervals)")
+    return sample, _chances(probability, len(sample))
+
+
+def _chances(probability, scenarios):
+    """Probabilities of so many scenarios."""
     if probability is None:
-        return values, np.full(len(values), 1 / len(values))
-    chance = np.asarray(checked("probability", probability, FRACTION, ge=0))
-    if chance.shape != values.shape[:1]:
+        return np.full(scenarios, 1 / scenarios)
+    chance = np.asarray(fraction("probability", probability, le=1 + 1e-9))
+    if chance.shape != (scenarios,):
         raise ValueError(
-            f"probability has shape {chance.shape}; there are {len(values)} scenarios, each needs one"
+            f"probability has shape {chance.shape}; there are {scenarios} scenarios, each needs one"
         )
     if abs(chance.sum() - 1) > 1e-9:
         raise ValueError(
-            f"the probabilities sum to {chance.sum():.6g}; they must sum to 1 (divide each by their sum)"
+            f"probability sums to {chance.sum():.6g}; it must sum to 1 (divide each by the sum)"
         )
-    return values, chance
+    return chance
 
 
-def quantile(values, level, probability=None, *, upper=False):
+def quantile(
+    values: ArrayLike,
+    level: ArrayLike,
+    probability: ArrayLike | None = None,
+    *,
+    upper: bool = False,
+) -> FloatOrArray:
     """Quantile of a weighted sample that is itself a member of the sample.
 
     Parameters
     ----------
     values : array, shape (scenarios,) or (scenarios, intervals)
+        The sample, in any unit.
     level : float or array
-        0..1. An array gives one quantile per level of a single row, or one level per interval.
+        Level of the quantile (a fraction). An array gives one quantile per level of a single row,
+        or one level per interval.
     probability : array, shape (scenarios,), optional
+        Probability of each scenario. None: all equal.
     upper : bool
-        False: the smallest x with P(X <= x) >= level. True: the largest with P(X < x) <= level. They differ only where P(X <= x) hits
-        the level exactly; any x between them is a quantile too.
+        False: the smallest x with P(X <= x) >= level. True: the largest with P(X < x) <= level.
+        They differ only where P(X <= x) hits the level exactly; any x between them is a quantile
+        too.
 
     Returns
     -------
     float or array
+        Quantile, in the unit of the values.
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, or a shape does not fit.
+
+    Examples
+    --------
+    >>> quantile([1.0, 2.0, 3.0, 4.0], 0.5, [0.25, 0.25, 0.25, 0.25])
+    2.0
+    >>> quantile([1.0, 2.0, 3.0, 4.0], 0.5, upper=True)
+    3.0
     """
-    values, chance = _sample("values", values, probability)
-    level = np.asarray(checked("level", level, FRACTION, ge=0, le=1))
-    order = np.argsort(values, axis=0, kind="stable")
-    ordered, up_to = np.take_along_axis(values, order, axis=0), np.cumsum(chance[order], axis=0)
-    if values.ndim == 1 and level.ndim:
-        ordered, up_to = ordered[:, None], up_to[:, None]
-    below = (up_to < level - TIE) if not upper else (up_to <= level + TIE)
-    place = np.minimum(below.sum(axis=0), len(values) - 1)
+    sample, chance = _sample("values", values, probability)
+    levels = np.asarray(fraction("level", level))
+    _fits("level", levels, sample)
+    return plain(_member(sample, chance, levels, upper=_yes_or_no("upper", upper)))
+
+
+def _fits(name, levels, sample):
+    """Refuse levels whose shape does not fit a row of scenarios, or a table with intervals."""
+    if sample.ndim == 1 and levels.ndim > 1:
+        raise ValueError(f"{name} has shape {levels.shape}; give one number, or one row of them")
+    if sample.ndim == 2 and levels.shape not in ((), sample.shape[1:]):
+        raise ValueError(
+            f"{name} has shape {levels.shape}; give one number, or one for each of the "
+            f"{sample.shape[1]} intervals"
+        )
+
+
+def _member(sample, chance, levels, *, upper=False):
+    """The member of the sample at each level: see `quantile`."""
+    order = np.argsort(sample, axis=0, kind="stable")
+    ordered = np.take_along_axis(sample, order, axis=0)
+    up_to = np.cumsum(chance[order], axis=0)
+    if sample.ndim == 1 and levels.ndim:
+        ordered = ordered[:, None]
+        up_to = up_to[:, None]
+    below = up_to <= levels + _TIE if upper else up_to < levels - _TIE
+    place = np.minimum(below.sum(axis=0), len(sample) - 1)
     full = np.broadcast_to(ordered, below.shape)
-    return plain(np.take_along_axis(full, np.expand_dims(place, 0), axis=0)[0])
+    return np.take_along_axis(full, np.expand_dims(place, 0), axis=0)[0]
 
 
-def var(losses, alpha, probability=None):
+def var(losses: ArrayLike, alpha: ArrayLike, probability: ArrayLike | None = None) -> FloatOrArray:
     r"""Value at risk: the loss that is not exceeded with probability alpha.
 
     .. math:: \operatorname{VaR}_\alpha = \min\{x : P(L \le x) \ge \alpha\}            (12.7)
@@ -467,124 +702,195 @@ def var(losses, alpha, probability=None):
     Parameters
     ----------
     losses : array, shape (scenarios,)
-        Negative profits, in any currency.
-    alpha : float or array
-        0..1, neither 0 nor 1
+        Negative profits [currency].
+    alpha : float or array, shape (levels,)
+        Probability that the loss is not exceeded (a fraction, neither 0 nor 1).
     probability : array, shape (scenarios,), optional
+        Probability of each scenario. None: all equal.
 
     Returns
     -------
     float or array, shape of alpha
+        Value at risk [currency].
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, or a shape does not fit.
 
     Notes
     -----
-    Not subadditive: two sites that each fail with probability 0.04 have a VaR of 0 at 0.95, together one of 100. `cvar` is subadditive.
+    Not subadditive: two sites that each fail with probability 0.04 have a VaR of 0 at 0.95,
+    together one of 100. `cvar` is subadditive.
 
     Examples
     --------
-    >>> one, p = np.array([0.0, 100.0]), np.array([0.96, 0.04])
-    >>> both, pp = np.add.outer(one, one).ravel(), np.outer(p, p).ravel()
-    >>> var(one, 0.95, p) + var(one, 0.95, p), var(both, 0.95, pp)
+    >>> alone, p = np.array([0.0, 100.0]), np.array([0.96, 0.04])
+    >>> both, pp = np.add.outer(alone, alone).ravel(), np.outer(p, p).ravel()
+    >>> var(alone, 0.95, p) + var(alone, 0.95, p), var(both, 0.95, pp)
     (0.0, 100.0)
-    >>> round(cvar(one, 0.95, p) + cvar(one, 0.95, p), 4), round(cvar(both, 0.95, pp), 4)
+    >>> round(cvar(alone, 0.95, p) + cvar(alone, 0.95, p), 4), round(cvar(both, 0.95, pp), 4)
     (160.0, 103.2)
     """
-    return quantile(
-        checked("losses", losses), checked("alpha", alpha, FRACTION, gt=0, lt=1), probability
-    )  # eq. (12.7)
+    sample, chance = _row("losses", losses, probability)
+    levels = np.asarray(fraction("alpha", alpha, gt=0, lt=1))
+    _fits("alpha", levels, sample)
+    return plain(_member(sample, chance, levels))  # eq. (12.7)
 
 
-def cvar(losses, alpha, probability=None):
-    r"""Conditional value at risk: mean of the worst 1 - alpha. An atom that straddles the border counts with the part beyond it.
+def cvar(losses: ArrayLike, alpha: ArrayLike, probability: ArrayLike | None = None) -> FloatOrArray:
+    r"""Conditional value at risk: the mean of the worst 1 - alpha of the losses.
 
-    .. math:: \operatorname{CVaR}_\alpha = \frac{1}{1 - \alpha}\int_\alpha^1 \operatorname{VaR}_u\,du            (12.8)
+    If a loss lies across the border, only the part of its probability beyond the border counts.
+
+    .. math:: \operatorname{CVaR}_\alpha =
+        \frac{1}{1 - \alpha}\int_\alpha^1 \operatorname{VaR}_u\,du            (12.8)
 
     Parameters
     ----------
     losses : array, shape (scenarios,)
+        Negative profits [currency].
     alpha : float or array
-        0..1 (below 1); 0 gives the mean.
+        Where the bad end begins (a fraction below 1); 0 gives the mean.
     probability : array, shape (scenarios,), optional
+        Probability of each scenario. None: all equal.
 
     Returns
     -------
     float or array, shape of alpha
+        Conditional value at risk [currency].
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, or a shape does not fit.
+
+    Examples
+    --------
+    >>> round(cvar([0.0, 10.0], 0.5, [0.7, 0.3]), 3)  # of the worst half, three fifths are 10
+    6.0
     """
-    losses, chance = _row("losses", losses, probability)
-    alpha = np.asarray(checked("alpha", alpha, FRACTION, ge=0, lt=1))
-    order = np.argsort(losses, kind="stable")
-    border = np.append(0.0, np.cumsum(chance[order]))
-    beyond = np.maximum(border - alpha[..., None], 0.0)
-    return plain((np.diff(beyond, axis=-1) @ losses[order]) / beyond[..., -1])  # eq. (12.8)
+    sample, chance = _row("losses", losses, probability)
+    levels = np.asarray(fraction("alpha", alpha, lt=1))
+    order = np.argsort(sample, kind="stable")
+    border = np.append(0.0, np.minimum(np.cumsum(chance[order]), 1.0))
+    border[-1] = 1.0  # the sum may miss it by a rounding error
+    beyond = np.maximum(border - levels[..., None], 0.0)
+    share = np.diff(beyond, axis=-1)
+    return plain((share @ sample[order]) / beyond[..., -1])  # eq. (12.8)
 
 
-def cvar_lp(losses, alpha, probability=None):
-    r"""The same number as `cvar` from a linear programme: why CVaR fits into one, and VaR does not.
+def cvar_lp(losses: ArrayLike, alpha: float, probability: ArrayLike | None = None) -> float:
+    r"""Conditional value at risk from a linear programme: the same number as `cvar`.
 
-    .. math:: \operatorname{CVaR}_\alpha = \min_z\ z + \frac{1}{1 - \alpha}\operatorname{E}(L - z)^+            (12.9)
+    It shows why CVaR fits into a linear programme, while VaR does not.
+
+    .. math:: \operatorname{CVaR}_\alpha =
+        \min_z\ z + \frac{1}{1 - \alpha}\operatorname{E}(L - z)^+            (12.9)
 
     Parameters
     ----------
-    losses, alpha, probability
-        As in `cvar`; one alpha.
+    losses : array, shape (scenarios,)
+        Negative profits [currency].
+    alpha : float
+        Where the bad end begins (a fraction below 1); 0 gives the mean.
+    probability : array, shape (scenarios,), optional
+        Probability of each scenario. None: all equal.
 
     Returns
     -------
     float
+        Conditional value at risk [currency].
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, a shape does not fit, or the solver fails on
+        very large or very unequal losses.
 
     References
     ----------
-    .. [1] Rockafellar and Uryasev, Optimization of conditional value-at-risk, J. Risk 2(3), 21-41, 2000 (from memory).
+    .. [1] Rockafellar and Uryasev, Optimization of conditional value-at-risk, J. Risk 2(3), 21-41,
+       2000.
+
+    Examples
+    --------
+    >>> round(cvar_lp([0.0, 10.0], 0.5, [0.7, 0.3]), 3)
+    6.0
     """
-    losses, chance = _row("losses", losses, probability)
-    n, tail = len(losses), 1 - checked("alpha", alpha, FRACTION, ge=0, lt=1)
-    above = sparse.hstack([-np.ones((n, 1)), -sparse.eye(n)])
+    sample, chance = _row("losses", losses, probability)
+    tail = 1 - _single_fraction("alpha", alpha, lt=1)
+    n = len(sample)
+    # columns: z, then the excess of each loss over z
+    target = np.append(1.0, chance / tail)
+    excess_rows = sparse.hstack([-np.ones((n, 1)), -sparse.eye_array(n)])
     answer = linprog(
-        np.append(1.0, chance / tail),
-        A_ub=above,
-        b_ub=-losses,
+        target,
+        A_ub=excess_rows,
+        b_ub=-sample,
         bounds=[(None, None)] + [(0, None)] * n,
     )  # eq. (12.9)
-    return float(answer.fun)
+    return float(_solved(answer, "losses").fun)
 
 
-def normal_cvar(mean, sigma, alpha):
-    r"""CVaR of a normally distributed loss; its VaR is mean + sigma z.
+def _solved(answer, name):
+    """The answer of a solver, if it is an optimum."""
+    if answer.status != 0 or answer.x is None:
+        raise ValueError(f"{name}: the linear programme could not be solved. {answer.message}")
+    return answer
 
-    .. math:: \operatorname{CVaR}_\alpha = \mu + \sigma\,\frac{\varphi(z_\alpha)}{1 - \alpha}            (12.10)
+
+def normal_cvar(mean: ArrayLike, sigma: ArrayLike, alpha: ArrayLike) -> FloatOrArray:
+    r"""Conditional value at risk of a normally distributed loss; its VaR is mean + sigma z.
+
+    .. math:: \operatorname{CVaR}_\alpha =
+        \mu + \sigma\,\frac{\varphi(z_\alpha)}{1 - \alpha}            (12.10)
 
     Parameters
     ----------
-    mean, sigma : float or array
-        sigma >= 0.
+    mean : float or array
+        Mean mu of the loss [currency].
+    sigma : float or array
+        Its standard deviation, at least 0 [currency].
     alpha : float or array
-        0..1, neither 0 nor 1
+        Where the bad end begins (a fraction, neither 0 nor 1).
 
     Returns
     -------
     float or array
+        Conditional value at risk [currency].
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, or the shapes do not fit each other.
+
+    Examples
+    --------
+    >>> round(normal_cvar(0.0, 1.0, 0.95), 4)
+    2.0627
     """
-    alpha = np.asarray(checked("alpha", alpha, FRACTION, gt=0, lt=1))
-    return plain(
-        checked("mean", mean)
-        + np.asarray(checked("sigma", sigma, ge=0)) * _density(ndtri(alpha)) / (1 - alpha)
-    )  # eq. (12.10)
+    centre = checked("mean", mean)
+    spread = np.asarray(checked("sigma", sigma, ge=0))
+    level = np.asarray(fraction("alpha", alpha, gt=0, lt=1))
+    together(mean=centre, sigma=spread, alpha=level)
+    return plain(centre + spread * _density(ndtri(level)) / (1 - level))  # eq. (12.10)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Information:
-    """Mean profits by what is known when the offer is made. [currency/h]
+    """Mean profits by what is known when the offer is made.
 
     Attributes
     ----------
     mean_promise : float
-        Offering the mean availability.
+        Profit of offering the mean availability [currency/h].
     promise : float
-        The best single offer.
+        Profit of the best single offer [currency/h].
     informed : float
-        The best offer for each reading of the signal.
+        Profit of the best offer for each reading of the signal [currency/h].
     perfect : float
-        Offering exactly what comes.
+        Profit of offering exactly what comes [currency/h].
     """
 
     mean_promise: float
@@ -593,67 +899,112 @@ class Information:
     perfect: float
 
     @property
-    def evpi(self):
-        """Expected value of perfect information. [currency/h]"""
+    def evpi(self) -> float:
+        """Expected value of perfect information [currency/h]."""
         return self.perfect - self.promise
 
     @property
-    def evsi(self):
-        """Expected value of the signal: what a better forecast is worth. [currency/h]"""
+    def evsi(self) -> float:
+        """Expected value of the signal: what a better forecast is worth [currency/h]."""
         return self.informed - self.promise
 
     @property
-    def vss(self):
-        """Value of the stochastic solution: what it is worth to look at the spread and not only at the mean. [currency/h]"""
+    def vss(self) -> float:
+        """Value of the stochastic solution [currency/h].
+
+        What it is worth to look at the whole distribution and not only at its mean.
+        """
         return self.promise - self.mean_promise
 
 
-def information(available_mw, deal, signal=None, probability=None):
-    r"""What knowing more would be worth.
+def information(
+    available_mw: ArrayLike,
+    deal: Deal,
+    signal: ArrayLike | None = None,
+    probability: ArrayLike | None = None,
+) -> Information:
+    r"""Mean profits of one interval with less and with more knowledge.
 
     .. math:: EVPI = r\operatorname{E}A - \max_q \operatorname{E}\Pi(q, A), \qquad
-        VSS = \max_q \operatorname{E}\Pi(q, A) - \operatorname{E}\Pi(\operatorname{E}A, A)            (12.18)
+        VSS = \max_q \operatorname{E}\Pi(q, A) - \operatorname{E}\Pi(\operatorname{E}A, A)  (12.18)
 
     Parameters
     ----------
     available_mw : array, shape (scenarios,)
-        [MW]
+        Power that may come, at least 0 [MW].
     deal : Deal
+        Prices, each a single number.
     signal : array, shape (scenarios,), optional
-        What is known before the offer is made, such as the weekday: scenarios with the same signal cannot be told apart.
+        What is known before the offer is made, such as the weekday: scenarios with the same signal
+        cannot be told apart. None: nothing is known.
     probability : array, shape (scenarios,), optional
+        Probability of each scenario. None: all equal.
 
     Returns
     -------
     Information
+        Mean profits, from which the values of information follow [currency/h].
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, a shape does not fit, or no offer is best (see
+        `critical_share`).
+    TypeError
+        If deal is no `Deal`.
 
     Notes
     -----
-    A signal with few scenarios per reading flatters itself: with one each it looks perfect.
+    With few scenarios per reading the value of a signal is overestimated: with one scenario each
+    it looks like perfect information.
+
+    Examples
+    --------
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0)
+    >>> known = information([0.0, 1.0], deal, ["rain", "sun"], [0.5, 0.5])
+    >>> known.promise, known.informed, known.vss
+    (0.0, 10.0, 7.5)
     """
-    available, chance = _row("available_mw", available_mw, probability, ge=0)
-    signal = np.zeros(len(available)) if signal is None else np.asarray(signal)
-    if signal.shape != available.shape:
-        raise ValueError(
-            f"signal has shape {signal.shape}; there are {len(available)} scenarios, each needs one"
-        )
-    mean, informed = chance @ available, 0.0
-    for reading in np.unique(signal[chance > 0]):
-        known, share = signal == reading, chance[signal == reading].sum()
-        informed += share * _best(available[known], deal, chance[known] / share)
+    available, chance = _row("available_mw", available_mw, probability, "MW", ge=0)
+    _one_price(deal)
+    mean = chance @ available
+    informed = 0.0
+    for known in _readings(signal, chance):
+        share = chance[known].sum()
+        informed += share * _best_profit(available[known], deal, chance[known] / share)
     return Information(
-        mean_promise=expected_profit(mean, available, deal, chance),
-        promise=_best(available, deal, chance),
+        mean_promise=float(expected_profit(mean, available, deal, chance)),
+        promise=_best_profit(available, deal, chance),
         informed=float(informed),
         perfect=float(mean * deal.price_per_mw_h),
     )  # eq. (12.18)
 
 
-def _best(available, deal, chance):
-    return expected_profit(best_offer(available, deal, chance), available, deal, chance)
+def _one_price(deal):
+    instance("deal", deal, Deal)
+    shape = together(price=deal.price_per_mw_h, penalty=deal.penalty_per_mw_h)
+    if shape:
+        raise ValueError(f"deal has prices of shape {shape}; for one interval give single numbers")
 
 
-# -------------------------------------------------------------------------------------------- many promises, many scenarios
+def _readings(signal, chance):
+    """For each reading of the signal that can occur, which scenarios have it."""
+    readings = np.zeros(len(chance)) if signal is None else np.asarray(signal)
+    if readings.shape != chance.shape:
+        raise ValueError(
+            f"signal has shape {readings.shape}; there are {len(chance)} scenarios, each needs one"
+        )
+    if np.ma.is_masked(signal) or pd.isna(readings).any():
+        raise ValueError("signal has missing entries; every reading must be known")
+    return [readings == reading for reading in pd.unique(readings[chance > 0])]
+
+
+def _best_profit(available, deal, chance):
+    offer = best_offer(available, deal, chance)
+    return float(expected_profit(offer, available, deal, chance))
+
+
+# ------------------------------------------------------------------ many promises, many scenarios
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -663,68 +1014,82 @@ class Scenarios:
     Attributes
     ----------
     available_mw : array, shape (scenarios, intervals)
-        [MW]
+        Power that may come, at least 0 [MW].
     dt_h : float
-        Length of an interval. [h]
+        Length of an interval, above 0, at most a day [h].
     product : array of int, shape (intervals,), optional
-        Numbered from 0; the offer is constant within a product. None: each interval is its own.
+        Number of the product of each interval, from 0 without a gap; the offer is constant within
+        a product. None: each interval is its own.
     probability : array, shape (scenarios,), optional
+        Probability of each scenario. None: all equal.
+
+    Examples
+    --------
+    >>> two_days = Scenarios(
+    ...     available_mw=[[1.0, 2.0, 3.0], [3.0, 1.0, 1.0]],
+    ...     dt_h=0.5,
+    ...     product=[0, 0, 1],
+    ...     probability=[0.25, 0.75],
+    ... )
+    >>> two_days.least_mw
+    array([[1., 3.],
+           [1., 1.]])
     """
 
     available_mw: np.ndarray
     dt_h: float
-    product: np.ndarray | None = None
-    probability: np.ndarray | None = None
+    product: np.ndarray = None  # type: ignore[assignment]  # None until __post_init__ fills it in
+    probability: np.ndarray = None  # type: ignore[assignment]  # as before
 
     def __post_init__(self):
-        available, chance = _sample("available_mw", self.available_mw, self.probability, ge=0)
+        available, chance = _sample("available_mw", self.available_mw, self.probability, "MW", ge=0)
         if available.ndim != 2:
             raise ValueError(
                 f"available_mw has shape {available.shape}; it must be (scenarios, intervals)"
             )
-        product = (
-            np.arange(available.shape[1]) if self.product is None else np.asarray(self.product)
-        )
-        if product.shape != available.shape[1:] or not np.array_equal(
-            np.unique(product), np.arange(product.max() + 1)
-        ):
-            raise ValueError(
-                f"product must give each of the {available.shape[1]} intervals a number, from 0 without a gap"
-            )
-        checked("dt_h", self.dt_h, "h", gt=0)
-        for name, value in (
-            ("available_mw", available),
-            ("probability", chance),
-            ("product", product.astype(int)),
-        ):
-            object.__setattr__(self, name, value)
+        keep(self, dt_h=dict(unit="h", gt=0, le=24, one=True))
+        object.__setattr__(self, "available_mw", available)
+        object.__setattr__(self, "product", _product_of(self.product, available.shape[1]))
+        object.__setattr__(self, "probability", chance)
 
     @property
-    def least_mw(self):
-        """Least interval of each product: array, shape (scenarios, products). [MW]"""
-        return np.stack(
-            [
-                self.available_mw[:, self.product == b].min(axis=1)
-                for b in range(self.product.max() + 1)
-            ],
-            axis=1,
+    def least_mw(self) -> np.ndarray:
+        """Least power of each product: array, shape (scenarios, products) [MW]."""
+        numbers = range(self.product.max() + 1)
+        least = [self.available_mw[:, self.product == number].min(axis=1) for number in numbers]
+        return np.stack(least, axis=1)
+
+
+def _product_of(product, intervals):
+    """Number of the product of each interval."""
+    if product is None:
+        return np.arange(intervals)
+    given = row("product", product)
+    numbers = np.unique(given)
+    if len(given) != intervals or not np.array_equal(numbers, np.arange(len(numbers))):
+        raise ValueError(
+            f"product must give each of the {intervals} intervals a number, from 0 without a gap"
         )
+    return given.astype(int)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Portfolio:
-    """What `portfolio` found.
+    """Offers that `portfolio` found, and what they bring.
 
     Attributes
     ----------
     offer_mw : array, shape (products,)
-        [MW]
-    mean_profit, cvar_loss : float
-        Of the whole day. [currency]
+        Offers [MW].
+    mean_profit : float
+        Mean profit of the whole day [currency].
+    cvar_loss : float
+        Conditional value at risk of its loss [currency].
     joint : float
-        Probability that every promise holds in every interval. 0..1
+        Probability that every promise holds in every interval (a fraction).
     value_per_mw : array, shape (intervals,), or None
-        What one MW more in this interval, in every scenario, adds to the objective; None where a reliability is asked for. [currency/MW]
+        What one MW more in this interval, in every scenario, adds to the objective; None where a
+        reliability is asked for [currency/MW].
     """
 
     offer_mw: np.ndarray
@@ -734,179 +1099,284 @@ class Portfolio:
     value_per_mw: np.ndarray | None
 
 
-def day_profit(offer_mw, scenarios, deal):
+def day_profit(offer_mw: ArrayLike, scenarios: Scenarios, deal: Deal) -> np.ndarray:
     """Profit of a day in each scenario.
 
     Parameters
     ----------
     offer_mw : array, shape (products,)
-        [MW]
+        Offer for each product, at least 0 [MW].
     scenarios : Scenarios
+        What may be there.
     deal : Deal
-        One price, or one per interval.
+        Prices: numbers, or one for each interval.
 
     Returns
     -------
     array, shape (scenarios,)
-        [currency]
-    """
-    return scenarios.dt_h * profit(
-        np.asarray(offer_mw)[scenarios.product], scenarios.available_mw, deal
-    ).sum(axis=1)
-
-
-def portfolio(scenarios, deal, attitude=Attitude()):
-    r"""Offers for all products at once, by a linear programme; with a joint rule of reliability, a small mixed-integer one.
-
-    .. math:: \max_{q \ge 0}\ (1 - \lambda)\operatorname{E}\Pi - \lambda\operatorname{CVaR}_\alpha(-\Pi), \qquad
-        \Pi_n = \Delta t\sum_t \big(r_t\,q_{b(t)} - c_{e,t}\,s_{nt}\big),\quad s_{nt} \ge q_{b(t)} - A_{nt},\ s_{nt} \ge 0            (12.12)
-
-    Parameters
-    ----------
-    scenarios : Scenarios
-    deal : Deal
-        One price, or one per interval.
-    attitude : Attitude
-
-    Returns
-    -------
-    Portfolio
+        Profit [currency].
 
     Raises
     ------
     ValueError
-        If promising without limit would pay and no reliability is asked for.
+        If there is not one offer for each product, or not one price for each interval.
+    TypeError
+        If scenarios or deal is of another kind.
+
+    Examples
+    --------
+    >>> two_days = Scenarios(available_mw=[[1.0, 2.0], [3.0, 1.0]], dt_h=0.5, product=[0, 0])
+    >>> day_profit([2.0], two_days, Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0))
+    array([5., 5.])
+    """
+    instance("scenarios", scenarios, Scenarios)
+    count = scenarios.product.max() + 1
+    offer = row("offer_mw", offer_mw, "MW", ge=0)
+    if len(offer) != count:
+        raise ValueError(f"offer_mw has {len(offer)} entries; there are {count} products")
+    _prices(deal, len(scenarios.product))
+    gain = np.asarray(profit(offer[scenarios.product], scenarios.available_mw, deal))
+    return scenarios.dt_h * gain.sum(axis=1)
+
+
+def _prices(deal, intervals):
+    """Price of an offered MW, and all that a missing one costs, in each interval."""
+    instance("deal", deal, Deal)
+    for price in (deal.price_per_mw_h, deal.penalty_per_mw_h):
+        if np.shape(price) not in ((), (intervals,)):
+            raise ValueError(
+                f"deal has prices of shape {np.shape(price)}; give one number, or one for each of "
+                f"the {intervals} intervals"
+            )
+    earned = np.broadcast_to(deal.price_per_mw_h, intervals)
+    lost = np.broadcast_to(deal.cost_per_mw_h, intervals)
+    return earned, lost
+
+
+def portfolio(scenarios: Scenarios, deal: Deal, attitude: Attitude = Attitude()) -> Portfolio:
+    r"""Offers for all products at once, by a linear programme.
+
+    With a joint rule of reliability it becomes a small mixed-integer programme.
+
+    .. math:: \max_{q \ge 0}\ (1 - \lambda)\operatorname{E}\Pi
+        - \lambda\operatorname{CVaR}_\alpha(-\Pi), \qquad
+        \Pi_n = \Delta t\sum_t \big(r_t\,q_{b(t)} - c_{e,t}\,s_{nt}\big),\quad
+        s_{nt} \ge q_{b(t)} - A_{nt},\ s_{nt} \ge 0            (12.12)
+
+    Parameters
+    ----------
+    scenarios : Scenarios
+        What may be there, and the products.
+    deal : Deal
+        Prices: numbers, or one for each interval.
+    attitude : Attitude
+        Weight lambda on the worst 1 - alpha, and the reliability of all promises together.
+
+    Returns
+    -------
+    Portfolio
+        Offers, and what they bring.
+
+    Raises
+    ------
+    ValueError
+        If there is not one price for each interval, or if promising without limit would pay and no
+        reliability is asked for.
+    TypeError
+        If an argument is of another kind.
 
     Notes
     -----
-    The joint rule is :math:`q_b \le m_{nb} + (M_b - m_{nb})^+(1 - y_n)`, :math:`\sum_n w_n y_n \ge \beta`, y binary; m is the least interval of
-    a product, M the most that the product could promise alone. Some hundred scenarios of a few products solve in a second; many more do not.
+    The joint rule is :math:`q_b \le m_{nb} + (M_b - m_{nb})^+(1 - y_n)`,
+    :math:`\sum_n w_n y_n \ge \beta`, y binary; m is the least interval of a product, M the most
+    that the product could promise alone. Some hundred scenarios of a few products solve in a
+    second; many more do not.
+
+    Examples
+    --------
+    >>> days = Scenarios(available_mw=[[1.0, 2.0], [3.0, 1.0], [2.0, 2.0], [4.0, 3.0]], dt_h=1.0)
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0)
+    >>> found = portfolio(days, deal, Attitude(risk_weight=0.0, alpha=0.5))
+    >>> [round(float(offer), 3) for offer in found.offer_mw], round(found.mean_profit, 3)
+    ([2.0, 2.0], 45.0)
+    >>> portfolio(days, deal, Attitude(reliability=0.7)).joint
+    0.75
     """
+    instance("scenarios", scenarios, Scenarios)
+    instance("attitude", attitude, Attitude)
+    instance("deal", deal, Deal)
     if attitude.reliability is None:
         critical_share(deal)  # refuses a deal without a best offer
-    (n, t), products, chance = (
-        scenarios.available_mw.shape,
-        scenarios.product.max() + 1,
-        scenarios.probability,
-    )
-    hours = scenarios.dt_h * sparse.csr_array(
-        (np.ones(t), (np.arange(t), scenarios.product)), shape=(t, products)
-    )
-    earns = hours.T @ np.broadcast_to(np.asarray(deal.price_per_mw_h, dtype=float), t)
-    costs = scenarios.dt_h * np.broadcast_to(np.asarray(deal.cost_per_mw_h, dtype=float), t)
-    weight, tail = attitude.risk_weight, 1 - attitude.alpha
-    # columns: offers, shortfalls (scenario by scenario), z, excess of each loss over z
-    target = np.concatenate(
-        [
-            -(1 - weight) * earns,
-            (1 - weight) * np.outer(chance, costs).ravel(),
-            [weight],
-            weight * chance / tail,
-        ]
-    )  # eq. (12.12)
-    short = sparse.hstack(
-        [
-            sparse.kron(np.ones((n, 1)), hours / scenarios.dt_h),
-            -sparse.eye_array(n * t),
-            sparse.csr_array((n * t, n + 1)),
-        ]
-    )
-    excess = sparse.hstack(
-        [
-            np.tile(-earns, (n, 1)),
-            sparse.kron(sparse.eye_array(n), costs[None, :]),
-            -np.ones((n, 1)),
-            -sparse.eye_array(n),
-        ]
-    )
-    rows, limit = (
-        sparse.vstack([short, excess]).tocsr(),
-        np.append(scenarios.available_mw.ravel(), np.zeros(n)),
-    )
-    lowest = np.concatenate([np.zeros(products + n * t), [-np.inf], np.zeros(n)])
+    programme = _programme(scenarios, deal, attitude)
     if attitude.reliability is None:
-        answer = linprog(
-            target,
-            A_ub=rows,
-            b_ub=limit,
-            bounds=np.stack([lowest, np.full(lowest.size, np.inf)], axis=1),
-        )
+        answer = _solve(programme)
+        n, t = scenarios.available_mw.shape
         value = -answer.ineqlin.marginals[: n * t].reshape(n, t).sum(axis=0)
     else:
-        answer, value = (
-            _joint_rule(scenarios, attitude.reliability, target, rows, limit, lowest),
-            None,
-        )
+        answer = _solve_with_joint_rule(programme, scenarios, attitude.reliability)
+        value = None
+    products = scenarios.product.max() + 1
     offer = np.maximum(answer.x[:products], 0.0)
+    chance = scenarios.probability
     gain = day_profit(offer, scenarios, deal)
-    holds = reliability(offer[scenarios.product], scenarios.available_mw, chance).joint
     return Portfolio(
         offer_mw=offer,
         mean_profit=float(chance @ gain),
-        cvar_loss=cvar(-gain, attitude.alpha, chance),
-        joint=holds,
+        cvar_loss=float(cvar(-gain, attitude.alpha, chance)),
+        joint=reliability(offer[scenarios.product], scenarios.available_mw, chance).joint,
         value_per_mw=value,
     )
 
 
-def _joint_rule(scenarios, beta, target, rows, limit, lowest):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Programme:
+    """Minimise target @ x with rows @ x <= limit and x >= lowest.
+
+    Columns of x: offers, shortfalls (scenario by scenario), z, excess of each loss over z.
+    """
+
+    target: np.ndarray
+    rows: sparse.csr_array
+    limit: np.ndarray
+    lowest: np.ndarray
+
+
+def _programme(scenarios, deal, attitude):
+    """Eq. (12.12) as a linear programme."""
+    n, t = scenarios.available_mw.shape
+    price, cost = _prices(deal, t)
+    in_product = sparse.csr_array(
+        (np.ones(t), (np.arange(t), scenarios.product)), shape=(t, scenarios.product.max() + 1)
+    )
+    earns = (scenarios.dt_h * in_product).T @ price  # of each product [currency/MW]
+    costs = scenarios.dt_h * cost  # of each interval [currency/MW]
+    shortfall_rows = _shortfall_rows(in_product, n)
+    excess_rows = _excess_rows(earns, costs, n)
+    return _Programme(
+        target=_target(earns, costs, scenarios.probability, attitude),
+        rows=sparse.vstack([shortfall_rows, excess_rows]).tocsr(),
+        limit=np.append(scenarios.available_mw.ravel(), np.zeros(n)),
+        lowest=np.concatenate([np.zeros(earns.size + n * t), [-np.inf], np.zeros(n)]),
+    )
+
+
+def _target(earns, costs, chance, attitude):
+    weight = attitude.risk_weight
+    tail = 1 - attitude.alpha
+    of_offers = -(1 - weight) * earns
+    of_shortfalls = (1 - weight) * np.outer(chance, costs).ravel()
+    of_excess = weight * chance / tail
+    return np.concatenate([of_offers, of_shortfalls, [weight], of_excess])  # eq. (12.12)
+
+
+def _shortfall_rows(in_product, n):
+    """In each scenario and interval: offer - shortfall <= available."""
+    t = in_product.shape[0]
+    offers = sparse.kron(np.ones((n, 1)), in_product)
+    shortfalls = -sparse.eye_array(n * t)
+    others = sparse.csr_array((n * t, n + 1))
+    return sparse.hstack([offers, shortfalls, others])
+
+
+def _excess_rows(earns, costs, n):
+    """In each scenario: loss - z - excess <= 0."""
+    offers = np.tile(-earns, (n, 1))
+    shortfalls = sparse.kron(sparse.eye_array(n), costs[None, :])
+    return sparse.hstack([offers, shortfalls, -np.ones((n, 1)), -sparse.eye_array(n)])
+
+
+def _solve(programme):
+    no_limit = np.full(programme.lowest.size, np.inf)
+    answer = linprog(
+        programme.target,
+        A_ub=programme.rows,
+        b_ub=programme.limit,
+        bounds=np.stack([programme.lowest, no_limit], axis=1),
+    )
+    return _solved(answer, "scenarios and deal")
+
+
+def _solve_with_joint_rule(programme, scenarios, beta):
     """The same programme with a yes or no for each scenario: do all promises hold?"""
-    least, chance = scenarios.least_mw, scenarios.probability
-    n, products = least.shape
-    most = quantile(least, 1 - beta, chance, upper=True)
-    free = np.maximum(most - least, 0.0)  # what the rule gives back where the promise may fail
-    select = sparse.kron(np.ones((n, 1)), sparse.eye_array(products))
-    holds = sparse.hstack(
-        [
-            select,
-            sparse.csr_array((n * products, lowest.size - products)),
-            sparse.block_diag([column[:, None] for column in free]),
-        ]
-    )
-    share = sparse.hstack([sparse.csr_array((1, lowest.size)), -chance[None, :]])
-    matrix = sparse.vstack(
-        [sparse.hstack([rows, sparse.csr_array((rows.shape[0], n))]), holds, share]
-    )
-    upper = np.concatenate([limit, (least + free).ravel(), [TIE - beta]])
-    whole = np.append(np.zeros(lowest.size), np.ones(n))
-    bounds = Bounds(
-        np.append(lowest, np.zeros(n)), np.append(np.full(lowest.size, np.inf), np.ones(n))
-    )
-    return milp(
-        np.append(target, np.zeros(n)),
-        constraints=LinearConstraint(matrix, -np.inf, upper),
-        bounds=bounds,
-        integrality=whole,
+    n = len(scenarios.probability)
+    size = programme.lowest.size
+    promise_rows, promise_limit = _promise_rows(scenarios, beta, size)
+    rows = sparse.hstack([programme.rows, sparse.csr_array((programme.rows.shape[0], n))])
+    share_row = sparse.hstack([sparse.csr_array((1, size)), -scenarios.probability[None, :]])
+    matrix = sparse.vstack([rows, promise_rows, share_row])
+    limit = np.concatenate([programme.limit, promise_limit, [_TIE - beta]])
+    lowest = np.append(programme.lowest, np.zeros(n))
+    highest = np.append(np.full(size, np.inf), np.ones(n))
+    answer = milp(
+        np.append(programme.target, np.zeros(n)),
+        constraints=LinearConstraint(matrix, -np.inf, limit),
+        bounds=Bounds(lowest, highest),
+        integrality=np.append(np.zeros(size), np.ones(n)),
         options={"mip_rel_gap": 1e-9},
     )
+    return _solved(answer, "scenarios and deal")
 
 
-def frontier(scenarios, deal, risk_weights, alpha=0.95):
-    """Risk and return: `portfolio` for several weights of risk.
+def _promise_rows(scenarios, beta, size):
+    """In each scenario and product: if the answer is yes, every interval has the offer."""
+    least = scenarios.least_mw
+    n, products = least.shape
+    most = _member(least, scenarios.probability, np.asarray(1 - beta), upper=True)
+    free = np.maximum(most - least, 0.0)  # what the rule gives back where the promise may fail
+    offers = sparse.kron(np.ones((n, 1)), sparse.eye_array(products))
+    others = sparse.csr_array((n * products, size - products))
+    answers = sparse.block_diag([column[:, None] for column in free])
+    return sparse.hstack([offers, others, answers]), (least + free).ravel()
+
+
+def frontier(
+    scenarios: Scenarios, deal: Deal, risk_weights: ArrayLike, alpha: float = 0.95
+) -> pd.DataFrame:
+    """Return and risk of `portfolio` for several weights of risk.
 
     Parameters
     ----------
-    scenarios, deal, alpha
-        As in `portfolio`.
+    scenarios : Scenarios
+        What may be there, and the products.
+    deal : Deal
+        Prices: numbers, or one for each interval.
     risk_weights : array, shape (weights,)
-        0..1
+        Weights on the bad days (fractions).
+    alpha : float
+        The bad days are the worst 1 - alpha (a fraction below 1).
 
     Returns
     -------
     DataFrame
-        Index `risk_weight`; columns `mean_profit`, `cvar_loss` [currency], `joint`, `offer_mw` (sum over the products).
+        Index `risk_weight`; columns `mean_profit`, `cvar_loss` [currency], `joint` (a fraction)
+        and `offer_mw`, the sum over the products [MW].
+
+    Raises
+    ------
+    ValueError
+        If a weight or alpha is no fraction, or as in `portfolio`.
+    TypeError
+        If scenarios or deal is of another kind.
+
+    Examples
+    --------
+    >>> days = Scenarios(available_mw=[[1.0, 2.0], [3.0, 1.0], [2.0, 2.0], [4.0, 3.0]], dt_h=1.0)
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0)
+    >>> frontier(days, deal, [0.0, 1.0], alpha=0.5)["mean_profit"].round(3).to_dict()
+    {0.0: 45.0, 1.0: 40.0}
     """
+    weights = row("risk_weights", fraction("risk_weights", risk_weights))
     found = [
-        portfolio(scenarios, deal, Attitude(risk_weight=float(weight), alpha=alpha))
-        for weight in risk_weights
+        portfolio(scenarios, deal, Attitude(risk_weight=weight, alpha=alpha)) for weight in weights
     ]
-    columns = {
-        name: [getattr(one, name) for one in found]
-        for name in ("mean_profit", "cvar_loss", "joint")
-    }
     return pd.DataFrame(
-        columns | {"offer_mw": [one.offer_mw.sum() for one in found]},
-        index=pd.Index(risk_weights, name="risk_weight"),
+        {
+            "mean_profit": [plan.mean_profit for plan in found],
+            "cvar_loss": [plan.cvar_loss for plan in found],
+            "joint": [plan.joint for plan in found],
+            "offer_mw": [plan.offer_mw.sum() for plan in found],
+        },
+        index=pd.Index(weights, name="risk_weight"),
     )
 
 
@@ -917,11 +1387,12 @@ class Reliability:
     Attributes
     ----------
     each : array, shape (intervals,)
-        Probability that an interval holds.
+        Probability that an interval holds (fractions).
     joint : float
-        Probability that all of them hold: what a product of several quarter hours asks.
+        Probability that all of them hold: what a product of several quarter hours asks (a
+        fraction).
     independent : float
-        What `joint` would be if the intervals had nothing to do with each other.
+        What `joint` would be if the intervals were independent of each other (a fraction).
     """
 
     each: np.ndarray
@@ -929,352 +1400,655 @@ class Reliability:
     independent: float
 
 
-def reliability(offer_mw, available_mw, probability=None):
+def reliability(
+    offer_mw: ArrayLike, available_mw: ArrayLike, probability: ArrayLike | None = None
+) -> Reliability:
     r"""Reliability per interval, and of all intervals together.
 
-    .. math:: 1 - \sum_t (1 - P_t)\ \le\ P\Big(\bigcap_t \{A_t \ge q_t\}\Big)\ \le\ \min_t P_t            (12.13)
+    .. math:: 1 - \sum_t (1 - P_t)\ \le\
+        P\Big(\bigcap_t \{A_t \ge q_t\}\Big)\ \le\ \min_t P_t            (12.13)
 
     Parameters
     ----------
     offer_mw : float or array, shape (intervals,)
-        [MW]
+        Offer, at least 0 [MW].
     available_mw : array, shape (scenarios, intervals)
-        [MW]
+        Power that may come, at least 0 [MW].
     probability : array, shape (scenarios,), optional
+        Probability of each scenario. None: all equal.
 
     Returns
     -------
     Reliability
+        Probabilities that the offer holds (fractions).
+
+    Raises
+    ------
+    ValueError
+        If a power is negative or no number, or a shape does not fit.
 
     Notes
     -----
     For one constant offer the joint P90 is `firm_offer(available_mw.min(axis=1), 0.9)`.
+
+    Examples
+    --------
+    >>> sure = reliability(2.0, [[1.0, 2.0], [3.0, 1.0], [2.0, 2.0]], [0.25, 0.25, 0.5])
+    >>> [float(p) for p in sure.each], sure.joint, sure.independent
+    ([0.75, 0.75], 0.5, 0.5625)
     """
-    available, chance = _sample("available_mw", available_mw, probability, ge=0)
-    holds = available >= np.asarray(checked("offer_mw", offer_mw, "MW", ge=0)) - WATT
+    available, chance = _sample("available_mw", available_mw, probability, "MW", ge=0)
+    if available.ndim != 2:
+        raise ValueError(
+            f"available_mw has shape {available.shape}; it must be (scenarios, intervals)"
+        )
+    offer = np.asarray(checked("offer_mw", offer_mw, "MW", ge=0))
+    _fits("offer_mw", offer, available)
+    holds = available >= offer - _WATT
     each = chance @ holds
     return Reliability(
-        each=each, joint=float(chance @ holds.all(axis=1)), independent=float(np.prod(each))
+        each=each,
+        joint=float(chance @ holds.all(axis=1)),
+        independent=float(np.prod(each)),
     )  # eq. (12.13)
 
 
-def fleet_paths(cars, share, car_mw, *, persistence, shape, rng):
-    r"""Scenarios of a fleet whose cars come and go: in every interval binomial, from one to the next as similar as is asked.
+def fleet_paths(
+    cars: int,
+    share: float,
+    car_mw: float,
+    *,
+    persistence: float,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    r"""Scenarios of a fleet whose cars come and go.
 
-    .. math:: N_{t+1} = \operatorname{Bin}\big(N_t,\ p + \phi(1 - p)\big) + \operatorname{Bin}\big(N - N_t,\ (1 - \phi)p\big), \qquad
+    The number of cars is binomial in every interval, and from one interval to the next as similar
+    as is asked.
+
+    .. math:: N_{t+1} = \operatorname{Bin}\big(N_t,\ p + \phi(1 - p)\big)
+        + \operatorname{Bin}\big(N - N_t,\ (1 - \phi)p\big), \qquad
         \operatorname{corr}(N_t, N_{t+k}) = \phi^k            (12.14)
 
     Parameters
     ----------
-    cars, share, car_mw
-        As in `outcomes`.
+    cars : int
+        Number N of cars, 1 to a million.
+    share : float
+        Probability p that a car is there (a fraction).
+    car_mw : float
+        Power of a car, above 0 [MW].
     persistence : float
-        phi: 0 draws every interval anew, 1 keeps every car where it is. 0..1
+        Memory phi: 0 draws every interval anew, 1 keeps every car where it is (a fraction).
     shape : tuple of int
-        (scenarios, intervals)
+        Numbers of scenarios and of intervals.
     rng : numpy.random.Generator
+        Source of randomness.
 
     Returns
     -------
     array, shape (scenarios, intervals)
-        [MW]
+        Power at the plug [MW].
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits.
+    TypeError
+        If rng is no generator.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> paths = fleet_paths(100, 0.7, 0.01, persistence=0.9, shape=(500, 16), rng=rng)
+    >>> paths.shape, round(float(paths.mean()), 2)
+    ((500, 16), 0.7)
     """
-    p, phi = (
-        checked("share", share, FRACTION, ge=0, le=1),
-        checked("persistence", persistence, FRACTION, ge=0, le=1),
-    )
-    there, stay = [rng.binomial(_whole(cars), p, shape[0])], min(p + phi * (1 - p), 1.0)
-    for _ in range(shape[1] - 1):
-        there.append(
-            rng.binomial(there[-1], stay) + rng.binomial(cars - there[-1], (1 - phi) * p)
-        )  # eq. (12.14)
-    return checked("car_mw", car_mw, "MW", gt=0) * np.stack(there, axis=1)
+    n = whole("cars", cars, le=_MOST_CARS)
+    p = _single_fraction("share", share)
+    phi = _single_fraction("persistence", persistence)
+    car = one("car_mw", car_mw, "MW", gt=0)
+    scenarios, intervals = _size(shape)
+    instance("rng", rng, np.random.Generator)
+    path = _presence.walk(n, p, phi, steps=intervals, size=scenarios, rng=rng)  # eq. (12.14)
+    return car * np.stack(list(path), axis=1)
 
 
-# ---------------------------------------------------------------------------------------- real cars: past days as scenarios
+def _size(shape):
+    """Numbers of scenarios and of intervals."""
+    sides = row("shape", shape, ge=1)
+    if len(sides) != 2:
+        raise ValueError(f"shape has {len(sides)} entries; give (scenarios, intervals)")
+    scenarios, intervals = (whole("shape", side) for side in sides.tolist())
+    if scenarios * intervals > MOST_STEPS:
+        raise ValueError(
+            f"shape is ({scenarios}, {intervals}); give at most {MOST_STEPS:g} numbers in all"
+        )
+    return scenarios, intervals
 
 
-def availability(sessions, car_mw):
-    """Cars at the plug in each quarter hour of each day, times the power of a car.
+# ------------------------------------------------------------- real cars: past days as scenarios
+
+
+def availability(sessions: pd.DataFrame, car_mw: float) -> pd.DataFrame:
+    """Power of the cars at the plug in each quarter hour of each day.
 
     Parameters
     ----------
     sessions : DataFrame
-        Columns `arrival` and `departure`, local time stamps, as from `v2gbook.data.sessions`.
+        Columns `arrival` and `departure`, local time stamps, as from `v2gbook.data.sessions`; with
+        a column `station`, sessions must not overlap there. `fleet.check_sessions(..., drop=True)`
+        leaves out what is wrong.
     car_mw : float
-        [MW]
+        Power of a car, above 0 [MW].
 
     Returns
     -------
     DataFrame, shape (days, 96)
-        Index `day`, columns `clock_h` (0, 0.25 ... 23.75, wall clock). [MW] From the first day of arrival to the last; **months without any
-        session are left out**. A day without a session in a month that has some counts as a day without cars, whether they stayed away or the
-        recorder failed; `attrs["empty_weekdays"]` lists those from Monday to Friday.
+        Power [MW]. Index `day`, columns `clock_h` (0, 0.25 ... 23.75, wall clock). From the first
+        day of arrival to the last; **months without any session are left out**. A day without a
+        session in a month that has some counts as a day without cars, whether they stayed away or
+        the recorder failed; `attrs["empty_weekdays"]` lists those from Monday to Friday.
+
+    Raises
+    ------
+    ValueError
+        If there is no session, a column is missing, or a session cannot be (see
+        `fleet.check_sessions`).
+    TypeError
+        If sessions is no DataFrame.
 
     Notes
     -----
-    A car counts in the quarter hours that it stays from beginning to end. Whether its battery could give that power, or its driver would let it, the
-    sessions do not tell: this is an upper bound.
+    A car counts in the quarter hours that it stays from beginning to end. Sessions do not tell
+    whether its battery could give that power, or whether its driver would allow it: this is an
+    upper bound.
+
+    Cars are counted in real time, as in `fleet.availability`, because power is promised and paid
+    for hours that pass. Where the clock is set back, a quarter hour that it shows twice has the
+    fewer cars of the two. Where it is set forward, a quarter hour that it skips does not exist, and
+    has the cars of the one before only to keep the table full.
+
+    Examples
+    --------
+    >>> sessions = pd.DataFrame(
+    ...     {
+    ...         "arrival": pd.to_datetime(["2025-05-05 08:05", "2025-05-05 08:30"]),
+    ...         "departure": pd.to_datetime(["2025-05-05 09:10", "2025-05-05 09:00"]),
+    ...     }
+    ... )
+    >>> power = availability(sessions, 0.007)
+    >>> power.loc["2025-05-05", 8.0:9.0].round(3).to_dict()
+    {8.0: 0.0, 8.25: 0.007, 8.5: 0.014, 8.75: 0.014, 9.0: 0.0}
     """
-    if not len(sessions):
-        raise ValueError("sessions is empty; there is no car to count")
-    come, go = (sessions[name].dt.tz_localize(None) for name in ("arrival", "departure"))
-    first = come.min().normalize()
-    days = pd.date_range(first, come.max().normalize(), name="day")
-    size, quarter = 96 * len(days), pd.Timedelta(minutes=15)
-    start, end = (
-        np.clip(np.asarray(edge, dtype=int), 0, size)
-        for edge in (-((first - come) // quarter), (go - first) // quarter)
-    )
-    staying = end > start
-    change = np.bincount(start[staying], minlength=size + 1) - np.bincount(
-        end[staying], minlength=size + 1
-    )
-    table = pd.DataFrame(
-        np.cumsum(change)[:size].reshape(-1, 96) * checked("car_mw", car_mw, "MW", gt=0),
-        index=days,
-        columns=pd.Index(np.arange(96) / 4, name="clock_h"),
-    )
-    table = table[days.to_period("M").isin(come.dt.to_period("M"))]
-    empty = table.index[~table.index.isin(come.dt.normalize()) & (table.index.day_of_week < 5)]
-    table.attrs["empty_weekdays"] = [f"{day:%Y-%m-%d}" for day in empty]
+    car = one("car_mw", car_mw, "MW", gt=0)
+    frame = _checked_sessions(sessions)
+    table = _by_clock(_presence.plugged("sessions", frame, 15)) * car
+    weekdays = table.index[table.index.day_of_week < 5]
+    came = _presence.clock(frame.arrival).dt.normalize()
+    table.attrs["empty_weekdays"] = [f"{day:%Y-%m-%d}" for day in weekdays[~weekdays.isin(came)]]
     return table
 
 
-def products(days, steps):
-    """What a product of several quarter hours can count on: its least quarter hour.
+def _checked_sessions(sessions):
+    """The sessions, if all of them can be; their energy plays no part."""
+    columns("sessions", sessions, ("arrival", "departure"))
+    frame = sessions.assign(delivered_kwh=0.0)
+    _presence.refuse_table("sessions", frame)
+    _presence.refuse_impossible("sessions", frame)
+    return frame
 
-    Parameters
-    ----------
-    days : DataFrame, shape (days, intervals)
-        As from `availability`. [MW]
-    steps : int
-        Intervals per product; they must fill the columns.
 
-    Returns
-    -------
-    DataFrame, shape (days, intervals / steps)
-        Columns: the beginning of each product. [MW]
+def _by_clock(plugged):
+    """Cars in each quarter hour as a table: a row for each day, a column for each clock time.
+
+    A promise for a quarter hour that the clock shows twice must hold in both. One that it skips
+    takes the number of the one before.
     """
-    if steps < 1 or days.shape[1] % steps:
-        raise ValueError(f"steps is {steps}; it must divide the {days.shape[1]} intervals of a day")
-    least = days.to_numpy().reshape(len(days), -1, steps).min(axis=2)
-    return pd.DataFrame(least, index=days.index, columns=days.columns[::steps])
+    clock = plugged.index.tz_localize(None).floor("15min")
+    fewest = plugged.groupby(clock).min()
+    days = clock.normalize().unique().rename("day")
+    quarters = np.add.outer(days.to_numpy(), np.arange(96) * np.timedelta64(15, "m"))
+    cars = fewest.reindex(quarters.ravel()).ffill().bfill()
+    hours = pd.Index(np.arange(96) / 4, name="clock_h")
+    return pd.DataFrame(cars.to_numpy().reshape(-1, 96), index=days, columns=hours)
 
 
-def recency(n, smoothing):
+def recency(n: int, smoothing: float) -> np.ndarray:
     r"""Weights of past days, the oldest first: three classic forecasts in one formula.
 
-    .. math:: w_k = \frac{(1 - a)^k}{\sum_{j=0}^{n-1} (1 - a)^j}, \qquad k = 0 \text{ for the latest day}            (12.15)
+    .. math:: w_k = \frac{(1 - a)^k}{\sum_{j=0}^{n-1} (1 - a)^j}, \qquad
+        k = 0 \text{ for the latest day}            (12.15)
 
     Parameters
     ----------
     n : int
-        Past days.
+        Number of past days, 1 to 36,525 (a hundred years).
     smoothing : float
-        a. 0: all alike (climatology). 1: only the latest counts (persistence). Between: exponential smoothing. 0..1
+        Smoothing a (a fraction). 0: all days count alike (climatology). 1: only the latest counts
+        (persistence). Between: exponential smoothing.
 
     Returns
     -------
     array, shape (n,)
-        Sums to 1.
+        Weights that sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits.
+
+    Examples
+    --------
+    >>> [round(float(weight), 3) for weight in recency(3, 0.5)]
+    [0.143, 0.286, 0.571]
     """
-    age = np.arange(checked("n", n, "days", ge=1))[::-1]
-    weight = (1 - checked("smoothing", smoothing, FRACTION, ge=0, le=1)) ** age
+    age = np.arange(whole("n", n, "days", le=_MOST_DAYS))[::-1]
+    weight = (1 - _single_fraction("smoothing", smoothing)) ** age
     return weight / weight.sum()  # eq. (12.15)
 
 
-def pinball(observed, forecast, level):
+def pinball(observed: ArrayLike, forecast: ArrayLike, level: ArrayLike) -> FloatOrArray:
     r"""Score of a forecast quantile: it is least, on average, for the true one.
 
-    .. math:: \ell_\tau(y, \hat y) = \max\big(\tau(y - \hat y),\ (\tau - 1)(y - \hat y)\big)            (12.16)
+    .. math:: \ell_\tau(y, \hat y) =
+        \max\big(\tau(y - \hat y),\ (\tau - 1)(y - \hat y)\big)            (12.16)
 
     Parameters
     ----------
-    observed, forecast : float or array
+    observed : float or array
+        Values y that came, in any unit.
+    forecast : float or array
+        Forecast quantiles, in the same unit.
     level : float or array
-        tau. 0..1
+        Level tau of the quantile (a fraction).
 
     Returns
     -------
     float or array
-        In the unit of the forecast.
+        Score, in the unit of the forecast.
+
+    Raises
+    ------
+    ValueError
+        If an argument is no number, level no fraction, or the shapes do not fit each other.
+
+    Examples
+    --------
+    >>> round(pinball(10.0, 8.0, 0.9), 3), round(pinball(8.0, 10.0, 0.9), 3)
+    (1.8, 0.2)
     """
-    error = np.asarray(checked("observed", observed)) - checked("forecast", forecast)
-    level = np.asarray(checked("level", level, FRACTION, ge=0, le=1))
-    return plain(np.maximum(level * error, (level - 1) * error))  # eq. (12.16)
+    came = np.asarray(checked("observed", observed))
+    foretold = np.asarray(checked("forecast", forecast))
+    tau = np.asarray(fraction("level", level))
+    together(observed=came, forecast=foretold, level=tau)
+    error = came - foretold
+    return plain(np.maximum(tau * error, (tau - 1) * error))  # eq. (12.16)
 
 
-def crps(observed, samples, probability=None):
-    r"""Continuous ranked probability score: the pinball score of all quantiles at once; the absolute error where the forecast is a single number.
+def crps(
+    observed: ArrayLike, samples: ArrayLike, probability: ArrayLike | None = None
+) -> FloatOrArray:
+    r"""Continuous ranked probability score: the pinball score of all quantiles at once.
 
-    .. math:: CRPS = \operatorname{E}|X - y| - \tfrac12 \operatorname{E}|X - X'| = 2\int_0^1 \ell_\tau\,d\tau            (12.17)
+    Where the forecast is a single number it is the absolute error.
+
+    .. math:: CRPS = \operatorname{E}|X - y| - \tfrac12 \operatorname{E}|X - X'|
+        = 2\int_0^1 \ell_\tau\,d\tau            (12.17)
 
     Parameters
     ----------
     observed : float or array, shape (intervals,)
-        y.
+        Values y that came, in any unit.
     samples : array, shape (scenarios,) or (scenarios, intervals)
-        The forecast.
+        The forecast, in the same unit.
     probability : array, shape (scenarios,), optional
+        Probability of each scenario. None: all equal.
 
     Returns
     -------
     float or array, shape (intervals,)
-        In the unit of the forecast.
+        Score, in the unit of the forecast.
+
+    Raises
+    ------
+    ValueError
+        If an argument is no number, or a shape does not fit.
 
     References
     ----------
-    .. [1] Gneiting and Raftery, Strictly proper scoring rules, prediction, and estimation, JASA 102, 359-378, 2007 (from memory).
+    .. [1] Gneiting and Raftery, Strictly proper scoring rules, prediction, and estimation, JASA
+       102, 359-378, 2007.
+
+    Examples
+    --------
+    >>> round(crps(3.0, [1.0, 2.0, 4.0], [0.25, 0.25, 0.5]), 4)
+    0.5625
     """
-    samples, chance = _sample("samples", samples, probability)
-    observed = np.asarray(checked("observed", observed))
-    if samples.ndim == 1 and observed.ndim:
-        samples = np.repeat(samples[:, None], observed.size, axis=1)
-    away = np.abs(samples - observed)
-    order = np.argsort(samples, axis=0, kind="stable")
+    forecast, chance = _sample("samples", samples, probability)
+    came = np.asarray(checked("observed", observed))
+    if came.ndim > 1:
+        raise ValueError(f"observed has shape {came.shape}; give one number, or one row of them")
+    if forecast.ndim == 1 and came.ndim:
+        forecast = np.repeat(forecast[:, None], came.size, axis=1)
+    _fits("observed", came, forecast)
+    away = np.abs(forecast - came)
+    order = np.argsort(forecast, axis=0, kind="stable")
     up_to = np.cumsum(chance[order], axis=0)[:-1]
-    gaps = np.diff(np.take_along_axis(samples, order, axis=0), axis=0)
-    return plain(chance @ away - (gaps * up_to * (1 - up_to)).sum(axis=0))  # eq. (12.17)
+    gaps = np.diff(np.take_along_axis(forecast, order, axis=0), axis=0)
+    spread = (gaps * up_to * (1 - up_to)).sum(axis=0)
+    return plain(chance @ away - spread)  # eq. (12.17)
 
 
-def forecast_scores(days, first_test, smoothings, band=0.8):
-    """How well past days of the same weekday foretell each day: every forecast uses only days before it.
+def forecast_scores(
+    days: pd.DataFrame,
+    first_test: str | datetime.date,
+    smoothings: ArrayLike,
+    band: float = 0.8,
+) -> pd.DataFrame:
+    """Scores of past days of the same weekday as a forecast of each day.
+
+    Every forecast uses only days before the one that is scored.
 
     Parameters
     ----------
-    days : DataFrame
-        As from `availability`; take the hours that matter first. [MW]
+    days : DataFrame, shape (days, intervals)
+        As from `availability`; take the hours that matter first [MW].
     first_test : str or date
         First day that is scored; days before it are only learned from.
-    smoothings : array
-        See `recency`: 0 is climatology, 1 persistence.
+    smoothings : array, shape (forecasts,)
+        See `recency`: 0 is climatology, 1 persistence (fractions).
     band : float
-        Probability of the central band whose coverage is counted. 0..1
+        Probability of the central band whose coverage is counted (a fraction, neither 0 nor 1).
 
     Returns
     -------
     DataFrame
-        Index `smoothing`; `mae_mw` (of the weighted mean), `pinball_mw` (of the band's lower quantile), `crps_mw`, `coverage` (share of
-        intervals within the band), `test_days`.
+        Index `smoothing`; columns `mae_mw` (of the weighted mean), `pinball_mw` (of the band's
+        lower quantile), `crps_mw` [MW], `coverage` (share of intervals within the band) and
+        `test_days`.
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its limits, no day is left to test, or a weekday has no day
+        to learn from.
+    TypeError
+        If days is no DataFrame with an index of days.
+
+    Examples
+    --------
+    >>> mondays = pd.date_range("2025-01-06", periods=3, freq="7D")
+    >>> days = pd.DataFrame({8.0: [1.0, 3.0, 4.0], 8.25: [1.0, 3.0, 4.0]}, index=mondays)
+    >>> scores = forecast_scores(days, "2025-01-20", [0.0, 1.0], band=0.5)
+    >>> scores["mae_mw"].to_dict(), scores["crps_mw"].to_dict()
+    ({0.0: 2.0, 1.0: 1.0}, {0.0: 1.5, 1.0: 1.0})
     """
-    low = (1 - checked("band", band, FRACTION, gt=0, lt=1)) / 2
-    day, values, rows = np.asarray(days.index.day_of_week), days.to_numpy(), []
-    test = range(len(days) - len(_later(days, first_test)), len(days))
-    for smoothing in smoothings:
-        scores = []
-        for k in test:
-            past = values[:k][day[:k] == day[k]]
-            if not len(past):
-                raise ValueError(
-                    f"there is no {days.index[k]:%A} before {days.index[k]:%Y-%m-%d} to learn from"
-                )
-            weight = recency(len(past), smoothing)
-            lower, upper = quantile(past, low, weight), quantile(past, 1 - low, weight)
-            inside = (lower - WATT <= values[k]) & (values[k] <= upper + WATT)
-            off, sharp, whole = (
-                np.abs(values[k] - weight @ past),
-                pinball(values[k], lower, low),
-                crps(values[k], past, weight),
-            )
-            scores.append([off.mean(), sharp.mean(), whole.mean(), inside.mean()])
-        rows.append([*np.mean(scores, axis=0), len(test)])
-    return pd.DataFrame(
-        rows,
-        index=pd.Index(smoothings, name="smoothing"),
-        columns=["mae_mw", "pinball_mw", "crps_mw", "coverage", "test_days"],
+    table = _days("days", days)
+    low = (1 - _single_fraction("band", band, gt=0, lt=1)) / 2
+    weights = row("smoothings", fraction("smoothings", smoothings))
+    tests = _pasts(table, first_test)
+    means = []
+    for smoothing in weights:
+        scores = [_scores(past, came, smoothing, low) for past, came in tests]
+        means.append(np.mean(scores, axis=0))
+    found = pd.DataFrame(
+        means,
+        index=pd.Index(weights, name="smoothing"),
+        columns=["mae_mw", "pinball_mw", "crps_mw", "coverage"],
     )
+    return found.assign(test_days=len(tests))
 
 
-# -------------------------------------------------------------------------------------------- offers tested on later days
+def _pasts(days, first_test):
+    """For each day from the first test on: past days of the same weekday, and what came."""
+    values = days.to_numpy()
+    weekday = np.asarray(days.index.day_of_week)
+    first = len(days) - len(_later(days, first_test))
+    pairs = []
+    for k in range(first, len(days)):
+        past = values[:k][weekday[:k] == weekday[k]]
+        if not len(past):
+            day = days.index[k]
+            raise ValueError(f"days has no {day.day_name()} before {day:%Y-%m-%d} to learn from")
+        pairs.append((past, values[k]))
+    return pairs
+
+
+def _scores(past, came, smoothing, low):
+    """Absolute error, pinball score, CRPS and coverage, each the mean over the intervals."""
+    weight = recency(len(past), smoothing)
+    lower = quantile(past, low, weight)
+    upper = quantile(past, 1 - low, weight)
+    inside = (lower - _WATT <= came) & (came <= upper + _WATT)
+    return [
+        np.abs(came - weight @ past).mean(),
+        np.mean(pinball(came, lower, low)),
+        np.mean(crps(came, past, weight)),
+        inside.mean(),
+    ]
+
+
+def _days(name, table):
+    """The same table with floats, if it has one row for each of some days, in order."""
+    instance(name, table, pd.DataFrame)
+    index = _dates(f"the index of {name}", table.index)
+    power = checked(name, table.to_numpy(), "MW", ge=0)
+    return pd.DataFrame(power, index=index, columns=table.columns)
+
+
+def _dates(name, index):
+    """An index of days, in order, if it holds nothing else."""
+    index = stamps(name, index)
+    if index.tz is not None:
+        raise ValueError(f"{name} has the time zone {index.tz}; days have none")
+    other = index[index != index.normalize()]
+    if len(other):
+        raise ValueError(f"{name} has {other[0]}; each entry must be a day, without a time")
+    return index
+
+
+# --------------------------------------------------------------------- offers tested on later days
+
+_Rule: TypeAlias = Callable[[np.ndarray, Deal], ArrayLike]
+_DAY_KINDS = (str, datetime.date, np.datetime64)
 
 
 def _later(days, first_test):
-    later = days[days.index >= pd.Timestamp(first_test)]
-    if later.empty or not days.index.is_monotonic_increasing:
+    """The days from the first test on."""
+    instance("first_test", first_test, _DAY_KINDS)
+    try:
+        first = pd.Timestamp(first_test)
+    except ValueError:
+        first = pd.NaT
+    if pd.isna(first) or first.tz is not None:
+        raise ValueError(f"first_test is {short(first_test)}; give a day such as '2020-03-01'")
+    later = days[days.index >= first]
+    if later.empty:
         raise ValueError(
-            f"first_test is {first_test}: there is no such or later day, the last is {days.index[-1]:%Y-%m-%d}"
-            if later.empty
-            else "the days must be in order, the oldest first"
+            f"first_test is {first:%Y-%m-%d}, and the last of days is {days.index[-1]:%Y-%m-%d}. "
+            "At least one day must be left to test"
         )
     return later
 
 
-def standard_rules(target=0.9, attitude=Attitude(risk_weight=0.5, alpha=0.9), smoothing=0.2):
-    """Rules that turn past days into an offer: `rule(past, deal)` with past (days, intervals) of one weekday, the oldest first.
+def standard_rules(
+    target: float = 0.9,
+    attitude: Attitude = Attitude(risk_weight=0.5, alpha=0.9),
+    smoothing: float = 0.2,
+) -> dict[str, _Rule]:
+    """Five rules that turn past days into an offer.
+
+    A rule is a function `rule(past, deal)`. It gets the past days of one weekday, the oldest
+    first, as an array of shape (days, intervals) in MW, and returns one offer for each interval.
 
     Parameters
     ----------
     target : float
-        Reliability of the rule `firm`. 0..1
+        Reliability of the rule `firm` (a fraction, neither 0 nor 1).
     attitude : Attitude
-        Of the rule `cvar`.
+        Risk preferences of the rule `cvar`.
     smoothing : float
-        Of the rule `rolling`: a newsvendor for whom recent days count more. 0..1
+        Of the rule `rolling`, a newsvendor for whom recent days count more: see `recency` (a
+        fraction).
 
     Returns
     -------
     dict of callables
-        `mean`, `firm`, `newsvendor`, `cvar`, `rolling`. A rule of your own is a function like these.
+        Rules by name: `mean`, `firm`, `newsvendor`, `cvar`, `rolling`. A rule of your own is a
+        function like these.
+
+    Raises
+    ------
+    ValueError
+        If target or smoothing lies outside of its limits.
+    TypeError
+        If attitude is no `Attitude`.
+
+    Examples
+    --------
+    >>> rules = standard_rules(target=0.7, attitude=Attitude(risk_weight=1.0), smoothing=0.5)
+    >>> past = np.array([[1.0], [2.0], [3.0], [4.0]])
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=50.0)
+    >>> {name: float(rule(past, deal)[0]) for name, rule in rules.items()}
+    {'mean': 2.5, 'firm': 2.0, 'newsvendor': 2.0, 'cvar': 1.0, 'rolling': 3.0}
     """
+    sure = _single_fraction("target", target, gt=0, lt=1)
+    instance("attitude", attitude, Attitude)
+    forgetting = _single_fraction("smoothing", smoothing)
+
+    def mean(past, deal):
+        return past.mean(axis=0)
+
+    def firm(past, deal):
+        return firm_offer(past, sure)
+
+    def cautious(past, deal):
+        return best_offer(past, deal, attitude=attitude)
+
+    def rolling(past, deal):
+        return best_offer(past, deal, recency(len(past), forgetting))
+
     return {
-        "mean": lambda past, deal: past.mean(axis=0),
-        "firm": lambda past, deal: firm_offer(past, target),
-        "newsvendor": lambda past, deal: best_offer(past, deal),
-        "cvar": lambda past, deal: best_offer(past, deal, attitude=attitude),
-        "rolling": lambda past, deal: best_offer(past, deal, recency(len(past), smoothing)),
+        "mean": mean,
+        "firm": firm,
+        "newsvendor": best_offer,
+        "cvar": cautious,
+        "rolling": rolling,
     }
 
 
-def offers(train, test_days, rule, deal):
+def offers(
+    train: pd.DataFrame, test_days: pd.DatetimeIndex, rule: _Rule, deal: Deal
+) -> pd.DataFrame:
     """Offers that a rule makes for later days, from past days of the same weekday.
 
     Parameters
     ----------
     train : DataFrame, shape (days, intervals)
-        What may be learned from. [MW]
+        Days that may be learned from, as from `availability` [MW].
     test_days : DatetimeIndex
-        All after the last day of `train`.
+        Days to make offers for, all after the last day of `train`.
     rule : callable
-        `rule(past, deal)`, see `standard_rules`.
+        A function `rule(past, deal)`, see `standard_rules`.
     deal : Deal
+        Prices: numbers, or one for each interval.
 
     Returns
     -------
     DataFrame, shape (test days, intervals)
-        [MW]
+        Offers [MW].
 
     Raises
     ------
     ValueError
-        If the two windows overlap, a weekday is not in the past, or the rule does not return one offer >= 0 for each interval.
+        If the two windows overlap, a weekday is not in the past, or the rule does not return one
+        offer >= 0 for each interval.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> mondays = pd.date_range("2025-01-06", periods=3, freq="7D")
+    >>> train = pd.DataFrame({8.0: [1.0, 3.0], 8.25: [2.0, 3.0]}, index=mondays[:2])
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=50.0)
+    >>> made = offers(train, mondays[2:], standard_rules()["firm"], deal)
+    >>> made.to_numpy()
+    array([[1., 2.]])
     """
-    if train.index.max() >= test_days.min():
+    past = _days("train", train)
+    later = _dates("test_days", test_days)
+    _function("rule", rule)
+    instance("deal", deal, Deal)
+    _only_later("test_days", later, past)
+    return _offers(past, later, rule, deal)
+
+
+def _only_later(name, test_days, train):
+    """Refuse days to test that do not come after all those that were learned from."""
+    if train.index[-1] >= test_days[0]:
         raise ValueError(
-            f"the training days end on {train.index.max():%Y-%m-%d}, but the first test day is {test_days.min():%Y-%m-%d}: "
-            "offers must not be tested on days that they were fitted to, or on days before them"
+            f"train ends on {train.index[-1]:%Y-%m-%d}, but the first day of {name} is "
+            f"{test_days[0]:%Y-%m-%d}: offers must not be tested on days that they were fitted to, "
+            "or on days before them"
         )
-    made = {}
-    for weekday in test_days.day_of_week.unique():
-        past = train.to_numpy()[train.index.day_of_week == weekday]
-        if not len(past):
-            raise ValueError(
-                f"the training days hold no {test_days[test_days.day_of_week == weekday][0]:%A}; the test days do"
-            )
-        offer = np.asarray(checked("the rule's offer", rule(past, deal), "MW", ge=0))
-        if offer.shape != past.shape[1:]:
-            raise ValueError(
-                f"the rule returned an array of shape {offer.shape}; it must give one offer for each of the {past.shape[1]} intervals"
-            )
-        made[weekday] = offer
-    return pd.DataFrame(
-        [made[weekday] for weekday in test_days.day_of_week], index=test_days, columns=train.columns
-    )
+
+
+def _offers(train, test_days, rule, deal):
+    made = {
+        weekday: _weekday_offer(train, test_days, weekday, rule, deal)
+        for weekday in test_days.day_of_week.unique()
+    }
+    rows = [made[weekday] for weekday in test_days.day_of_week]
+    return pd.DataFrame(rows, index=test_days, columns=train.columns)
+
+
+def _function(name, value):
+    if not callable(value):
+        raise TypeError(f"{name} is {short(value)}; it must be a function rule(past, deal)")
+
+
+def _weekday_offer(train, test_days, weekday, rule, deal):
+    """Offer of a rule for one weekday: array, shape (intervals,)."""
+    past = train.to_numpy()[train.index.day_of_week == weekday]
+    if not len(past):
+        wanted = test_days[test_days.day_of_week == weekday][0].day_name()
+        raise ValueError(f"train has no {wanted} to learn from, and the days to test have one")
+    offer = np.asarray(checked("the offer of the rule", rule(past, deal), "MW", ge=0))
+    if offer.shape != past.shape[1:]:
+        raise ValueError(
+            f"the rule returned an array of shape {offer.shape}; it must give one offer for each "
+            f"of the {past.shape[1]} intervals"
+        )
+    return offer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """What offers earned: sums, explained in `settle`; `scoreboard` makes shares of them."""
+    """What offers earned, in sums; `scoreboard` makes shares of them.
+
+    Attributes
+    ----------
+    days : int
+        Number of days.
+    days_kept : int
+        Days on which nothing was missing in any interval.
+    promises : int
+        Intervals with an offer above zero.
+    kept : int
+        Those of them in which nothing was missing.
+    offered_mwh : float
+        Energy offered [MWh].
+    short_mwh : float
+        Energy missing [MWh].
+    profit : float
+        What the offers earned [currency].
+    penalty : float
+        All that missing MW cost [currency].
+    perfect_profit : float
+        What the offer of exactly what came would have earned [currency].
+    """
 
     days: int
     days_kept: int
@@ -1287,85 +2061,161 @@ class Settlement:
     perfect_profit: float
 
 
-def settle(offer_mw, days, deal):
+def settle(offer_mw: pd.DataFrame, days: pd.DataFrame, deal: Deal) -> Settlement:
     """Settle offers against what came.
 
     Parameters
     ----------
-    offer_mw, days : DataFrame, shape (days, intervals)
-        The same index and columns; at least two columns, evenly spaced. [MW]
+    offer_mw : DataFrame, shape (days, intervals)
+        Offers, as from `offers` [MW].
+    days : DataFrame, shape (days, intervals)
+        What came, with the same index and columns; at least two columns, evenly spaced [MW].
     deal : Deal
+        Prices: numbers, or one for each interval.
 
     Returns
     -------
     Settlement
-        `promises` counts intervals with an offer above zero, `kept` those in which nothing was missing, `days_kept` days on which every one was
-        kept; `penalty` is all that missing MW cost, `perfect_profit` what the offer of exactly what came earns. [currency]
+        Counts, energies [MWh] and money [currency], summed over all days.
+
+    Raises
+    ------
+    ValueError
+        If a power is negative or no number, the two tables differ in index or columns, the columns
+        are not clock hours, or there is not one price for each interval.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> mondays = pd.date_range("2025-01-06", periods=2, freq="7D")
+    >>> came = pd.DataFrame({8.0: [1.0, 3.0], 8.25: [2.0, 2.0]}, index=mondays)
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0)
+    >>> done = settle(came * 0 + 2.0, came, deal)
+    >>> done.promises, done.kept, done.short_mwh, done.profit
+    (4, 3, 0.25, 22.5)
     """
-    if not (offer_mw.index.equals(days.index) and offer_mw.columns.equals(days.columns)):
+    offer_table = _days("offer_mw", offer_mw)
+    table = _days("days", days)
+    if not (offer_table.index.equals(table.index) and offer_table.columns.equals(table.columns)):
         raise ValueError("offer_mw and days must have the same index and columns")
-    hours = np.diff(days.columns)
-    if not len(hours) or np.ptp(hours) > 1e-9:
-        raise ValueError(
-            f"the columns of days are {list(days.columns)}; they must be clock hours, at least two, evenly spaced"
-        )
-    dt_h, offer, came = float(hours[0]), offer_mw.to_numpy(), days.to_numpy()
-    short = np.maximum(offer - came, 0.0)
-    kept = short <= WATT
-    sums = {
-        "offered_mwh": offer,
-        "short_mwh": short,
-        "profit": profit(offer, came, deal),
-        "penalty": deal.cost_per_mw_h * short,
-        "perfect_profit": deal.price_per_mw_h * came,
-    }
-    promised = offer > WATT
+    return _settlement(offer_table, table, deal)
+
+
+def _settlement(offer_table, days, deal):
+    dt_h = _interval_h(days)
+    price, cost = _prices(deal, days.shape[1])
+    offer = offer_table.to_numpy()
+    came = days.to_numpy()
+    missing = np.maximum(offer - came, 0.0)
+    kept = missing <= _WATT
+    promised = offer > _WATT
     return Settlement(
         days=len(days),
         days_kept=int(kept.all(axis=1).sum()),
         promises=int(promised.sum()),
         kept=int((kept & promised).sum()),
-        **{name: float(np.sum(values) * dt_h) for name, values in sums.items()},
+        offered_mwh=float(np.sum(offer) * dt_h),
+        short_mwh=float(np.sum(missing) * dt_h),
+        profit=float(np.sum(profit(offer, came, deal)) * dt_h),
+        penalty=float(np.sum(cost * missing) * dt_h),
+        perfect_profit=float(np.sum(price * came) * dt_h),
     )
 
 
-def judge(train, test, deal, rules):
+def _interval_h(days):
+    """Length of an interval, from the columns of a table of days. [h]"""
+    hours = row("the columns of days", days.columns, "h")
+    gaps = np.diff(hours)
+    if not len(gaps) or np.ptp(gaps) > 1e-9 or gaps[0] <= 0:
+        raise ValueError(
+            f"the columns of days are {list(days.columns)}; they must be clock hours, at least "
+            "two, rising and evenly spaced"
+        )
+    return float(gaps[0])
+
+
+def judge(
+    train: pd.DataFrame, test: pd.DataFrame, deal: Deal, rules: Mapping[str, _Rule]
+) -> pd.DataFrame:
     """Fit rules on some days and settle them on later ones.
 
     Parameters
     ----------
-    train, test : DataFrame
-        As from `availability`; every test day after the last training day. [MW]
+    train : DataFrame, shape (days, intervals)
+        Days that may be learned from, as from `availability` [MW].
+    test : DataFrame, shape (test days, intervals)
+        Days to settle on, with the same columns, all after the last day of `train` [MW].
     deal : Deal
+        Prices: numbers, or one for each interval.
     rules : dict of callables
-        See `standard_rules`.
+        Rules by name, see `standard_rules`.
 
     Returns
     -------
     DataFrame
-        Index `rule`; the columns of `Settlement`.
+        Index `rule`; the columns are the fields of `Settlement`.
 
     Raises
     ------
     ValueError
-        As in `offers`.
+        If there is no rule, the columns differ, or as in `offers` and `settle`.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> mondays = pd.date_range("2025-01-06", periods=3, freq="7D")
+    >>> days = pd.DataFrame({8.0: [1.0, 3.0, 2.0], 8.25: [2.0, 3.0, 2.0]}, index=mondays)
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0)
+    >>> judge(days[:2], days[2:], deal, standard_rules())["profit"].to_dict()
+    {'mean': 13.75, 'firm': 15.0, 'newsvendor': 15.0, 'cvar': 15.0, 'rolling': 15.0}
     """
-    rows = [
-        asdict(settle(offers(train, test.index, rule, deal), test, deal)) for rule in rules.values()
+    past = _days("train", train)
+    later = _days("test", test)
+    if not past.columns.equals(later.columns):
+        raise ValueError("train and test must have the same columns")
+    _only_later("test", later.index, past)
+    instance("deal", deal, Deal)
+    known = _rules(rules)
+    settled = [
+        asdict(_settlement(_offers(past, later.index, rule, deal), later, deal))
+        for rule in known.values()
     ]
-    return pd.DataFrame(rows, index=pd.Index(rules, name="rule"))
+    return pd.DataFrame(settled, index=pd.Index(known, name="rule"))
 
 
-def backtest(days, deal, rules, *, every="M", first_test):
-    """Walk forward: before each month (or week) fit on all days before it, offer, settle on that month, go on.
+def _rules(rules):
+    """Rules by name, at least one, each a function."""
+    instance("rules", rules, Mapping)
+    if not rules:
+        raise ValueError("rules is empty; give at least one rule")
+    for name, rule in rules.items():
+        _function(f"rules[{name!r}]", rule)
+    return dict(rules)
+
+
+def backtest(
+    days: pd.DataFrame,
+    deal: Deal,
+    rules: Mapping[str, _Rule],
+    *,
+    every: str = "M",
+    first_test: str | datetime.date,
+) -> pd.DataFrame:
+    """Settlement of rules that walk forward in time.
+
+    Before each month (or week, or day) every rule is fitted on all days before it; its offers are
+    settled on that month, and so on to the last day.
 
     Parameters
     ----------
-    days : DataFrame
-        As from `availability`. [MW]
+    days : DataFrame, shape (days, intervals)
+        As from `availability` [MW].
     deal : Deal
+        Prices: numbers, or one for each interval.
     rules : dict of callables
-        See `standard_rules`.
+        Rules by name, see `standard_rules`.
     every : str
         "M" fits at the beginning of each month, "W" on Mondays, "D" every day.
     first_test : str or date
@@ -1374,48 +2224,108 @@ def backtest(days, deal, rules, *, every="M", first_test):
     Returns
     -------
     DataFrame
-        Index (`start`, `rule`): first test day of the period, and the rule. `side`: which side of March 2020 it lies on, then the columns
-        of `Settlement`. `scoreboard` sums it up.
+        Index (`start`, `rule`): first test day of the period, and the rule. Columns `side`, which
+        tells on which side of March 2020 it lies, then the fields of `Settlement`. `scoreboard`
+        sums it up.
+
+    Raises
+    ------
+    ValueError
+        If no day is left to learn from or to test, or as in `judge`.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> mondays = pd.date_range("2025-01-06", periods=3, freq="7D")
+    >>> days = pd.DataFrame({8.0: [1.0, 3.0, 2.0], 8.25: [2.0, 3.0, 2.0]}, index=mondays)
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0)
+    >>> table = backtest(days, deal, standard_rules(), every="W", first_test="2025-01-13")
+    >>> table.groupby("rule", sort=False)["profit"].sum().to_dict()
+    {'mean': 28.75, 'firm': 30.0, 'newsvendor': 30.0, 'cvar': 30.0, 'rolling': 30.0}
     """
-    if every not in ("M", "W", "D"):
-        raise ValueError(f'every is {every!r}; it must be "M" (month), "W" (week) or "D" (day)')
-    later, tables = _later(days, first_test), {}
+    table = _days("days", days)
+    one_of("every", every, ("M", "W", "D"))
+    later = _later(table, first_test)
+    if len(later) == len(table):
+        raise ValueError(f"first_test is {first_test}; days has no day before it to learn from")
+    periods = {}
     for _, test in later.groupby(later.index.to_period(every)):
         start = test.index[0]
-        table = judge(days[days.index < start], test, deal, rules)
-        month = start.to_period("M")
-        table.insert(
-            0,
-            "side",
-            "before March 2020"
-            if month < BREAK
-            else "March 2020"
-            if month == BREAK
-            else "after March 2020",
-        )
-        tables[start] = table
-    return pd.concat(tables, names=["start"])
+        settled = judge(table[table.index < start], test, deal, rules)
+        settled.insert(0, "side", _side(start.to_period("M")))
+        periods[start] = settled
+    return pd.concat(periods, names=["start"])
 
 
-def scoreboard(table, by=("side", "rule")):
-    """Sum a backtest up, and add what only sums can tell.
+def _side(month):
+    if month < _BREAK:
+        return "before March 2020"
+    if month == _BREAK:
+        return "March 2020"
+    return "after March 2020"
+
+
+def scoreboard(table: pd.DataFrame, by: Sequence[str] = ("side", "rule")) -> pd.DataFrame:
+    """Sums of a backtest, and shares that only sums can tell.
 
     Parameters
     ----------
     table : DataFrame
         As from `backtest`.
     by : sequence of str
-        What to keep apart.
+        Columns or levels of the index to keep apart.
 
     Returns
     -------
     DataFrame
-        Sums of `Settlement`, and `short_share` (of the energy offered), `coverage` (of the promises), `joint_coverage` (of the days), `of_perfect`
-        (profit over perfect profit). A promise of nothing always holds and misses nothing.
+        Index `by`. Sums of the fields of `Settlement`, and `short_share` (of the energy offered),
+        `coverage` (of the promises), `joint_coverage` (of the days) and `of_perfect` (profit over
+        perfect profit). A promise of nothing always holds and misses nothing.
+
+    Raises
+    ------
+    ValueError
+        If a column of `Settlement` is missing or has missing numbers, or `by` names no column.
+    TypeError
+        If table is no DataFrame, or by no list of names.
+
+    Examples
+    --------
+    >>> mondays = pd.date_range("2025-01-06", periods=3, freq="7D")
+    >>> days = pd.DataFrame({8.0: [1.0, 3.0, 2.0], 8.25: [2.0, 3.0, 2.0]}, index=mondays)
+    >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0)
+    >>> table = backtest(days, deal, standard_rules(), every="W", first_test="2025-01-13")
+    >>> board = scoreboard(table, by=["rule"])
+    >>> board["of_perfect"].round(2).to_dict()
+    {'mean': 0.57, 'firm': 0.6, 'newsvendor': 0.6, 'cvar': 0.6, 'rolling': 0.6}
     """
-    total = table.groupby(list(by), sort=False).sum(numeric_only=True)
-    total["short_share"] = total.short_mwh / total.offered_mwh.where(total.offered_mwh > 0, 1.0)
-    total["coverage"] = (total.kept / total.promises).where(total.promises > 0, 1.0)
-    total["joint_coverage"] = total.days_kept / total.days
-    total["of_perfect"] = total.profit / total.perfect_profit.where(total.perfect_profit > 0, 1.0)
-    return total
+    keys = _keys(table, by)
+    total = table.groupby(keys, sort=False).sum(numeric_only=True)
+    offered = total["offered_mwh"].where(total["offered_mwh"] > 0, 1.0)
+    perfect = total["perfect_profit"].where(total["perfect_profit"] > 0, 1.0)
+    covered = total["kept"] / total["promises"].where(total["promises"] > 0, 1)
+    return total.assign(
+        short_share=total["short_mwh"] / offered,
+        coverage=covered.where(total["promises"] > 0, 1.0),
+        joint_coverage=total["days_kept"] / total["days"],
+        of_perfect=total["profit"] / perfect,
+    )
+
+
+def _keys(table, by):
+    """What to keep apart, of a table that can be summed up."""
+    sums = [field.name for field in fields(Settlement)]
+    columns("table", table, sums)
+    for name in sums:
+        least = {"days": 1, "profit": None}.get(name, 0)
+        checked(f"column {name} of table", table[name], ge=least)
+    keys = list(instances("by", by, str))
+    if not keys:
+        raise ValueError("by is empty; give at least one column of table")
+    known = [name for name in (*table.index.names, *table.columns) if name not in (None, *sums)]
+    for key in keys:
+        one_of("by", key, known)
+        if table.reset_index()[key].isna().any():
+            raise ValueError(f"column {key} of table has missing entries")
+    return keys

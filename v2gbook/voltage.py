@@ -1,173 +1,296 @@
-r"""Topic 03, voltage: why the last house on the street sees a different voltage, and what a car's inverter can do about it.
+r"""Topic 03, voltage: why the last house on the street sees a different voltage.
 
-From two buses and one line (`voltage_rise`, `far_voltage`, `largest_kva`) to a street (`Feeder`, `feeder`, `power_flow`, `sensitivity`),
-then what an inverter does when it sees a voltage (`Curve`, `inverter_power`, `response`), and the loop that the two of them close
+It also says what a car's inverter can do about that, beginning with two buses and one line
+(`voltage_rise`, `far_voltage`, `largest_kva`) and going on to a street (`Feeder`, `feeder`,
+`power_flow`, `sensitivity`). Then it asks what an inverter does when it measures a voltage
+(`Curve`, `inverter_power`, `response`), and closes the loop between inverter and street
 (`operating_point`, `power_flow` with `Units`, `loop_gain`, `largest_gain`, `settle`).
 
-Everything is balanced: three equal phases, one voltage a bus. Power is three-phase, p > 0 and q > 0 are injected, flow from the vehicle to
-the grid and raise the voltage; charging is negative. Ohm are per phase, volts line to line, and pu is per nominal voltage.
+Everything is balanced: three equal phases, one voltage at each bus. Power is three-phase. Active
+power p > 0 and reactive power q > 0 are injected: they flow from the vehicle to the grid and raise
+the voltage. Charging is negative. Ohm are per phase, volts are line to line, and a voltage in per
+unit (pu) is a share of the nominal voltage.
 
-How far is too far: ANSI C84.1 Range A allows +-5 % at the service entrance; EN 50160 +-10 % (10 min means); Great Britain +10/-6 % (from memory).
+How much voltage is allowed: ANSI C84.1 Range A permits +-5 % at the service entrance, EN 50160
++-10 % (means over 10 min), and the Electricity Safety, Quality and Continuity Regulations 2002 of
+Great Britain +10/-6 %.
 """
 
 import math
-import tomllib
 from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from ._check import checked, plain
-from .charger import reactive_first
+from ._check import (
+    FloatOrArray,
+    checked,
+    columns,
+    fraction,
+    instance,
+    keep,
+    names_in,
+    one,
+    one_of,
+    plain,
+    read,
+    row,
+    short,
+    steps,
+    together,
+)
+from .charger import Charger, reactive_first
 
-# ------------------------------------------------------------------------------------------------ two buses, one line
+# Limits far beyond any grid: they keep a slip of the pen from ending in an overflow.
+_KW: dict[str, Any] = dict(unit="kW", ge=-1e9, le=1e9)
+_KVAR: dict[str, Any] = dict(unit="kvar", ge=-1e9, le=1e9)
+_OHM: dict[str, Any] = dict(unit="ohm", ge=0, le=1e6)
+_SECONDS: dict[str, Any] = dict(unit="s", gt=0, ge=1e-6, le=1e9)
 
 
-def voltage_rise(p_kw, q_kvar=0.0, *, v1_v, r_ohm, x_ohm):
-    r"""Rise of voltage along a line, approximately: V2 - V1.
+def _per_unit(name, value, *, most, **limits):
+    """Return a value in per unit; one with a size far above 1 is probably in per cent."""
+    checked(name, value, "pu", **limits)
+    return checked(name, value, "(per unit: is it in per cent?)", ge=-most, le=most)
+
+
+def _source(v0_pu):
+    """Return the voltage at the root of a feeder as an array. [pu]"""
+    return np.asarray(_per_unit("v0_pu", v0_pu, gt=0, ge=0.5, most=1.5))
+
+
+# -------------------------------------------------------------------------- two buses, one line
+
+
+def voltage_rise(
+    p_kw: ArrayLike,
+    q_kvar: ArrayLike = 0.0,
+    *,
+    v1_v: ArrayLike,
+    r_ohm: ArrayLike,
+    x_ohm: ArrayLike,
+) -> FloatOrArray:
+    r"""Approximate rise of the voltage along a line, V2 - V1.
 
     .. math:: \Delta V \approx \frac{R\,P + X\,Q}{V_1}            (3.1)
 
     Parameters
     ----------
-    p_kw, q_kvar : float or array
-        Injected at the far end; charging is negative. [kW], [kvar]
+    p_kw : float or array
+        Active power injected at the far end; charging is negative [kW].
+    q_kvar : float or array
+        Reactive power injected at the far end [kvar].
     v1_v : float or array
-        Voltage at the near end. [V]
+        Voltage at the near end [V].
     r_ohm, x_ohm : float or array
-        Resistance and reactance of the line. [ohm]
+        Resistance and reactance of the line, not both 0 [ohm].
 
     Returns
     -------
     float or array
-        Negative where the voltage drops. [V]
+        Voltage at the far end less that at the near end; negative where it drops [V].
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or the line has no impedance.
+
+    Notes
+    -----
+    The approximation leaves out the turn of the voltage's phase; `far_voltage` does not.
 
     Examples
     --------
-    >>> voltage_rise(-30.0, v1_v=400.0, r_ohm=0.2, x_ohm=0.1)
+    A car charges with 30 kW, or exports them and absorbs 13.2 kvar:
+
+    >>> voltage_rise(-30.0, 0.0, v1_v=400.0, r_ohm=0.2, x_ohm=0.1)
     -15.0
+    >>> voltage_rise(30.0, -13.2, v1_v=400.0, r_ohm=0.2, x_ohm=0.1)
+    11.7
     """
     p, q, v1, r, x = _two_bus(p_kw, q_kvar, v1_v, r_ohm, x_ohm)
     return plain((r * p + x * q) / v1)  # eq. (3.1)
 
 
-def far_voltage(p_kw, q_kvar=0.0, *, v1_v, r_ohm, x_ohm):
-    r"""Voltage at the far end of a line, exactly: the upper root of
+def far_voltage(
+    p_kw: ArrayLike,
+    q_kvar: ArrayLike = 0.0,
+    *,
+    v1_v: ArrayLike,
+    r_ohm: ArrayLike,
+    x_ohm: ArrayLike,
+) -> FloatOrArray:
+    r"""Exact voltage at the far end of a line, the upper root of a quadratic equation.
 
-    .. math:: V_2^4 - \left(V_1^2 + 2(R P + X Q)\right) V_2^2 + (R^2 + X^2)(P^2 + Q^2) = 0            (3.2)
+    .. math::
+
+        V_2^4 - \left(V_1^2 + 2(R P + X Q)\right) V_2^2
+        + (R^2 + X^2)(P^2 + Q^2) = 0            (3.2)
 
     Parameters
     ----------
-    p_kw, q_kvar, v1_v, r_ohm, x_ohm : float or array
-        As in `voltage_rise`.
+    p_kw : float or array
+        Active power injected at the far end; charging is negative [kW].
+    q_kvar : float or array
+        Reactive power injected at the far end [kvar].
+    v1_v : float or array
+        Voltage at the near end [V].
+    r_ohm, x_ohm : float or array
+        Resistance and reactance of the line, not both 0 [ohm].
 
     Returns
     -------
     float or array
-        [V]
+        Voltage at the far end [V].
 
     Raises
     ------
     ValueError
-        If the line cannot carry so much (beyond the nose of the curve V over P); the message says what it can.
+        If the line cannot carry so much power (it lies beyond the nose of the curve of voltage
+        over power; the message says what the line can carry), or an argument is out of range.
 
     Notes
     -----
-    The lower root is a second solution with a large current at a low voltage. Grids do not work there.
+    The lower root is a second solution with a large current at a low voltage. Grids are not
+    operated there.
+
+    Examples
+    --------
+    The straight line of `voltage_rise` says 385.0 V:
+
+    >>> round(far_voltage(-30.0, 0.0, v1_v=400.0, r_ohm=0.2, x_ohm=0.1), 2)
+    384.31
     """
     p, q, v1, r, x = _two_bus(p_kw, q_kvar, v1_v, r_ohm, x_ohm)
     half = v1**2 / 2 + r * p + x * q
     root = half**2 - (r**2 + x**2) * (p**2 + q**2)
     if np.any(root < 0):
-        p, q, v1, r, x = (a[root < 0][0] for a in np.broadcast_arrays(p, q, v1, r, x))
-        most = largest_kva(p, q, v1_v=v1, r_ohm=r, x_ohm=x)
-        raise ValueError(
-            f"{np.hypot(p, q) / 1000:g} kVA is beyond the nose: at this power factor the line carries at most {most:g} kVA"
-        )
+        _beyond_the_nose(root < 0, p, q, v1, r, x)
     return plain(np.sqrt(half + np.sqrt(root)))  # eq. (3.2)
 
 
-def largest_kva(p_kw, q_kvar=0.0, *, v1_v, r_ohm, x_ohm):
-    r"""Largest apparent power that a line can carry when p and q grow together: the nose of the curve.
+def _beyond_the_nose(beyond, *given) -> NoReturn:
+    """Say what the first line that is asked for too much can carry."""
+    p, q, v1, r, x = (array[beyond][0] for array in np.broadcast_arrays(*given))
+    asked_kva = np.hypot(p, q) / 1000
+    most_kva = largest_kva(p / 1000, q / 1000, v1_v=v1, r_ohm=r, x_ohm=x)
+    raise ValueError(
+        f"{asked_kva:g} kVA is beyond the nose: at this power factor the line carries at most "
+        f"{most_kva:g} kVA (p_kw = {p / 1000:g}, q_kvar = {q / 1000:g}, v1_v = {v1:g}, "
+        f"r_ohm = {r:g}, x_ohm = {x:g})"
+    )
 
-    .. math:: S_{max} = \frac{V_1^2}{2\left(|Z| - R\cos\varphi - X\sin\varphi\right)},\quad P = S\cos\varphi,\ Q = S\sin\varphi            (3.3)
+
+def largest_kva(
+    p_kw: ArrayLike,
+    q_kvar: ArrayLike = 0.0,
+    *,
+    v1_v: ArrayLike,
+    r_ohm: ArrayLike,
+    x_ohm: ArrayLike,
+) -> FloatOrArray:
+    r"""Largest apparent power that a line can carry when p and q grow together.
+
+    This is the nose of the curve of voltage over power.
+
+    .. math::
+
+        S_{max} = \frac{V_1^2}{2\left(|Z| - R\cos\varphi - X\sin\varphi\right)},\quad
+        P = S\cos\varphi,\ Q = S\sin\varphi            (3.3)
 
     Parameters
     ----------
     p_kw, q_kvar : float or array
-        Only their ratio and signs matter; not both 0. [kW], [kvar]
-    v1_v, r_ohm, x_ohm : float or array
-        As in `voltage_rise`.
+        Powers injected at the far end; only their ratio and signs matter, and not both are 0
+        [kW, kvar].
+    v1_v : float or array
+        Voltage at the near end [V].
+    r_ohm, x_ohm : float or array
+        Resistance and reactance of the line, not both 0 [ohm].
 
     Returns
     -------
     float or array
-        Infinite when power is injected in the direction of the line's own impedance. [kVA]
+        Apparent power at the nose; infinite when power is injected in the direction of the
+        line's own impedance [kVA].
 
     Raises
     ------
     ValueError
-        If p and q are both 0.
+        If p and q are both 0, or an argument is out of range.
+
+    References
+    ----------
+    .. [1] Kundur, Power System Stability and Control, 1994, ch. 14.
+
+    Examples
+    --------
+    >>> round(largest_kva(-30.0, 0.0, v1_v=400.0, r_ohm=0.2, x_ohm=0.1), 1)
+    188.9
     """
     p, q, v1, r, x = _two_bus(p_kw, q_kvar, v1_v, r_ohm, x_ohm)
-    s, z = np.hypot(p, q), np.hypot(r, x)
+    s = np.hypot(p, q)
+    z = np.hypot(r, x)
     if np.any(s == 0):
         raise ValueError(
             "p_kw and q_kvar are both 0; their ratio gives the direction in which to look"
         )
-    room = z - (r * p + x * q) / s
-    with np.errstate(divide="ignore"):
-        return plain(
-            np.where(room > 1e-12 * z, v1**2 / (2 * np.maximum(room, 0)), np.inf) / 1000
-        )  # eq. (3.3)
+    room = z - r * (p / s) - x * (q / s)
+    with np.errstate(divide="ignore", over="ignore"):
+        nose_va = v1**2 / (2 * np.maximum(room, 0))  # eq. (3.3)
+    return plain(np.where(room > 1e-12 * z, nose_va / 1000, np.inf))
 
 
 def _two_bus(p_kw, q_kvar, v1_v, r_ohm, x_ohm):
-    """Arguments of the two-bus functions, checked, in W and var."""
-    p, q = checked("p_kw", p_kw, "kW"), checked("q_kvar", q_kvar, "kvar")
-    r, x = checked("r_ohm", r_ohm, "ohm", ge=0), checked("x_ohm", x_ohm, "ohm", ge=0)
-    if np.any(np.add(r, x) == 0):
+    """Arguments of the two-bus functions, checked, as arrays in W, var, V and ohm."""
+    p_w = 1000.0 * np.asarray(checked("p_kw", p_kw, **_KW))
+    q_var = 1000.0 * np.asarray(checked("q_kvar", q_kvar, **_KVAR))
+    v1 = np.asarray(checked("v1_v", v1_v, "V", gt=0, ge=1e-3, le=1e7))
+    r = np.asarray(checked("r_ohm", r_ohm, **_OHM))
+    x = np.asarray(checked("x_ohm", x_ohm, **_OHM))
+    together(p_kw=p_w, q_kvar=q_var, v1_v=v1, r_ohm=r, x_ohm=x)
+    if np.any(r + x == 0):
         raise ValueError(
             "r_ohm and x_ohm are both 0; a line without impedance has the same voltage at both ends"
         )
-    return tuple(
-        np.asarray(a)
-        for a in (
-            np.multiply(p, 1000.0),
-            np.multiply(q, 1000.0),
-            checked("v1_v", v1_v, "V", gt=0),
-            r,
-            x,
-        )
-    )
+    return p_w, q_var, v1, r, x
 
 
-# -------------------------------------------------------------------------------------------------------- the street
+# ----------------------------------------------------------------------------------- the street
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Feeder:
-    """A radial feeder: one source (the root) and lines that branch like a tree. The order of the table does not matter.
+    """A radial feeder: one source (the root) and lines that branch like a tree.
+
+    The order of the rows of `lines` does not matter.
 
     Attributes
     ----------
-    lines : DataFrame
-        One row a line: `from`, `to` (names of buses, text or whole numbers, in either direction), `r_ohm`, `x_ohm`, and optionally
-        `limit_a`. Further columns are kept and not used. A transformer is a line with its impedance seen from the `v_kv` side.
+    lines : DataFrame, or what makes one (a list of dictionaries)
+        One row a line: `from`, `to` (names of buses, text or whole numbers, in either direction),
+        `r_ohm`, `x_ohm` (at least 0, not both 0), and optionally `limit_a`. Further columns are
+        kept and not used. A transformer is a line with its impedance seen from the `v_kv` side.
     root : str or int
         The bus with the given voltage.
     v_kv : float
-        Nominal voltage line to line. [kV]
+        Nominal voltage line to line, above 0 [kV].
     loads : DataFrame, optional
-        One row a bus with a load: `bus`, `load_kw`, `load_kvar`. **Drawn, so positive**; `power_flow` takes what is injected.
-    buses : tuple
-        Filled in: all names, the root first, the others as they first appear in `lines`. Arrays over buses follow this order.
-    load_kw, load_kvar, limit_a : array, shape (buses,)
-        Filled in: the load at each bus, and the limit of the line that feeds it (infinite where there is none). [kW], [kvar], [A]
+        One row a bus with a load: `bus`, `load_kw`, `load_kvar`. **Drawn, so at least 0**, while
+        `power_flow` takes what is injected.
+    buses : tuple of str or int
+        Filled in: all names, the root first, the others as they first appear in `lines`. Arrays
+        over buses follow this order.
+    load_kw, load_kvar : array, shape (buses,)
+        Filled in: the load at each bus [kW, kvar].
+    limit_a : array, shape (buses,)
+        Filled in: the limit of the line that feeds each bus, infinite where there is none [A].
     z_ohm : array of complex, shape (buses,)
-        Filled in: R + jX of the line that feeds each bus; 0 at the root. [ohm]
+        Filled in: R + jX of the line that feeds each bus; 0 at the root [ohm].
     path : tuple of (int, int)
         Filled in: position of each bus and of the bus above it, from the root outward.
 
@@ -175,84 +298,116 @@ class Feeder:
     ------
     ValueError
         In one sentence, for anything that is not a tree with impedances.
+
+    Examples
+    --------
+    >>> table = {"from": ["grid", "a"], "to": ["a", "b"], "r_ohm": [0.1, 0.2], "x_ohm": [0.05, 0.1]}
+    >>> loads = {"bus": ["b"], "load_kw": [5.0], "load_kvar": [1.0]}
+    >>> street = Feeder(
+    ...     lines=pd.DataFrame(table), root="grid", v_kv=0.4, loads=pd.DataFrame(loads)
+    ... )
+    >>> street.buses, street.load_kw.tolist()
+    (('grid', 'a', 'b'), [0.0, 0.0, 5.0])
     """
 
     lines: pd.DataFrame
     root: str | int
     v_kv: float
     loads: pd.DataFrame | None = None
-    buses: tuple = field(init=False)
+    buses: tuple[str | int, ...] = field(init=False)
     load_kw: np.ndarray = field(init=False, repr=False)
     load_kvar: np.ndarray = field(init=False, repr=False)
     limit_a: np.ndarray = field(init=False, repr=False)
     z_ohm: np.ndarray = field(init=False, repr=False)
-    path: tuple = field(init=False, repr=False)
+    path: tuple[tuple[int, int], ...] = field(init=False, repr=False)
 
-    def __post_init__(self):
-        checked("v_kv", self.v_kv, "kV", gt=0)
-        lines = _table("lines", self.lines, ("from", "to"), ("r_ohm", "x_ohm"))
-        ends = list(zip(lines["from"].tolist(), lines["to"].tolist()))
-        buses = tuple(dict.fromkeys([self.root, *(bus for line in ends for bus in line)]))
-        impedance = lines.r_ohm.to_numpy() + 1j * lines.x_ohm.to_numpy()
-        above, feeding = _walk(ends, impedance, self.root, buses)
-        at = {bus: i for i, bus in enumerate(buses)}
-        fed, by = [at[bus] for bus in feeding], list(feeding.values())
-        z, limit = np.zeros(len(buses), complex), np.full(len(buses), np.inf)
-        z[fed] = impedance[by]
-        if "limit_a" in lines:
-            limit[fed] = lines.limit_a.to_numpy()[by]
-        load = np.zeros((2, len(buses)))
-        filled = {
-            "lines": lines,
-            "buses": buses,
-            "z_ohm": z,
-            "path": tuple((at[bus], at[up]) for bus, up in above.items()),
-            "limit_a": limit,
-            "load_kw": load[0],
-            "load_kvar": load[1],
-        }
+    def __post_init__(self) -> None:
+        keep(self, v_kv=dict(unit="kV", one=True, gt=0, ge=1e-3, le=1e4))
+        lines = _table("lines", self.lines, ("from", "to"), _LINE_COLUMNS)
+        filled = _tree(_bus("root", self.root), lines)
+        filled |= _loads(filled["buses"], self.loads)
         for name, value in filled.items():
             object.__setattr__(self, name, value)
-        if self.loads is not None:
-            loads = _table("loads", self.loads, ("bus",), ("load_kw", "load_kvar"))
-            if not loads.bus.is_unique:
-                raise ValueError(
-                    f"loads names bus {loads.bus[loads.bus.duplicated()].iloc[0]!r} twice; add its loads up in one row"
-                )
-            load[:, _rows(self, loads.bus.tolist())] = loads.load_kw, loads.load_kvar
-            object.__setattr__(self, "loads", loads)
+
+
+_LINE_COLUMNS: dict[str, dict[str, Any]] = {"r_ohm": _OHM, "x_ohm": _OHM}
+_LOAD_COLUMNS: dict[str, dict[str, Any]] = {
+    "load_kw": dict(unit="kW", ge=0, le=1e9),
+    "load_kvar": dict(unit="kvar", ge=0, le=1e9),
+}
+
+
+def _frame(name, table):
+    """Return a new DataFrame from a DataFrame, a dictionary of columns, or a list of rows."""
+    rows = isinstance(table, list) and all(isinstance(line, Mapping) for line in table)
+    if not rows and not isinstance(table, (pd.DataFrame, Mapping)):
+        raise TypeError(f"{name} is {short(table)}; it must be a table (a DataFrame)")
+    try:
+        return pd.DataFrame(table).copy()
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be read as a table: {error}") from None
 
 
 def _table(name, table, names, numbers):
-    """A table with the columns it needs: names of buses, and numbers that are not negative."""
-    table = pd.DataFrame(table)
-    missing = [column for column in (*names, *numbers) if column not in table]
-    if missing:
-        raise ValueError(
-            f"{name} has no column {', '.join(missing)}; it needs {', '.join((*names, *numbers))}"
-        )
-    for column in names:
-        for bus in table[column].tolist():
-            if isinstance(bus, bool) or not isinstance(bus, (str, int)):
-                raise ValueError(
-                    f"{name} has {bus!r} in column {column}; a bus is named by text or a whole number"
-                )
-    for column in (*numbers, *(c for c in ("limit_a",) if c in table)):
-        checked(
-            f"column {column} of {name}", table[column].to_numpy(), ge=0, finite=column != "limit_a"
-        )
+    """Return a copy of a table that has these columns, with numbers within their limits."""
+    table = _frame(name, table)
+    if not table.columns.is_unique:
+        raise ValueError(f"{name} has two columns of the same name")
+    columns(name, table, (*names, *numbers))
+    for column, limits in numbers.items():
+        checked(f"column {column} of {name}", table[column].to_numpy(), **limits)
     return table
 
 
-def _walk(ends, impedance, root, buses):
-    """From the root outward: the bus above each bus, and the number of the line between. Refuses what is no tree of impedances."""
-    beside, pairs = defaultdict(list), set()
+def _names(name, table, column):
+    """Return the buses in a column of a table."""
+    return [_bus(f"column {column} of {name}", bus) for bus in table[column].tolist()]
+
+
+def _bus(name, value):
+    """Return the name of a bus."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, np.integer)):
+        raise ValueError(f"{name} is {short(value)}; a bus is named by text or a whole number")
+    return value if isinstance(value, str) else int(value)
+
+
+def _tree(root, lines):
+    """Return the fields of a `Feeder` that follow from its table of lines."""
+    ends = list(zip(_names("lines", lines, "from"), _names("lines", lines, "to")))
+    buses = tuple(dict.fromkeys([root, *(bus for line in ends for bus in line)]))
+    impedance = lines["r_ohm"].to_numpy() + 1j * lines["x_ohm"].to_numpy()
+    fed = _walk(_beside(ends, impedance), root, buses)
+    at = {bus: place for place, bus in enumerate(buses)}
+    places = [at[bus] for bus in fed]
+    numbers = [line for _, line in fed.values()]
+    z_ohm = np.zeros(len(buses), complex)
+    z_ohm[places] = impedance[numbers]
+    limit_a = np.full(len(buses), np.inf)
+    if "limit_a" in lines:
+        limits = lines["limit_a"].to_numpy()
+        limits = checked("column limit_a of lines", limits, "A", ge=0, finite=False)
+        limit_a[places] = limits[numbers]
+    return {
+        "root": root,
+        "lines": lines,
+        "buses": buses,
+        "z_ohm": z_ohm,
+        "limit_a": limit_a,
+        "path": tuple((at[bus], at[up]) for bus, (up, _) in fed.items()),
+    }
+
+
+def _beside(ends, impedance):
+    """Return for each bus those beside it, each with the number of the line between them."""
+    beside = defaultdict(list)
+    pairs = set()
     for line, (a, b) in enumerate(ends):
         if a == b:
             raise ValueError(f"lines has a line from bus {a!r} to itself")
         if frozenset((a, b)) in pairs:
             raise ValueError(
-                f"lines has the line between buses {a!r} and {b!r} twice; put parallel lines together into one"
+                f"lines has the line between buses {a!r} and {b!r} twice; "
+                "put parallel lines together into one"
             )
         if impedance[line] == 0:
             raise ValueError(
@@ -261,28 +416,34 @@ def _walk(ends, impedance, root, buses):
         pairs.add(frozenset((a, b)))
         beside[a].append((b, line))
         beside[b].append((a, line))
+    return beside
+
+
+def _walk(beside, root, buses):
+    """Return, from the root outward, the bus above each bus and the number of the line between."""
     if root not in beside:
-        raise ValueError(
-            f"root is {root!r}, but no line begins there; the buses are {_some(bus for bus in buses if bus != root)}"
-        )
-    above, feeding, waiting = {}, {root: None}, deque([root])
+        known = _some(bus for bus in buses if bus != root)
+        raise ValueError(f"root is {root!r}, but no line begins there; the buses are {known}")
+    fed: dict[Any, tuple[Any, Any]] = {root: (None, None)}
+    waiting = deque([root])
     while waiting:
         up = waiting.popleft()
+        _, came_by = fed[up]
         for bus, line in beside[up]:
-            if line == feeding[up]:
+            if line == came_by:
                 continue
-            if bus in feeding:
+            if bus in fed:
                 raise ValueError(
-                    f"the line between buses {up!r} and {bus!r} closes a loop; a radial feeder has one way to each bus"
+                    f"the line between buses {up!r} and {bus!r} closes a loop; "
+                    "a radial feeder has one way to each bus"
                 )
-            above[bus], feeding[bus] = up, line
+            fed[bus] = (up, line)
             waiting.append(bus)
-    if len(feeding) < len(buses):
-        raise ValueError(
-            f"no line connects the root {root!r} with {_some(bus for bus in buses if bus not in feeding)}"
-        )
-    del feeding[root]
-    return above, feeding
+    lost = [bus for bus in buses if bus not in fed]
+    if lost:
+        raise ValueError(f"no line connects the root {root!r} with {_some(lost)}")
+    del fed[root]
+    return fed
 
 
 def _some(buses):
@@ -291,162 +452,221 @@ def _some(buses):
     return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
 
 
-def _rows(feeder, buses):
-    """Positions of some buses, or a ValueError with the names there are."""
-    at = {bus: i for i, bus in enumerate(feeder.buses)}
-    unknown = [bus for bus in buses if bus not in at]
+def _loads(buses, loads):
+    """Return the fields of a `Feeder` that follow from its table of loads."""
+    load_kw = np.zeros(len(buses))
+    load_kvar = np.zeros(len(buses))
+    if loads is not None:
+        loads = _table("loads", loads, ("bus",), _LOAD_COLUMNS)
+        named = _names("loads", loads, "bus")
+        twice = [bus for place, bus in enumerate(named) if bus in named[:place]]
+        if twice:
+            raise ValueError(f"loads names bus {twice[0]!r} twice; add its loads up in one row")
+        places = _places("loads", buses, named)
+        load_kw[places] = loads["load_kw"]
+        load_kvar[places] = loads["load_kvar"]
+    return {"loads": loads, "load_kw": load_kw, "load_kvar": load_kvar}
+
+
+def _places(name, buses, wanted):
+    """Return the positions of some buses, or raise a ValueError with the names there are."""
+    at = {bus: place for place, bus in enumerate(buses)}
+    unknown = [bus for bus in wanted if bus not in at]
     if unknown:
-        raise ValueError(f"there is no bus {unknown[0]!r}; the buses are {_some(at)}")
-    return [at[bus] for bus in buses]
+        raise ValueError(f"{name}: there is no bus {unknown[0]!r}; the buses are {_some(buses)}")
+    return [at[bus] for bus in wanted]
 
 
-def at_buses(feeder, values):
-    """An array over the buses of a feeder, from the values at a few of them; 0 elsewhere.
+def at_buses(feeder: Feeder, values: Mapping[str | int, ArrayLike]) -> np.ndarray:
+    """Array over the buses of a feeder, from the values at a few of them; 0 elsewhere.
 
     Parameters
     ----------
     feeder : Feeder
+        Whose buses give the order of the last axis.
     values : dict
-        Name of a bus: a number, or an array with one entry a scenario or time step.
+        By the name of a bus: a number, or an array with one entry a scenario or time step.
 
     Returns
     -------
     array, shape (..., buses)
+        The values, each at its bus.
+
+    Raises
+    ------
+    ValueError
+        If there is no such bus, or a value is not a number.
+    TypeError
+        If `values` is not a dictionary.
 
     Examples
     --------
     >>> street = feeder("cigre-lv-residential")
-    >>> float(at_buses(street, {"R18": -11.0, "R11": -7.4}).sum())
-    -18.4
+    >>> charging_kw = at_buses(street, {"R18": -11.0, "R11": -7.4})
+    >>> charging_kw.shape, float(charging_kw.sum())
+    ((19,), -18.4)
     """
-    columns = [checked(f"value at bus {bus!r}", value) for bus, value in values.items()]
-    array = np.zeros(
-        (*np.broadcast_shapes(*(np.shape(column) for column in columns)), len(feeder.buses))
-    )
-    for row, column in zip(_rows(feeder, values), columns):
-        array[..., row] = column
+    instance("feeder", feeder, Feeder)
+    instance("values", values, (dict, Mapping))
+    places = _places("values", feeder.buses, values)
+    named = {
+        f"value at bus {bus!r}": checked(f"value at bus {bus!r}", value)
+        for bus, value in values.items()
+    }
+    array = np.zeros((*together(**named), len(feeder.buses)))
+    for place, value in zip(places, named.values()):
+        array[..., place] = value
     return array
 
 
-def feeders():
-    """Names of the feeders in `v2gbook/data/feeders`, for `feeder`."""
-    return tuple(sorted(path.stem for path in _FEEDERS.glob("*.toml")))
+def feeders() -> tuple[str, ...]:
+    """Names of the published feeders that `feeder` knows.
+
+    Returns
+    -------
+    tuple of str
+        In alphabetical order.
+
+    Examples
+    --------
+    >>> feeders()[0]
+    'baran-wu-33'
+    """
+    return tuple(names_in("feeders"))
 
 
-def feeder(name):
-    """A published feeder with its loads, for example "cigre-lv-residential" or "baran-wu-33". Where it comes from stands in its file.
+def feeder(name: str) -> Feeder:
+    """Published feeder with its loads; its file says where it comes from.
+
+    Parameters
+    ----------
+    name : str
+        One of `feeders`, for example "cigre-lv-residential" or "baran-wu-33".
 
     Returns
     -------
     Feeder
+        With `loads`. In a power flow they have to be given: `power_flow` does not add them.
 
     Raises
     ------
     ValueError
         If there is no such feeder; the message lists those there are.
+
+    Examples
+    --------
+    >>> street = feeder("cigre-lv-residential")
+    >>> len(street.buses), float(street.load_kw.sum().round(1))
+    (19, 383.8)
     """
-    if name not in feeders():
-        raise ValueError(f"there is no feeder {name!r}; known feeders are {', '.join(feeders())}")
-    raw = tomllib.loads((_FEEDERS / f"{name}.toml").read_text(encoding="utf-8"))
-    lines, loads = (
-        pd.DataFrame(raw["lines"], columns=raw["columns"]),
-        pd.DataFrame(raw["loads"], columns=raw["load_columns"]),
-    )
+    raw = read("feeders", name)
+    lines = pd.DataFrame(raw["lines"], columns=raw["columns"])
+    loads = pd.DataFrame(raw["loads"], columns=raw["load_columns"])
     if "cable" in lines:
-        for part in ("r_ohm", "x_ohm"):
-            lines[part] = lines.length_km * [
-                raw["cables"][cable][f"{part}_per_km"] for cable in lines.cable
-            ]
-        lines = pd.concat(
-            [pd.DataFrame([{**raw["transformer"], "cable": "transformer"}]), lines],
-            ignore_index=True,
-        )
+        lines = _with_impedances(lines, raw["cables"], raw["transformer"])
     if "s_kva" in loads:
         loads["load_kw"] = loads.s_kva * loads.power_factor
         loads["load_kvar"] = loads.s_kva * np.sqrt(1 - loads.power_factor**2)
     return Feeder(lines=lines, root=raw["root"], v_kv=raw["v_kv"], loads=loads)
 
 
-_FEEDERS = Path(__file__).parent / "data" / "feeders"
+def _with_impedances(lines, cables, transformer):
+    """Return lines with impedances from length and kind of cable, the transformer before them."""
+    for part in ("r_ohm", "x_ohm"):
+        per_km = [cables[cable][f"{part}_per_km"] for cable in lines.cable]
+        lines[part] = lines.length_km * per_km
+    first = pd.DataFrame([{**transformer, "cable": "transformer"}])
+    return pd.concat([first, lines], ignore_index=True)
 
 
-# --------------------------------------------------------------------------------------------------------- power flow
+# ----------------------------------------------------------------------------------- power flow
 
 
-class NoSolution(ArithmeticError):
-    """A power flow did not settle: the feeder is asked for more than it can carry, or for nearly all of it."""
+class NoSolution(ArithmeticError, ValueError):
+    """A power flow did not settle: the feeder is asked for more than it can carry, or nearly so.
+
+    Like the refusals of `far_voltage` it is a ValueError; it is an ArithmeticError as well, so
+    that a search for the limit of a feeder can tell it from a wrong argument.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Flow:
-    """Voltages and currents of a feeder in every scenario. Failed scenarios (only with `keep_going`) are NaN.
+    """Voltages and currents of a feeder in every scenario, as `power_flow` returns them.
+
+    Scenarios without a solution (only with `keep_going`) are NaN.
 
     Attributes
     ----------
-    buses : tuple
+    buses : tuple of str or int
         Names, in the order of the last axis.
     phasor_pu : array of complex, shape (..., buses)
-        Voltage with its angle, the root's being 0. [pu]
+        Voltage with its angle, the root's being 0 [pu].
     v_pu : array, shape (..., buses)
-        Size of the voltage. [pu]
+        Magnitude of the voltage [pu].
     current_a : array, shape (..., buses)
-        In the line that feeds each bus; 0 at the root. [A]
+        Current in the line that feeds each bus; 0 at the root [A].
     loss_kw : float or array, shape (...)
-        Lost in all lines together. [kW]
+        Power lost in all lines together [kW].
     p_root_kw, q_root_kvar : float or array, shape (...)
-        What the feeder gives to the grid above its root; negative when it draws. [kW], [kvar]
+        What the feeder gives to the grid above its root; negative when it draws [kW, kvar].
     converged : bool or array, shape (...)
+        True where the sweeps settled.
     sweeps : int
-        The most that any scenario needed.
+        The most sweeps that any scenario needed.
     q_units_kvar : array, shape (..., units), or None
-        Injected by the `Units`. [kvar]
+        Reactive power injected by the `Units`; None without them [kvar].
     """
 
-    buses: tuple
+    buses: tuple[str | int, ...]
     phasor_pu: np.ndarray
     v_pu: np.ndarray
     current_a: np.ndarray
-    loss_kw: np.ndarray
-    p_root_kw: np.ndarray
-    q_root_kvar: np.ndarray
-    converged: np.ndarray
+    loss_kw: FloatOrArray
+    p_root_kw: FloatOrArray
+    q_root_kvar: FloatOrArray
+    converged: bool | np.ndarray
     sweeps: int
     q_units_kvar: np.ndarray | None
 
     @property
-    def v_min_pu(self):
-        """Lowest voltage of each scenario. [pu]"""
+    def v_min_pu(self) -> FloatOrArray:
+        """Lowest voltage of each scenario [pu]."""
         return plain(self.v_pu.min(-1))
 
     @property
-    def v_min_bus(self):
-        """Where it is lowest: a name, or an array of names; None where the scenario failed."""
+    def v_min_bus(self) -> str | int | np.ndarray | None:
+        """Bus with the lowest voltage, or an array of them; None where there is no solution."""
         names = np.array([*self.buses, None], dtype=object)
         return names[np.where(self.converged, self.v_pu.argmin(-1), -1)]
 
 
-_BLOCK = 1024  # scenarios at a time: 33 buses of them stay in the processor's cache
-_SWEEPS = (
-    30,
-    400,
-)  # a first turn for all scenarios, and a longer one for those that are near their nose
+# Scenarios at a time: 33 buses of them stay in the processor's cache.
+_BLOCK = 1024
+# A first turn for all scenarios, and a longer one for those that are near their nose.
+_SWEEPS = (30, 400)
 
 
 def power_flow(
-    feeder,
-    p_kw,
-    q_kvar=0.0,
+    feeder: Feeder,
+    p_kw: ArrayLike,
+    q_kvar: ArrayLike = 0.0,
     *,
-    z_kw=0.0,
-    z_kvar=0.0,
-    v0_pu=1.0,
-    units=None,
-    tol_pu=1e-6,
-    keep_going=False,
-):
-    r"""Voltages of a whole feeder, for one scenario or for thousands at once, by sweeps backward (currents) and forward (voltages).
+    z_kw: ArrayLike = 0.0,
+    z_kvar: ArrayLike = 0.0,
+    v0_pu: ArrayLike = 1.0,
+    units: "Units | None" = None,
+    tol_pu: float = 1e-6,
+    keep_going: bool = False,
+) -> Flow:
+    r"""Voltages, currents and losses of a whole feeder, for one scenario or for thousands at once.
 
-    With the voltages of the last sweep each bus injects the current
+    **The feeder's own loads are not added.** Only what is given is injected, so the usual call is
+    `power_flow(feeder, cars_kw - feeder.load_kw, -feeder.load_kvar)`. Without the loads and
+    without cars, every bus has the voltage of the root.
+
+    The method sweeps backward (currents) and forward (voltages). With the voltages of the last
+    sweep each bus injects the current
 
     .. math:: I_i = \left(\frac{S_i}{V_i}\right)^* + Y_i^*\,V_i,            (3.4)
 
@@ -462,93 +682,116 @@ def power_flow(
     Parameters
     ----------
     feeder : Feeder
-        Its loads are not taken into account by themselves: give `p_kw=car_kw - feeder.load_kw, q_kvar=-feeder.load_kvar`.
+        Root, lines and nominal voltage. Its `load_kw` and `load_kvar` are not used.
     p_kw, q_kvar : float or array, shape (..., buses)
-        Injected at any voltage (constant power); charging and loads are negative. A single number holds at every bus. [kW], [kvar]
+        Injected at any voltage (constant power); charging and loads are negative. A single number
+        holds at every bus [kW, kvar].
     z_kw, z_kvar : float or array, shape (..., buses)
-        Injected at 1 pu by what behaves as a constant impedance, so that it changes with the voltage squared (heaters). [kW], [kvar]
+        Injected at 1 pu by what behaves as a constant impedance, such as a heater; its power
+        changes with the voltage squared [kW, kvar].
     v0_pu : float or array, shape (...)
-        Voltage at the root. [pu]
+        Voltage at the root, 0.5 to 1.5 [pu].
     units : Units, optional
-        Inverters with volt-var, whose reactive power comes on top. The result is where their loop rests, stable or not: see `loop_gain`.
+        Inverters with volt-var, whose reactive power comes on top. The result is where their loop
+        rests, stable or not: see `loop_gain`.
     tol_pu : float
-        Bound on the error that is left in any voltage, estimated from how fast the sweeps close in. At least 1e-12. [pu]
+        Bound on the error that is left in any voltage, estimated from how fast the sweeps close
+        in; 1e-12 to 0.1 [pu].
     keep_going : bool
-        True: scenarios without a solution come back as NaN, and `Flow.converged` says which they are.
+        True returns scenarios without a solution as NaN, and `Flow.converged` says which they are.
 
     Returns
     -------
     Flow
+        Voltages and currents of each bus, and losses, in each scenario.
 
     Raises
     ------
     ValueError
         If arrays do not fit the feeder, or a number is out of range.
     NoSolution
-        If a scenario does not settle, unless `keep_going`. Closer than about a thousandth to the nose counts as not settling.
+        If a scenario does not settle, unless `keep_going`. Closer than about a thousandth to the
+        nose counts as not settling.
 
     Notes
     -----
-    The sweeps cannot rest at the lower root: there they run away from it. So what they find is the upper one.
+    The sweeps move away from the lower root of (3.2), so the solution that they find is the upper
+    one.
 
     References
     ----------
-    .. [1] Shirmohammadi, Hong, Semlyen, Luo, "A compensation-based power flow method for weakly meshed distribution and transmission
-       networks", IEEE Trans. Power Systems 3(2):753-762, 1988 (from memory).
+    .. [1] Shirmohammadi, Hong, Semlyen, Luo, "A compensation-based power flow method for weakly
+       meshed distribution and transmission networks", IEEE Trans. Power Systems 3(2):753-762,
+       1988.
+
+    Examples
+    --------
+    Two cars charge while the homes draw 60 % of the street's load. Without the homes, which are
+    easily forgotten, the drop is less than a third of the true one:
+
+    >>> street = feeder("cigre-lv-residential")
+    >>> homes_kw, homes_kvar = -0.6 * street.load_kw, -0.6 * street.load_kvar
+    >>> cars_kw = at_buses(street, {"R15": -22.0, "R18": -11.0})
+    >>> flow = power_flow(street, cars_kw + homes_kw, homes_kvar)
+    >>> flow.v_min_bus, round(flow.v_min_pu, 3), round(flow.loss_kw, 2)
+    ('R15', 0.93, 8.24)
+    >>> round(power_flow(street, cars_kw).v_min_pu, 3)
+    0.98
+
+    A third of the homes' load are heaters, the tap lifts the root, and both cars have volt-var:
+
+    >>> helped = power_flow(
+    ...     street,
+    ...     cars_kw + 0.67 * homes_kw,
+    ...     0.67 * homes_kvar,
+    ...     z_kw=0.33 * homes_kw,
+    ...     z_kvar=0.33 * homes_kvar,
+    ...     v0_pu=1.03,
+    ...     units=Units(buses=("R15", "R18"), s_kva=30.0, curve=VOLT_VAR["B"]),
+    ...     tol_pu=1e-8,
+    ...     keep_going=True,
+    ... )
+    >>> round(helped.v_min_pu, 3), helped.q_units_kvar.round(2).tolist()
+    (0.964, [3.52, 0.17])
     """
-    checked("tol_pu", tol_pu, "pu", ge=1e-12)
-    v0 = np.asarray(checked("v0_pu", v0_pu, "pu", gt=0))
-    shape, (p, q, z_p, z_q) = _scenarios(
-        feeder, v0.shape, p_kw=p_kw, q_kvar=q_kvar, z_kw=z_kw, z_kvar=z_kvar
-    )
-    admittance = (z_p, z_q) if np.any(z_p) or np.any(z_q) else None
-    loop = _volt_var(feeder, units) if units else None
-    v, j, q_units, converged, sweeps = _solve(
-        feeder, (p, q), admittance, np.broadcast_to(v0, shape).ravel(), loop, tol_pu
-    )
-    if not converged.all():
+    instance("feeder", feeder, Feeder)
+    one("tol_pu", tol_pu, "pu", ge=1e-12, le=0.1)
+    instance("keep_going", keep_going, bool)
+    v0 = _source(v0_pu)
+    shape, powers = _scenarios(feeder, v0, p_kw=p_kw, q_kvar=q_kvar, z_kw=z_kw, z_kvar=z_kvar)
+    p, q, z_p, z_q = powers
+    impedances = (z_p, z_q) if np.any(z_p) or np.any(z_q) else None
+    loop = None if units is None else _loop(feeder, units)
+    start = np.broadcast_to(v0, shape).ravel()
+    swept = _solve(feeder, (p, q), impedances, start, loop, tol_pu)
+    lost = ~swept.settled
+    if lost.any():
         if not keep_going:
-            _refuse(feeder, converged.reshape(shape), _conjugate(p + z_p, q + z_q))
-        for array in (v, j, q_units):
-            array[:, ~converged] = np.nan
-    root, current = v[0] * j[0].conj(), np.abs(j)
-    loss = _kva_z(feeder).real[:, 0] @ current**2  # eq. (3.7)
-    current[0] = 0.0 * current[0]
-    current /= np.sqrt(3) * feeder.v_kv
-    v, size, current, q_units = (
-        array.T.reshape(*shape, len(array)) for array in (v, np.abs(v), current, q_units)
-    )
-    loss, p_root, q_root = (plain(array.reshape(shape)) for array in (loss, root.real, root.imag))
-    return Flow(
-        buses=feeder.buses,
-        phasor_pu=v,
-        v_pu=size,
-        current_a=current,
-        loss_kw=loss,
-        p_root_kw=p_root,
-        q_root_kvar=q_root,
-        converged=converged.reshape(shape)[()],
-        sweeps=sweeps,
-        q_units_kvar=q_units if loop else None,
-    )
+            _refuse(feeder, swept.settled.reshape(shape), _conjugate(p + z_p, q + z_q))
+        for array in (swept.v, swept.j, swept.q_units):
+            array[:, lost] = np.nan
+    return _flow(feeder, swept, shape, loop is not None)
 
 
-def _scenarios(feeder, shape, **powers):
-    """The common shape of all scenarios, and each power as (scenarios, buses)."""
-    n, arrays = len(feeder.buses), []
+def _scenarios(feeder, v0, **powers):
+    """Return the common shape of all scenarios, and each power as (scenarios, buses)."""
+    n = len(feeder.buses)
+    shapes = {"v0_pu": v0.shape}
+    arrays = []
     for name, value in powers.items():
-        array = np.asarray(checked(name, value))
+        array = np.asarray(checked(name, value, **(_KVAR if name.endswith("kvar") else _KW)))
         if array.ndim and array.shape[-1] != n:
             raise ValueError(
-                f"{name} has {array.shape[-1]} values on its last axis, but the feeder has {n} buses; see feeder.buses and at_buses"
+                f"{name} has {array.shape[-1]} values on its last axis, but the feeder has "
+                f"{n} buses; see feeder.buses and at_buses"
             )
+        shapes[name] = array.shape[:-1]
         arrays.append(array)
     try:
-        shape = np.broadcast_shapes(shape, *(array.shape[:-1] for array in arrays))
+        shape = np.broadcast_shapes(*shapes.values())
     except ValueError:
-        sizes = {name: array.shape[:-1] for name, array in zip(powers, arrays)}
         raise ValueError(
-            f"scenarios do not fit together: v0_pu has the shape {shape}, the others, without buses, {sizes}"
+            f"the scenarios do not fit each other; without buses the shapes are {shapes}"
         ) from None
     return shape, [np.broadcast_to(array, (*shape, n)).reshape(-1, n) for array in arrays]
 
@@ -566,127 +809,228 @@ def _conjugate(p, q):
     return s
 
 
-def _solve(feeder, powers, admittances, v0, loop, tol):
-    """Sweep all scenarios, block by block: phasors and line currents (buses, scenarios), reactive power of units, who converged, sweeps."""
-    n, count, most = len(feeder.buses), len(v0), 0
-    v, j, converged = (
-        np.empty((n, count), complex),
-        np.empty((n, count), complex),
-        np.zeros(count, bool),
-    )
-    q_units = np.empty((len(loop[0]) if loop else 0, count))
-    for limit in _SWEEPS:
-        limit = round(limit / loop[3]) if loop else limit  # small steps take patience
-        todo = np.flatnonzero(~converged)
+class _Swept(NamedTuple):
+    """What sweeps have found; arrays have one column a scenario."""
+
+    v: np.ndarray  # phasors, one row a bus [pu]
+    j: np.ndarray  # currents in the lines that feed each bus [kVA at 1 pu]
+    q_units: np.ndarray  # reactive power, one row a unit [kvar]
+    settled: np.ndarray  # which scenarios have
+    sweeps: int  # how many it took
+
+
+def _solve(feeder, powers, impedances, v0, loop, tol):
+    """Sweep all scenarios block by block, and those that have not settled a second time."""
+    shape = len(feeder.buses), len(v0)
+    v = np.empty(shape, complex)
+    j = np.empty(shape, complex)
+    q_units = np.empty((len(loop.rows) if loop else 0, len(v0)))
+    settled = np.zeros(len(v0), bool)
+    most = 0
+    z = _kva_z(feeder)
+    for sweeps in _SWEEPS:
+        limit = round(sweeps / loop.damping) if loop else sweeps  # small steps take patience
+        todo = np.flatnonzero(~settled)
         for first in range(0, len(todo), _BLOCK):
-            block = todo[first : first + _BLOCK]
-            block = (
-                slice(block[0], block[-1] + 1) if len(block) == block[-1] + 1 - block[0] else block
-            )  # a slice is faster
-            power, admittance = (
-                part and _conjugate(*(array[block] for array in part))
-                for part in (powers, admittances)
-            )
+            block = _as_slice(todo[first : first + _BLOCK])
+            power = _part(powers, block)
+            admittance = _part(impedances, block)
             start = np.broadcast_to(v0[block] + 0j, power.shape)
-            v[:, block], j[:, block], q_units[:, block], converged[block], sweeps = _sweep(
-                feeder.path, _kva_z(feeder), power, admittance, start, tol, limit, loop
-            )
-            most = max(most, sweeps)
-    return v, j, q_units, converged, most
+            swept = _sweep(feeder.path, z, power, admittance, start, tol, limit, loop)
+            v[:, block] = swept.v
+            j[:, block] = swept.j
+            q_units[:, block] = swept.q_units
+            settled[block] = swept.settled
+            most = max(most, swept.sweeps)
+    return _Swept(v, j, q_units, settled, most)
+
+
+def _as_slice(numbers):
+    """Return rising numbers as a slice where none is left out: it is faster than a list."""
+    first = numbers[0]
+    end = numbers[-1] + 1
+    return slice(first, end) if end - first == len(numbers) else numbers
+
+
+def _part(powers, block):
+    """Return the powers of some scenarios as `_sweep` needs them, or None if there are none."""
+    if powers is None:
+        return None
+    p, q = powers
+    return _conjugate(p[block], q[block])
 
 
 def _sweep(path, z, power, admittance, v, tol, limit, loop=None):
-    """Sweep from `v` until settled: phasors and line currents (buses, scenarios), reactive power of units, who has settled, number of sweeps.
+    """Sweep from the voltages `v` until all scenarios have settled, `limit` times at most.
 
-    When steps shrink from a to b, those still to come add up to b^2 / (a - b): a scenario has settled once that is within `tol`.
+    When steps shrink from a to b, those still to come add up to b^2 / (a - b): a scenario has
+    settled once that is within `tol`.
     """
-    v, new, j, rise = v.copy(), v.copy(), np.empty_like(power), np.empty_like(power)
-    before, settled = np.zeros(v.shape[1]), np.zeros(v.shape[1], bool)
-    rows, rating, curve, damping = loop or ([], None, None, None)
-    fixed, q = power[rows], np.zeros((len(rows), v.shape[1]))
+    v = v.copy()
+    new = v.copy()
+    j = np.empty_like(power)
+    rise = np.empty_like(power)
+    before = np.zeros(v.shape[1])
+    settled = np.zeros(v.shape[1], bool)
+    rows = loop.rows if loop else []
+    q = np.zeros((len(rows), v.shape[1]))
+    fixed = power[rows]
+    sweeps = 0
     with np.errstate(all="ignore"):  # what runs away does not settle
-        for sweeps in range(1, limit + 1):
+        while sweeps < limit and not settled.all():
+            sweeps += 1
             if loop:
-                q += damping * (rating * curve(np.abs(v[rows])) - q)
+                q += loop.damping * (loop.answer(np.abs(v[rows])) - q)
                 power[rows] = fixed - 1j * q
-            np.divide(power, np.conjugate(v, out=j), out=j)  # eq. (3.4)
-            if admittance is not None:
-                j += admittance * v
-            for bus, up in reversed(path):
-                j[up] += j[bus]  # eq. (3.5)
-            np.multiply(z, j, out=rise)
-            for bus, up in path:
-                np.add(new[up], rise[bus], out=new[bus])  # eq. (3.6)
+            _backward(path, power, admittance, v, j)
+            _forward(path, z, j, new, rise)
             step = np.abs(np.subtract(new, v, out=rise)).max(0)
             v, new = new, v
-            settled |= (
-                step**2 <= tol * (before - step) + 1e-28
-            )  # below 1e-14 there is only rounding
-            if settled.all():
-                break
+            settled |= step**2 <= tol * (before - step) + 1e-28  # below 1e-14 only rounding is left
             before = step
-    return v, j, q, settled, sweeps
+    return _Swept(v, j, q, settled, sweeps)
 
 
-def _refuse(feeder, converged, power):
-    """Say which scenarios have no solution, and where the voltage suffers most in the first of them by the linear estimate."""
+def _backward(path, power, admittance, v, j):
+    """Write the currents in the lines at the voltages `v` into `j`."""
+    np.divide(power, np.conjugate(v, out=j), out=j)  # eq. (3.4)
+    if admittance is not None:
+        j += admittance * v
+    for bus, up in reversed(path):
+        j[up] += j[bus]  # eq. (3.5)
+
+
+def _forward(path, z, j, v, rise):
+    """Write the voltages that the currents `j` make into `v`; that of the root stays."""
+    np.multiply(z, j, out=rise)
+    for bus, up in path:
+        np.add(v[up], rise[bus], out=v[bus])  # eq. (3.6)
+
+
+def _flow(feeder, swept, shape, has_units):
+    """Return what sweeps have found as the user sees it."""
+
+    def by_scenario(array):
+        return array.T.reshape(*shape, len(array))
+
+    root_kva = swept.v[0] * swept.j[0].conj()
+    size = np.abs(swept.j)
+    loss_kw = _kva_z(feeder).real[:, 0] @ size**2  # eq. (3.7)
+    current_a = size / (np.sqrt(3) * feeder.v_kv)
+    current_a[0] *= 0.0  # no line feeds the root; NaN stays NaN
+    return Flow(
+        buses=feeder.buses,
+        phasor_pu=by_scenario(swept.v),
+        v_pu=by_scenario(np.abs(swept.v)),
+        current_a=by_scenario(current_a),
+        loss_kw=plain(loss_kw.reshape(shape)),
+        p_root_kw=plain(root_kva.real.reshape(shape)),
+        q_root_kvar=plain(root_kva.imag.reshape(shape)),
+        converged=swept.settled.reshape(shape)[()],
+        sweeps=swept.sweeps,
+        q_units_kvar=by_scenario(swept.q_units) if has_units else None,
+    )
+
+
+def _refuse(feeder, converged, power) -> NoReturn:
+    """Say which scenarios have no solution, and which bus of the first is the lowest.
+
+    That bus is found by the linear estimate of (3.8).
+    """
     first = int(np.flatnonzero(~converged)[0])
-    where = feeder.buses[(_shared(feeder) @ power[:, first]).real.argmin()]
-    which = np.unravel_index(first, converged.shape)
-    count = (
-        f"{(~converged).sum()} of {converged.size} scenarios have" if which else "this scenario has"
-    )
-    text = f"; the first is scenario {', '.join(str(i) for i in which)}" if which else ""
+    lowest = (_shared(feeder) @ power[:, first]).real.argmin()
+    if converged.ndim:
+        which = ", ".join(str(place) for place in np.unravel_index(first, converged.shape))
+        told = (
+            f"{(~converged).sum()} of {converged.size} scenarios have no solution that the sweeps "
+            f"can reach; the first is scenario {which}"
+        )
+    else:
+        told = "this scenario has no solution that the sweeps can reach"
     raise NoSolution(
-        f"{count} no solution that the sweeps can reach{text}. The voltage is lowest at bus {where!r}: the feeder is asked for "
-        "more than it can carry, or for nearly all of it. keep_going=True returns the others"
+        f"{told}. The voltage is lowest at bus {feeder.buses[lowest]!r}: the feeder is asked for "
+        "more than it can carry, or for nearly all of it. Look at p_kw and q_kvar; "
+        "keep_going=True returns the scenarios that have a solution"
     )
 
 
-# ------------------------------------------------------------------------------------------------------- sensitivity
+# ---------------------------------------------------------------------------------- sensitivity
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sensitivity:
-    """How much power at one bus moves the voltage at another. Rows: where the voltage is; columns: where the power is."""
+    """How much power at one bus moves the voltage at another, as `sensitivity` returns it.
+
+    Rows say where the voltage is, columns where the power is injected.
+
+    Attributes
+    ----------
+    dv_dp_pu_per_kw : DataFrame, index and columns the buses
+        Change of voltage for each kW [pu/kW].
+    dv_dq_pu_per_kvar : DataFrame, index and columns the buses
+        Change of voltage for each kvar [pu/kvar].
+    r_over_x : Series, index the buses without the root
+        Resistance over reactance of the whole way from the root; infinite without reactance [-].
+    """
 
     dv_dp_pu_per_kw: pd.DataFrame
     dv_dq_pu_per_kvar: pd.DataFrame
     r_over_x: pd.Series
 
 
-def sensitivity(feeder):
-    r"""Sensitivities of all voltages to all powers, near nominal voltage (the linearised DistFlow equations).
+def sensitivity(feeder: Feeder) -> Sensitivity:
+    r"""Sensitivities of all voltages to all powers, near nominal voltage.
 
-    .. math:: \frac{\partial V_i}{\partial P_k} \approx \frac{R_{ik}}{V},\quad \frac{\partial V_i}{\partial Q_k} \approx \frac{X_{ik}}{V}            (3.8)
+    These are the linearised DistFlow equations
+
+    .. math::
+
+        \frac{\partial V_i}{\partial P_k} \approx \frac{R_{ik}}{V},\quad
+        \frac{\partial V_i}{\partial Q_k} \approx \frac{X_{ik}}{V}            (3.8)
 
     with the resistance and the reactance that the ways from the root to i and to k **share**.
 
     Parameters
     ----------
     feeder : Feeder
+        Root, lines and nominal voltage.
 
     Returns
     -------
     Sensitivity
-        `r_over_x`, of the whole way to each bus, says how many kvar do as much there as 1 kW; the root has none.
+        Two tables, and R/X of the way to each bus, which says how many kvar change its voltage as
+        much as 1 kW does.
+
+    Raises
+    ------
+    TypeError
+        If `feeder` is no `Feeder`.
 
     References
     ----------
-    .. [1] Baran, Wu, "Optimal capacitor placement on radial distribution systems", IEEE Trans. Power Delivery 4(1):725-734, 1989 (from memory).
+    .. [1] Baran, Wu, "Optimal capacitor placement on radial distribution systems", IEEE Trans.
+       Power Delivery 4(1):725-734, 1989.
+
+    Examples
+    --------
+    >>> near = sensitivity(feeder("cigre-lv-residential"))
+    >>> float(near.dv_dp_pu_per_kw.loc["R15", "R18"].round(6)), float(near.r_over_x["R15"].round(2))
+    (0.000126, 3.98)
     """
-    shared = _shared(feeder)
-    real, imag = (
-        pd.DataFrame(part, index=feeder.buses, columns=feeder.buses)
-        for part in (shared.real, shared.imag)
-    )
+    shared = _shared(instance("feeder", feeder, Feeder))
     own = np.diag(shared)[1:]
-    with np.errstate(divide="ignore"):
-        return Sensitivity(
-            dv_dp_pu_per_kw=real,
-            dv_dq_pu_per_kvar=imag,
-            r_over_x=pd.Series(own.real / own.imag, index=feeder.buses[1:]),
-        )
+    with np.errstate(divide="ignore", over="ignore"):
+        ratio = own.real / own.imag
+    return Sensitivity(
+        dv_dp_pu_per_kw=_square(shared.real, feeder.buses),
+        dv_dq_pu_per_kvar=_square(shared.imag, feeder.buses),
+        r_over_x=pd.Series(ratio, index=feeder.buses[1:]),
+    )
+
+
+def _square(matrix, buses):
+    """A matrix as a table whose rows and columns are buses."""
+    return pd.DataFrame(matrix, index=buses, columns=buses)
 
 
 def _shared(feeder):
@@ -697,211 +1041,342 @@ def _shared(feeder):
     return way @ (feeder.z_ohm[:, None] * way.T) / (1000 * feeder.v_kv**2)  # eq. (3.8)
 
 
-# -------------------------------------------------------------------------------------------------- smart inverters
+# ------------------------------------------------------------------------------ smart inverters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A setting of a smart inverter: straight lines between points, flat beyond the first and the last. Call it like a function.
+    """A setting of a smart inverter: straight lines between points, flat beyond the ends.
+
+    It is called like a function.
 
     Attributes
     ----------
     x_pu : tuple of float
-        What is measured, in order: voltage, or active power per rating. [pu]
+        What is measured, in rising order, from -2 to 2: voltage, or active power per rating [pu].
     y_pu : tuple of float
-        What is answered: reactive power per kVA (> 0 injected), or the limit of active power per rating. [pu]
+        What is answered, from -1 to 1: reactive power per kVA (> 0 is injected), or the limit of
+        active power per rating [pu].
     olrt_s : float
-        Open-loop response time: 90 % of a step has been answered. [s]
+        Open-loop response time, above 0: after so long, 90 % of a step has been answered [s].
 
     Raises
     ------
     ValueError
-        If the points are not ordered, or jump.
+        If the points are not ordered, or jump, or are out of range.
+
+    Examples
+    --------
+    >>> curve = Curve(x_pu=(0.92, 0.98, 1.02, 1.08), y_pu=(0.44, 0.0, 0.0, -0.44), olrt_s=5.0)
+    >>> curve(1.05)
+    -0.22
     """
 
-    x_pu: tuple
-    y_pu: tuple
+    x_pu: tuple[float, ...]
+    y_pu: tuple[float, ...]
     olrt_s: float
 
-    def __post_init__(self):
-        checked("olrt_s", self.olrt_s, "s", gt=0)
-        x, y = (
-            np.atleast_1d(checked("x_pu", self.x_pu, "pu")),
-            np.atleast_1d(checked("y_pu", self.y_pu, "pu")),
-        )
-        if x.ndim != 1 or x.shape != y.shape or len(x) < 2:
+    def __post_init__(self) -> None:
+        x = row("x_pu", _per_unit("x_pu", self.x_pu, most=2))
+        y = row("y_pu", _per_unit("y_pu", self.y_pu, most=1))
+        keep(self, olrt_s=dict(one=True, **_SECONDS))
+        if len(x) != len(y) or len(x) < 2:
             raise ValueError(
-                f"x_pu has {x.size} points and y_pu {y.size}; a curve needs two or more of each, as many of one as of the other"
+                f"x_pu has {len(x)} points and y_pu {len(y)}; a curve needs two or more of each, "
+                "as many of one as of the other"
             )
-        if np.any(np.diff(x) < 0):
+        object.__setattr__(self, "x_pu", tuple(x.tolist()))
+        object.__setattr__(self, "y_pu", tuple(y.tolist()))
+        run = np.diff(x)
+        if np.any(run < 0):
             raise ValueError(
-                f"x_pu is {tuple(x.tolist())}: a curve whose points are not ordered; they must rise from left to right"
+                f"x_pu is {self.x_pu}: a curve whose points are not ordered; "
+                "they must rise from left to right"
             )
-        if np.any((np.diff(x) == 0) & (np.diff(y) != 0)):
+        if np.any((run < 1e-9) & (np.diff(y) != 0)):
             raise ValueError(
-                f"the curve jumps: x_pu {tuple(x.tolist())} names a point twice with different values in y_pu"
+                f"the curve jumps: x_pu {self.x_pu} names a point twice "
+                "with different values in y_pu"
             )
-        for name, value in (("x_pu", x), ("y_pu", y)):
-            object.__setattr__(self, name, tuple(value.tolist()))
 
-    def __call__(self, x_pu):
-        """The answer to what is measured. [pu]"""
-        return plain(np.interp(checked("x_pu", x_pu, finite=False), self.x_pu, self.y_pu))
+    def __call__(self, x_pu: ArrayLike) -> FloatOrArray:
+        """Answer to what is measured.
+
+        Parameters
+        ----------
+        x_pu : float or array
+            Voltage, or active power per rating, -10 to 10 [pu].
+
+        Returns
+        -------
+        float or array
+            Reactive power per kVA, or the limit of active power per rating [pu].
+
+        Raises
+        ------
+        ValueError
+            If it is not a number, or in per cent.
+
+        Examples
+        --------
+        >>> VOLT_VAR["B"](1.05)
+        -0.22
+        """
+        return plain(np.interp(_per_unit("x_pu", x_pu, most=10), self.x_pu, self.y_pu))
 
     @property
-    def slope(self):
-        """Steepest fall of the curve, >= 0: for volt-var, reactive power per voltage. [pu/pu]"""
-        run, rise = np.diff(self.x_pu), np.diff(self.y_pu)
-        return float(np.max(-rise[run > 0] / run[run > 0], initial=0.0))
+    def slope(self) -> float:
+        """Steepest fall of the curve, at least 0; of volt-var, in kvar per kVA and pu [pu/pu]."""
+        run = np.diff(self.x_pu)
+        fall = -np.diff(self.y_pu)
+        return float(np.max(fall[run > 0] / run[run > 0], initial=0.0))
 
 
-# Defaults of IEEE Std 1547-2018 by its categories of normal performance, as coded in EPRI's OpenDER. Every one of these functions is
-# DISABLED when a unit leaves the factory: without a utility's request it runs at unity power factor and does nothing of the kind.
-VOLT_VAR = {
-    "A": Curve(x_pu=(0.90, 1.00, 1.00, 1.10), y_pu=(0.25, 0.0, 0.0, -0.25), olrt_s=10.0),
-    "B": Curve(x_pu=(0.92, 0.98, 1.02, 1.08), y_pu=(0.44, 0.0, 0.0, -0.44), olrt_s=5.0),
-}
-WATT_VAR = {
-    "A": Curve(
-        x_pu=(-1.0, -0.5, 0.5, 1.0), y_pu=(0.44, 0.0, 0.0, -0.25), olrt_s=10.0
-    ),  # the standard gives 10 s from memory
-    "B": Curve(x_pu=(-1.0, -0.5, 0.5, 1.0), y_pu=(0.44, 0.0, 0.0, -0.44), olrt_s=10.0),
-}
-VOLT_WATT = Curve(
-    x_pu=(1.06, 1.10), y_pu=(1.0, 0.2), olrt_s=10.0
-)  # the 0.2 is from memory: the lesser of 0.2 and the unit's minimum
-VOLT_WATT_STORAGE = Curve(
-    x_pu=(1.06, 1.10), y_pu=(1.0, 0.0), olrt_s=10.0
-)  # OpenDER's file of a unit that can also charge
+class _ByCategory(dict[str, Curve]):
+    """Curves by category of IEEE 1547-2018; a category that does not exist is refused in words."""
+
+    def __missing__(self, category):
+        one_of("category", category, self)
+
+
+# Defaults of IEEE Std 1547-2018 (Tables 8, 9 and 10) by its categories of normal performance, as
+# coded in EPRI's OpenDER. All these functions are DISABLED when a unit leaves the factory: until a
+# utility asks for one, the unit runs at unity power factor and does not react to voltage.
+VOLT_VAR = _ByCategory(
+    A=Curve(x_pu=(0.90, 1.00, 1.00, 1.10), y_pu=(0.25, 0.0, 0.0, -0.25), olrt_s=10.0),
+    B=Curve(x_pu=(0.92, 0.98, 1.02, 1.08), y_pu=(0.44, 0.0, 0.0, -0.44), olrt_s=5.0),
+)
+WATT_VAR = _ByCategory(
+    A=Curve(x_pu=(-1.0, -0.5, 0.5, 1.0), y_pu=(0.44, 0.0, 0.0, -0.25), olrt_s=10.0),
+    B=Curve(x_pu=(-1.0, -0.5, 0.5, 1.0), y_pu=(0.44, 0.0, 0.0, -0.44), olrt_s=10.0),
+)
+# The standard takes the lesser of 0.2 and the unit's minimum, and 0 for a unit that can charge.
+VOLT_WATT = Curve(x_pu=(1.06, 1.10), y_pu=(1.0, 0.2), olrt_s=10.0)
+VOLT_WATT_STORAGE = Curve(x_pu=(1.06, 1.10), y_pu=(1.0, 0.0), olrt_s=10.0)
 _REQUIRED = {"A": (-0.25, 0.44), "B": (-0.44, 0.44)}
 
 
-def required_q(category, p_pu):
-    r"""Reactive power that IEEE 1547-2018 wants a unit to be **able** to give while it gives `p_pu`; not what it must do.
+def required_q(category: str, p_pu: ArrayLike) -> tuple[FloatOrArray, FloatOrArray]:
+    r"""Reactive power that IEEE 1547-2018 wants a unit to be **able** to give beside `p_pu`.
 
-    .. math:: Q_{req} = Q_{max}\,\min\left(1, \frac{p}{0.2}\right)\ \text{for}\ p \ge 0.05,\ \text{else } 0            (3.10)
+    This is a capability; a setting such as `VOLT_VAR` says what the unit does.
+
+    .. math::
+
+        Q_{req} = Q_{max}\,\min\left(1, \frac{p}{0.2}\right)\ \text{for}\ p \ge 0.05,\
+        \text{else } 0            (3.10)
 
     Parameters
     ----------
     category : str
         "A" (where few units are connected) or "B" (many units, or large swings of their power).
     p_pu : float or array
-        Active power given to the grid per rating, 0..1.
+        Active power given to the grid per rating, 0 to 1 [pu].
 
     Returns
     -------
     tuple of float or array
-        Lowest (absorbed, negative) and highest (injected) reactive power per kVA of rating. [pu]
+        Lowest (absorbed, negative) and highest (injected) reactive power per kVA of rating [pu].
 
     Raises
     ------
     ValueError
-        If the category is not A or B, or the power is not a fraction 0..1.
+        If the category is not A or B, or the power is not a fraction 0 to 1.
 
     References
     ----------
-    .. [1] IEEE Std 1547-2018, Table 7, as coded in EPRI OpenDER (with the two categories the right way round).
+    .. [1] IEEE Std 1547-2018, Table 7, as coded in EPRI OpenDER (with the two categories the
+       right way round).
+
+    Examples
+    --------
+    >>> low_pu, high_pu = required_q("A", 0.1)
+    >>> low_pu, high_pu
+    (-0.125, 0.22)
     """
-    if category not in _REQUIRED:
-        raise ValueError(f"category is {category!r}; it must be one of {', '.join(_REQUIRED)}")
-    p = np.asarray(checked("p_pu", p_pu, "(a fraction)", ge=0, le=1))
+    one_of("category", category, _REQUIRED)
+    p = np.asarray(fraction("p_pu", p_pu))
     share = np.where(p >= 0.05, np.minimum(1.0, p / 0.2), 0.0)  # eq. (3.10)
-    return tuple(plain(limit * share) for limit in _REQUIRED[category])
+    low, high = _REQUIRED[category]
+    return plain(low * share), plain(high * share)
 
 
-def inverter_power(charger, p_kw, v_pu, *, volt_var=None, volt_watt=None):
-    r"""What a unit settles at when it sees a voltage: volt-watt caps, volt-var adds, and reactive power goes first.
+def inverter_power(
+    charger: Charger,
+    p_kw: ArrayLike,
+    v_pu: ArrayLike,
+    *,
+    volt_var: Curve | None = None,
+    volt_watt: Curve | None = None,
+) -> tuple[FloatOrArray, FloatOrArray]:
+    r"""Active and reactive power at which a unit settles when it measures a voltage.
 
-    .. math:: Q = S\,c_Q(V),\qquad P \le \min\left(P_r\,c_P(V),\ \sqrt{S^2 - Q^2}\right)            (3.9)
+    Volt-watt caps the active power, volt-var adds reactive power, and reactive power has priority:
+
+    .. math::
+
+        Q = S\,c_Q(V),\qquad
+        P \le \min\left(P_r\,c_P(V),\ \sqrt{S^2 - Q^2}\right)            (3.9)
 
     Parameters
     ----------
     charger : Charger
-        S is `s_kva`; P_r, which volt-watt counts in, `p_discharge_kw`.
+        S is `s_kva`; P_r, to which volt-watt refers, is `p_discharge_kw`.
     p_kw : float or array
-        What the unit would give; charging is negative. [kW]
+        What the unit would give; charging is negative [kW].
     v_pu : float or array
-        Voltage at its terminals. [pu]
+        Voltage at its terminals, above 0 and at most 2 [pu].
     volt_var, volt_watt : Curve, optional
         Functions that are enabled; by default neither is.
 
     Returns
     -------
     tuple of float or array
-        p [kW] and q [kvar], both injected.
+        Active power [kW] and reactive power [kvar], both injected.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or shapes do not fit.
+    TypeError
+        If `charger` is no `Charger`, or a function no `Curve`.
+
+    References
+    ----------
+    .. [1] IEEE Std 1547-2018, 5.3.3 (volt-var) and 5.4.2 (volt-watt).
 
     Examples
     --------
     >>> from v2gbook.charger import Charger
-    >>> unit = Charger(p_charge_kw=30.0, p_discharge_kw=30.0, s_kva=30.0, idle_kw=0.0, loss_linear=0.0, loss_quadratic=0.0)
-    >>> p_kw, q_kvar = inverter_power(unit, 30.0, 1.08, volt_var=VOLT_VAR["B"])
+    >>> unit = Charger(
+    ...     p_charge_kw=30.0,
+    ...     p_discharge_kw=30.0,
+    ...     s_kva=30.0,
+    ...     idle_kw=0.0,
+    ...     loss_linear=0.0,
+    ...     loss_quadratic=0.0,
+    ... )
+    >>> p_kw, q_kvar = inverter_power(
+    ...     unit, 30.0, 1.08, volt_var=VOLT_VAR["B"], volt_watt=VOLT_WATT
+    ... )
     >>> round(p_kw, 1), round(q_kvar, 1)
-    (26.9, -13.2)
+    (18.0, -13.2)
     """
-    p, v = np.asarray(checked("p_kw", p_kw, "kW")), checked("v_pu", v_pu, "pu", gt=0)
-    q = np.multiply(charger.s_kva, volt_var(v)) if volt_var else 0.0
-    cap = np.multiply(charger.p_discharge_kw, volt_watt(v)) if volt_watt else np.inf
-    p, q = np.broadcast_arrays(np.minimum(p, cap), q)
-    return reactive_first(charger, p, q)  # eq. (3.9)
+    instance("charger", charger, Charger)
+    p = np.asarray(checked("p_kw", p_kw, "kW"))
+    v = np.asarray(_per_unit("v_pu", v_pu, gt=0, most=2))
+    shape = together(p_kw=p, v_pu=v, s_kva=charger.s_kva, p_discharge_kw=charger.p_discharge_kw)
+    q = np.zeros(())
+    if volt_var is not None:
+        q = np.multiply(charger.s_kva, instance("volt_var", volt_var, Curve)(v))
+    if volt_watt is not None:
+        cap = np.multiply(charger.p_discharge_kw, instance("volt_watt", volt_watt, Curve)(v))
+        p = np.minimum(p, cap)
+    # eq. (3.9): what is left of the active power beside the reactive power
+    return reactive_first(charger, np.broadcast_to(p, shape), np.broadcast_to(q, shape))
 
 
-def time_constant(olrt_s):
-    r"""Time constant of a first-order answer from its open-loop response time, which is a 90 % time.
+def time_constant(olrt_s: ArrayLike) -> FloatOrArray:
+    r"""Time constant of a first-order answer with a given open-loop response time.
+
+    The open-loop response time is a 90 % time, so
 
     .. math:: \tau = \frac{T_{OLR}}{\ln 10}            (3.11)
 
     Parameters
     ----------
     olrt_s : float or array
-        [s]
+        Open-loop response time, above 0 [s].
 
     Returns
     -------
     float or array
-        [s]
+        Time constant [s].
+
+    Raises
+    ------
+    ValueError
+        If the time is out of range.
+
+    References
+    ----------
+    .. [1] IEEE Std 1547-2018, 3.1: open loop response time.
+
+    Examples
+    --------
+    >>> round(time_constant(5.0), 3)
+    2.171
     """
-    return checked("olrt_s", olrt_s, "s", gt=0) / math.log(10)  # eq. (3.11)
+    return checked("olrt_s", olrt_s, **_SECONDS) / math.log(10)  # eq. (3.11)
 
 
-def response(t_s, olrt_s):
-    """Share of a step that has been answered `t_s` after it, 0..1: first order, 0.9 at `olrt_s` by definition.
+def response(t_s: ArrayLike, olrt_s: ArrayLike) -> FloatOrArray:
+    """Share of a step that a first-order answer has given after some time.
 
     Parameters
     ----------
-    t_s, olrt_s : float or array
-        [s]
+    t_s : float or array
+        Time since the step, at least 0 [s].
+    olrt_s : float or array
+        Open-loop response time, above 0 [s].
 
     Returns
     -------
     float or array
-        0..1
+        Share from 0 to 1; 0.9 at `olrt_s`, by definition [-].
+
+    Raises
+    ------
+    ValueError
+        If a time is out of range, or shapes do not fit.
+
+    Examples
+    --------
+    >>> round(response(1.0, 5.0), 3)
+    0.369
     """
-    return -np.expm1(-checked("t_s", t_s, "s", ge=0) / time_constant(olrt_s))
+    t = np.asarray(checked("t_s", t_s, "s", ge=0, le=1e9))
+    tau = time_constant(olrt_s)
+    together(t_s=t, olrt_s=tau)
+    return plain(-np.expm1(-t / tau))
 
 
-# ---------------------------------------------------------------------------------------------------------- the loop
+# ------------------------------------------------------------------------------------- the loop
 
 
-def operating_point(curve, *, v0_pu, r_pu, x_pu, p_pu):
-    r"""Where a volt-var unit at the end of a line comes to rest, exactly, on the linear feeder of eq. (3.1).
+def operating_point(
+    curve: Curve, *, v0_pu: ArrayLike, r_pu: float, x_pu: float, p_pu: ArrayLike
+) -> tuple[FloatOrArray, FloatOrArray]:
+    r"""Voltage and reactive power at which a volt-var unit at the end of a line comes to rest.
+
+    The result is exact on the linear feeder of (3.1):
 
     .. math:: V = V_0 + R\,p + X\,c(V)            (3.12)
 
-    The curve falls with V, so V - X c(V) rises, and there is one answer; both sides are straight between the points of the curve.
+    The curve falls with V, so V - X c(V) rises, and there is one answer. Both sides are straight
+    between the points of the curve.
 
     Parameters
     ----------
     curve : Curve
         Volt-var; it must not rise.
-    v0_pu, p_pu : float or array
-        Voltage of the source, and active power injected per rating of the unit. [pu]
+    v0_pu : float or array
+        Voltage of the source, 0.5 to 1.5 [pu].
     r_pu, x_pu : float
-        Voltage that the unit's full rating makes as active and as reactive power. [pu]
+        Change of voltage that the unit's full rating makes as active and as reactive power, 0 to
+        10 [pu].
+    p_pu : float or array
+        Active power injected per rating of the unit, -2 to 2 [pu].
 
     Returns
     -------
     tuple of float or array
-        V and q. [pu]
+        Voltage, and reactive power per kVA of rating [pu].
+
+    Raises
+    ------
+    ValueError
+        If the curve rises, or a number is out of range.
 
     Examples
     --------
@@ -910,194 +1385,338 @@ def operating_point(curve, *, v0_pu, r_pu, x_pu, p_pu):
     (1.0509, -0.2268)
     """
     _checked_falling(curve)
-    r, x = float(checked("r_pu", r_pu, "pu", ge=0)), float(checked("x_pu", x_pu, "pu", ge=0))
-    alone = checked("v0_pu", v0_pu, "pu", gt=0) + np.multiply(r, checked("p_pu", p_pu, "pu"))
-    q = np.interp(alone, np.subtract(curve.x_pu, np.multiply(x, curve.y_pu)), curve.y_pu)
+    v0 = _source(v0_pu)
+    p = np.asarray(_per_unit("p_pu", p_pu, most=2))
+    together(v0_pu=v0, p_pu=p)
+    r = one("r_pu", r_pu, "pu", ge=0, le=10)
+    x = one("x_pu", x_pu, "pu", ge=0, le=10)
+    alone = v0 + r * p  # the voltage without reactive power
+    at_points = np.subtract(curve.x_pu, np.multiply(x, curve.y_pu))
+    q = np.interp(alone, at_points, curve.y_pu)
     return plain(alone + x * q), plain(q)  # eq. (3.12)
 
 
 def _checked_falling(curve):
-    if not isinstance(curve, Curve) or np.any(np.diff(curve.y_pu) > 0):
+    instance("curve", curve, Curve)
+    if np.any(np.diff(curve.y_pu) > 0):
         raise ValueError(
-            f"curve is {curve!r}; a volt-var curve must not rise anywhere, or it drives the voltage away"
+            f"curve is {curve!r}; a volt-var curve must not rise anywhere, "
+            "or it drives the voltage away"
         )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Units:
-    """Inverters on a feeder that all follow one volt-var curve. Reactive power goes first, so active power must leave it room:
-    with 0.44 absorbed, 0.898 kW per kVA. Their active power is part of `p_kw` in `power_flow`.
+    """Inverters on a feeder that all follow one volt-var curve.
+
+    Reactive power goes first, so active power must leave room for it: where 0.44 is absorbed,
+    0.898 kW per kVA. The active power of the units is part of `p_kw` in `power_flow`.
 
     Attributes
     ----------
     buses : tuple of str or int
         Where they are, one unit a bus.
     s_kva : float or array, shape (units,)
-        Rating of each. [kVA]
+        Rating of each, at least 0 [kVA].
     curve : Curve
         Volt-var, the same for all; it must not rise.
+
+    Raises
+    ------
+    ValueError
+        If a bus stands twice, ratings do not fit the buses, or the curve rises.
+
+    Examples
+    --------
+    >>> units = Units(buses=("R15", "R18"), s_kva=[30.0, 50.0], curve=VOLT_VAR["B"])
+    >>> units.s_kva.tolist()
+    [30.0, 50.0]
     """
 
-    buses: tuple
-    s_kva: float
+    buses: tuple[str | int, ...]
+    s_kva: FloatOrArray
     curve: Curve
 
-    def __post_init__(self):
-        if (
-            isinstance(self.buses, str)
-            or len(self.buses) == 0
-            or len(set(self.buses)) < len(self.buses)
-        ):
+    def __post_init__(self) -> None:
+        buses = _different_buses(self.buses)
+        object.__setattr__(self, "buses", buses)
+        keep(self, s_kva=dict(unit="kVA", ge=0, le=1e9))
+        if np.shape(self.s_kva) not in ((), (len(buses),)):
             raise ValueError(
-                f"buses is {self.buses!r}; it must be a list of different buses, one unit at each"
-            )
-        ratings = checked("s_kva", self.s_kva, "kVA", ge=0)
-        if np.shape(ratings) not in ((), (len(self.buses),)):
-            raise ValueError(
-                f"s_kva has the shape {np.shape(ratings)}; give one rating, or one for each of {len(self.buses)} units"
+                f"s_kva has the shape {np.shape(self.s_kva)}, but buses has {len(buses)} entries; "
+                "give one rating, or one for each unit"
             )
         _checked_falling(self.curve)
 
 
-def coupling(feeder, units):
-    """What the full reactive power of each unit (columns) does to the voltage at each unit (rows), on the linear feeder.
+def _different_buses(buses):
+    """Return the buses of some units as a tuple."""
+    wanted = "it must be a list of different buses, one unit at each"
+    several = isinstance(buses, (Sequence, np.ndarray, pd.Index, pd.Series))
+    if not several or isinstance(buses, (str, bytes)) or getattr(buses, "ndim", 1) != 1:
+        raise TypeError(f"buses is {short(buses)}; {wanted}")
+    named = tuple(_bus(f"buses[{place}]", bus) for place, bus in enumerate(buses))
+    if not named or len(set(named)) < len(named):
+        raise ValueError(f"buses is {named}; {wanted}")
+    return named
+
+
+def coupling(feeder: Feeder, units: Units) -> pd.DataFrame:
+    """Change of voltage at each unit that the full reactive power of each unit makes.
 
     Parameters
     ----------
     feeder : Feeder
+        Root, lines and nominal voltage; its linear sensitivities (3.8) are used.
     units : Units
+        Where the inverters are, and how large.
 
     Returns
     -------
     DataFrame, index and columns the buses of the units
-        [pu]
+        Rows say where the voltage is, columns where the reactive power is injected [pu].
+
+    Raises
+    ------
+    ValueError
+        If the feeder has no such bus.
+    TypeError
+        If `feeder` is no `Feeder`, or `units` no `Units`.
+
+    Examples
+    --------
+    >>> street = feeder("cigre-lv-residential")
+    >>> units = Units(buses=("R15", "R18"), s_kva=30.0, curve=VOLT_VAR["B"])
+    >>> coupling(street, units).round(4).loc["R15"].tolist()
+    [0.0062, 0.004]
     """
-    rows = _rows(feeder, units.buses)
-    return pd.DataFrame(
-        _shared(feeder).imag[np.ix_(rows, rows)] * units.s_kva,
-        index=units.buses,
-        columns=units.buses,
-    )
+    return _square(_reach(feeder, units), instance("units", units, Units).buses)
 
 
-def loop_gain(curve, x_pu):
-    r"""Gain of the volt-var loop: by how much the answer to a step of voltage moves the voltage itself, at the curve's steepest.
+def _reach(feeder, units):
+    """The matrix that `coupling` shows as a table."""
+    instance("feeder", feeder, Feeder)
+    instance("units", units, Units)
+    rows = _places("units", feeder.buses, units.buses)
+    return _shared(feeder).imag[np.ix_(rows, rows)] * units.s_kva
 
-    .. math:: g = X\,k\ \text{ for one unit},\qquad g = \rho(\mathbf{X})\,k\ \text{ for several},\qquad k = \max|c'|            (3.13)
+
+def loop_gain(curve: Curve, x_pu: ArrayLike) -> float:
+    r"""Gain of the volt-var loop, at the steepest part of the curve.
+
+    It says by how much the answer to a step of voltage moves the voltage itself:
+
+    .. math::
+
+        g = X\,k\ \text{ for one unit},\qquad
+        g = \rho(\mathbf{X})\,k\ \text{ for several},\qquad k = \max|c'|            (3.13)
 
     Parameters
     ----------
     curve : Curve
+        Volt-var; it must not rise.
     x_pu : float, or array, shape (units, units)
-        Voltage that a unit's full reactive power makes, or all those of `coupling`; :math:`\rho` is the largest eigenvalue. [pu]
+        Change of voltage that a unit's full reactive power makes, or all those of `coupling`;
+        :math:`\rho` is the largest eigenvalue [pu].
 
     Returns
     -------
     float
-        At 1 and above, jumping at once to the curve's answer goes wrong: the naive iteration diverges. Whether a street does so as well
-        depends on `largest_gain`.
+        At 1 and above, a jump at once to what the curve answers overshoots, and the naive
+        iteration diverges. Whether a street does so as well depends on `largest_gain` [-].
+
+    Raises
+    ------
+    ValueError
+        If the curve rises, or the couplings are no square matrix or out of range.
+
+    Examples
+    --------
+    >>> round(loop_gain(VOLT_VAR["B"], 0.04), 3)
+    0.293
+    >>> round(loop_gain(VOLT_VAR["B"], [[0.05, 0.02], [0.02, 0.05]]), 3)
+    0.513
     """
     _checked_falling(curve)
-    x = np.asarray(checked("x_pu", x_pu, "pu", ge=0))
+    x = np.asarray(checked("x_pu", x_pu, "pu", ge=0, le=1e9))
     if x.ndim and (x.ndim != 2 or x.shape[0] != x.shape[1]):
         raise ValueError(
-            f"x_pu has the shape {x.shape}; it must be a number, or a square matrix as `coupling` returns it"
+            f"x_pu has the shape {x.shape}; it must be a number, "
+            "or a square matrix as `coupling` returns it"
         )
-    return float(curve.slope * np.abs(np.linalg.eigvals(np.atleast_2d(x))).max())  # eq. (3.13)
+    return _gain(curve, np.atleast_2d(x))
 
 
-def largest_gain(period_s, tau_s):
-    r"""Loop gain below which units that measure every `period_s` and answer with the time constant `tau_s` come to rest.
+def _gain(curve, x):
+    return float(curve.slope * np.abs(np.linalg.eigvals(x)).max())  # eq. (3.13)
+
+
+def largest_gain(period_s: ArrayLike, tau_s: ArrayLike) -> FloatOrArray:
+    r"""Loop gain below which units that measure now and then come to rest.
+
+    They measure every `period_s` and answer with the time constant `tau_s`:
 
     .. math:: g < \frac{2}{1 - e^{-T/\tau}} - 1            (3.15)
 
     Parameters
     ----------
     period_s : float or array
-        Time between two measurements; between them the target stands still. [s]
+        Time between two measurements; between them the target stands still [s].
     tau_s : float or array
-        See `time_constant`. [s]
+        Time constant of the answer, see `time_constant` [s].
 
     Returns
     -------
     float or array
-        Never below 1; grows without limit for fast measurement.
+        Never below 1; it grows without limit for fast measurement [-].
+
+    Raises
+    ------
+    ValueError
+        If a time is out of range, or shapes do not fit.
 
     Examples
     --------
-    >>> [round(largest_gain(period_s, time_constant(5.0)), 2) for period_s in (1.0, 5.0)]
+    >>> [round(largest_gain(period_s, 2.1715), 2) for period_s in (1.0, 5.0)]
     [4.42, 1.22]
     """
-    h = checked("period_s", period_s, "s", gt=0) / np.asarray(checked("tau_s", tau_s, "s", gt=0))
-    return plain(2 / -np.expm1(-h) - 1)  # eq. (3.15)
+    period = np.asarray(checked("period_s", period_s, **_SECONDS))
+    tau = np.asarray(checked("tau_s", tau_s, **_SECONDS))
+    together(period_s=period, tau_s=tau)
+    return plain(2 / -np.expm1(-period / tau) - 1)  # eq. (3.15)
 
 
-def _volt_var(feeder, units):
-    """Rows, ratings, curve and damping of the units for the sweeps.
+_MOST_GAIN = 1000.0  # the sweeps of a larger one would take hours
 
-    Eigenvalues of the loop lie between 1 and 1 + g, so that a step of 1 / (1 + g) towards the curve overshoots nowhere.
+
+class _Loop(NamedTuple):
+    """Volt-var units as the sweeps see them."""
+
+    rows: list[int]  # positions of their buses
+    rating: np.ndarray  # one row a unit [kVA]
+    curve: Curve
+    damping: float  # share of the way to the curve that a sweep goes
+
+    def answer(self, v_pu):
+        """Reactive power that the units give at these voltages. [kvar]"""
+        return self.rating * np.interp(v_pu, self.curve.x_pu, self.curve.y_pu)
+
+
+def _loop(feeder, units):
+    """Return the units of a feeder as the sweeps see them.
+
+    Eigenvalues of the loop lie between 1 and 1 + g, so a step of 1 / (1 + g) towards the curve
+    overshoots nowhere.
     """
-    rows, curve = _rows(feeder, units.buses), units.curve
+    gain = _gain(instance("units", units, Units).curve, _reach(feeder, units))
+    if gain > _MOST_GAIN:
+        raise ValueError(
+            f"the units have a loop gain of {gain:g} on this feeder; a gain up to {_MOST_GAIN:g} "
+            "can be solved. Is s_kva too large?"
+        )
+    rows = _places("units", feeder.buses, units.buses)
     rating = np.broadcast_to(np.asarray(units.s_kva, float), len(rows))
-    gain = loop_gain(curve, _shared(feeder).imag[np.ix_(rows, rows)] * rating)
-    return rows, rating[:, None], lambda v: np.interp(v, curve.x_pu, curve.y_pu), 1 / (1 + gain)
+    return _Loop(rows, rating[:, None], units.curve, 1 / (1 + gain))
 
 
-def settle(feeder, units, p_kw, q_kvar=0.0, *, period_s, t_end_s, v0_pu=1.0):
-    r"""The loop in time: all units measure every `period_s` and move, first order, towards what their curve answers.
+def settle(
+    feeder: Feeder,
+    units: Units,
+    p_kw: ArrayLike,
+    q_kvar: ArrayLike = 0.0,
+    *,
+    period_s: float,
+    t_end_s: float,
+    v0_pu: float = 1.0,
+) -> pd.DataFrame:
+    r"""Voltages and reactive powers of volt-var units over time, after they are switched on.
 
-    .. math:: q_{k+1} = q_k + \left(1 - e^{-T/\tau}\right)\left(S\,c(V_k) - q_k\right)            (3.14)
+    All units measure every `period_s` and move, first order, towards what their curve answers:
+
+    .. math:: q_{k+1} = q_k + \left(1 - e^{-T/\tau}\right)\left(S\,c(V_k) - q_k\right)      (3.14)
 
     Parameters
     ----------
     feeder : Feeder
+        Its own loads are not added, as in `power_flow`.
     units : Units
         Switched on at t = 0 with no reactive power. `olrt_s` of their curve gives tau.
     p_kw, q_kvar : float or array, shape (buses,)
-        Injected by everything else, and the units' active power; constant in time. [kW], [kvar]
-    period_s, t_end_s : float
-        Time between two measurements, and length of the run. [s]
+        Injected by everything else, and the units' active power; constant in time [kW, kvar].
+    period_s : float
+        Time between two measurements [s].
+    t_end_s : float
+        Length of the run, from one period to 100,000 periods [s].
     v0_pu : float
-        Voltage at the root. [pu]
+        Voltage at the root, 0.5 to 1.5 [pu].
 
     Returns
     -------
     DataFrame, index t_s
-        `v_<bus>_pu` and `q_<bus>_kvar` of each unit, at the measurements.
+        Columns `v_<bus>_pu` and `q_<bus>_kvar` of each unit, at the measurements [pu, kvar].
 
     Raises
     ------
+    ValueError
+        If a number is out of range, or arrays do not fit the feeder.
     NoSolution
         If a power flow on the way has none.
+
+    Examples
+    --------
+    >>> street = feeder("cigre-lv-residential")
+    >>> units = Units(buses=("R15",), s_kva=100.0, curve=VOLT_VAR["B"])
+    >>> p_kw = at_buses(street, {"R15": 80.0})
+    >>> run = settle(street, units, p_kw, 0.0, period_s=1.0, t_end_s=20.0, v0_pu=1.02)
+    >>> run.round(3).loc[[0.0, 20.0]].values.tolist()
+    [[1.081, 0.0], [1.073, -38.665]]
     """
-    checked("period_s", period_s, "s", gt=0)
-    checked("t_end_s", t_end_s, "s", ge=period_s)
-    shape, (p, q_all) = _scenarios(
-        feeder, np.shape(checked("v0_pu", v0_pu, "pu", gt=0)), p_kw=p_kw, q_kvar=q_kvar
-    )
+    instance("feeder", feeder, Feeder)
+    loop = _loop(feeder, units)
+    t_s = _measurements(period_s, t_end_s)
+    v0 = _source(v0_pu)
+    shape, powers = _scenarios(feeder, v0, p_kw=p_kw, q_kvar=q_kvar)
     if shape:
         raise ValueError(
-            f"settle follows one scenario, but p_kw, q_kvar and v0_pu together have the shape {shape}"
+            "settle follows one scenario, "
+            f"but p_kw, q_kvar and v0_pu together have the shape {shape}"
         )
-    rows, rating, curve, _ = _volt_var(feeder, units)
+    power = _conjugate(*powers)
     share = response(period_s, units.curve.olrt_s)
-    t = np.arange(int(t_end_s / period_s + 1e-9) + 1) * period_s
-    power, z = _conjugate(p, q_all), _kva_z(feeder)
-    fixed, v, q, record = (
-        power[rows],
-        np.full(power.shape, v0_pu + 0j),
-        np.zeros((len(rows), 1)),
-        [],
-    )
-    for _ in t:
-        power[rows] = fixed - 1j * q
-        v, _, _, settled, _ = _sweep(feeder.path, z, power, None, v, 1e-7, _SWEEPS[-1])
-        if not settled:
-            _refuse(feeder, settled.reshape(()), power)
-        seen = np.abs(v[rows])
-        record.append((seen[:, 0], q[:, 0]))
-        q = q + share * (rating * curve(seen) - q)  # eq. (3.14)
-    voltages, answers = np.transpose(record, (1, 2, 0))
-    columns = {f"v_{bus}_pu": row for bus, row in zip(units.buses, voltages)}
-    columns |= {f"q_{bus}_kvar": row for bus, row in zip(units.buses, answers)}
-    return pd.DataFrame(columns, index=pd.Index(t, name="t_s"))
+    voltages, answers = _follow(feeder, loop, power, v0, share, len(t_s))
+    seen = {f"v_{bus}_pu": series for bus, series in zip(units.buses, voltages)}
+    given = {f"q_{bus}_kvar": series for bus, series in zip(units.buses, answers)}
+    return pd.DataFrame(seen | given, index=pd.Index(t_s, name="t_s"))
+
+
+def _measurements(period_s, t_end_s):
+    """Return the times at which the units measure. [s]"""
+    period = one("period_s", period_s, **_SECONDS)
+    end = one("t_end_s", t_end_s, **_SECONDS)
+    if end < period:
+        raise ValueError(
+            f"t_end_s is {end:g} s; it must be at least one period_s, which is {period:g} s"
+        )
+    steps("t_end_s", end, period, most=100_000)
+    return np.arange(int(end / period + 1e-9) + 1) * period
+
+
+def _follow(feeder, loop, power, v0, share, count):
+    """Return the voltages and reactive powers of the units, one row a unit, at each measurement."""
+    z = _kva_z(feeder)
+    v = np.full(power.shape, v0 + 0j)
+    fixed = power[loop.rows]
+    q = np.zeros((len(loop.rows), 1))
+    voltages = np.empty((len(loop.rows), count))
+    answers = np.empty((len(loop.rows), count))
+    for k in range(count):
+        power[loop.rows] = fixed - 1j * q
+        swept = _sweep(feeder.path, z, power, None, v, 1e-7, _SWEEPS[-1])
+        if not swept.settled.all():
+            _refuse(feeder, swept.settled.reshape(()), power)
+        v = swept.v
+        seen = np.abs(v[loop.rows])
+        voltages[:, k] = seen[:, 0]
+        answers[:, k] = q[:, 0]
+        q = q + share * (loop.answer(seen) - q)  # eq. (3.14)
+    return voltages, answers

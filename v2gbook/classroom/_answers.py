@@ -16,7 +16,7 @@ import numpy as np
 
 from ._student import attempt, quoted_error, quoted_type
 
-CHECKS = Path(__file__).parents[1] / "data" / "checks"
+CHECKS = Path(__file__).parent / "data" / "checks"
 MOST = 100  # entries of an array that can be checked
 FINE = 50  # buckets within one tolerance: 1 % accepts what is at most 1.02 % away
 NOTHING = 1e-12  # below this a number counts as zero

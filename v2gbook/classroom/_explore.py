@@ -1,13 +1,23 @@
-"""What moves on a page: `explore(draw, loss_mw=slider(...), ...)`, `animate(...)`, `live(words, fig)` and `progress(label, total)`."""
+"""What moves on a page: explorers, films, what is measured live, and bars of progress."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from IPython.display import display
 
 from . import _page
-from .figures import PLOTLY, TEMPLATE, add_patterns, add_units, captioned, checked_alt, stored
+from .figures import (
+    PLOTLY,
+    TEMPLATE,
+    add_patterns,
+    add_units,
+    captioned,
+    checked_alt,
+    stored,
+)
 
 FILM_BYTES = 300_000  # of the frames of a film at most, as a notebook stores them
 
@@ -31,11 +41,11 @@ class Control:
     """
 
     label: str
-    value: object
+    value: Any
     unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    step: float | None = None
+    low: Any = None
+    high: Any = None
+    step: Any = None
     options: tuple = ()
     continuous: bool = True
 
@@ -85,8 +95,48 @@ class Control:
         }
 
 
-def slider(label, low, high, value, *, step, unit, continuous=True):
-    """A slider that shows its unit. Whole numbers give whole steps. `continuous=False`: redraw on release (slow models)."""
+def slider(
+    label: str,
+    low: float,
+    high: float,
+    value: float,
+    *,
+    step: float,
+    unit: str,
+    continuous: bool = True,
+) -> Control:
+    """A slider that shows its unit.
+
+    Parameters
+    ----------
+    label : str
+        What stands beside it.
+    low, high : float
+        Its ends; where these, the step and the value are whole numbers, it gives whole numbers.
+    value : float
+        Where it stands at the start.
+    step : float
+        What one press of an arrow key changes, above 0.
+    unit : str
+        Unit of the value.
+    continuous : bool, optional
+        False: the figure is drawn anew only on release, for a slow model.
+
+    Returns
+    -------
+    Control
+        A control for `explore`.
+
+    Raises
+    ------
+    ValueError
+        If the value lies outside of the ends, or the step is not above 0.
+
+    Examples
+    --------
+    >>> slider("Loss", 100, 2000, 500, step=50, unit="MW").value
+    500
+    """
     if not low <= value <= high:
         raise ValueError(f"{label}: value {value} must lie between {low} and {high}")
     if step <= 0:
@@ -96,36 +146,84 @@ def slider(label, low, high, value, *, step, unit, continuous=True):
     )
 
 
-def choice(label, options, value):
-    """A drop-down of named options."""
+def choice(label: str, options: Sequence[str], value: str) -> Control:
+    """A drop-down of named options.
+
+    Parameters
+    ----------
+    label : str
+        What stands beside it.
+    options : sequence of str
+        What it offers.
+    value : str
+        The option at the start.
+
+    Returns
+    -------
+    Control
+        A control for `explore`.
+
+    Raises
+    ------
+    ValueError
+        If the value is no option.
+
+    Examples
+    --------
+    >>> choice("Rule", ["firm", "mean"], "firm").options
+    ('firm', 'mean')
+    """
     if value not in options:
         raise ValueError(f"{label}: value {value!r} must be one of {', '.join(options)}")
     return Control(label=label, options=tuple(options), value=value)
 
 
-def explore(draw, *, alt, caption="", play=None, positions=None, **controls):
+def explore(
+    draw: Callable[..., Any],
+    *,
+    alt: str,
+    caption: str = "",
+    play: str | None = None,
+    positions: dict[str, dict[str, Any]] | None = None,
+    **controls: Control,
+) -> None:
     """Show `draw(**values)`, and let the reader move its controls; the figure follows every move.
 
-    The notebook stores the figure at the start, as `show` does, and below it an invitation. Where the course runs, the
-    explorer takes the place of both.
+    The notebook stores the figure at the start, as `show` does, and below it an invitation. Where
+    the course runs, the explorer takes the place of both.
 
     Parameters
     ----------
     draw : function
-        Takes one keyword for each control; returns a plotly figure, or a figure and a sentence (HTML). The figure keeps its
-        number of traces: hide one with `x=[]`.
+        Takes one keyword for each control; returns a plotly figure, or a figure and a sentence
+        (HTML). The figure keeps its number of traces: hide one with `x=[]`.
     alt, caption : str
         As in `show`; they describe the figure at the start.
     play : str, optional
         Name of a slider that gets a play button.
     positions : dict, optional
-        Named positions, each a dict of some controls' values: {"Great Britain 2019": {"loss_mw": 1500}}.
-    **controls : slider(...) or choice(...)
+        Named positions, each a dict of some controls' values: {"Great Britain 2019": {"loss_mw":
+        1500}}.
+    **controls : Control
+        A `slider` or a `choice` for each keyword of `draw`.
 
     Raises
     ------
     ValueError
-        If `alt` is not a sentence, or `play` or a position names something that is not there or out of range.
+        If `alt` is not a sentence, or `play` or a position names something that is not there or out
+        of range.
+
+    Examples
+    --------
+    >>> def draw(loss_mw):
+    ...     fig = figure("time [s]", "loss [MW]")
+    ...     return fig.add_scatter(x=[0, 1], y=[0, loss_mw], name="loss")
+    >>> explore(
+    ...     draw,
+    ...     loss_mw=slider("Loss", 100, 2000, 500, step=50, unit="MW"),
+    ...     alt="The loss rises to the chosen value in a second.",
+    ... )  # doctest: +ELLIPSIS
+    {...
     """
     checked_alt(alt)
     start = {name: control.value for name, control in controls.items()}
@@ -166,15 +264,23 @@ def explore(draw, *, alt, caption="", play=None, positions=None, **controls):
     captioned(caption, alt)
 
 
-def animate(draw, times, *, alt, caption="", unit="s"):
+def animate(
+    draw: Callable[..., Any],
+    times: Sequence[float],
+    *,
+    alt: str,
+    caption: str = "",
+    unit: str = "s",
+) -> None:
     """Show `draw(time)` as a film: a play button and a slider over time, computed once.
 
     Parameters
     ----------
     draw : function
-        Takes one time; returns a plotly figure, always with the same traces, or a figure and a sentence (HTML).
+        Takes one time; returns a plotly figure, always with the same traces, or a figure and a
+        sentence (HTML).
     times : sequence of float
-        The moments that are drawn, ascending. [unit]
+        The moments that are drawn, ascending.
     alt, caption : str
         As in `show`; the first moment is the stored picture.
     unit : str, optional
@@ -185,6 +291,14 @@ def animate(draw, times, *, alt, caption="", unit="s"):
     ValueError
         If there are fewer than two times, if the kinds of traces change with time, or if the frames
         take more than 300 kB.
+
+    Examples
+    --------
+    >>> def draw(time):
+    ...     fig = figure("time [s]", "way [m]")
+    ...     return fig.add_scatter(x=[0, time], y=[0, 2 * time], name="way")
+    >>> animate(draw, [1.0, 2.0], alt="The way grows with time.")  # doctest: +ELLIPSIS
+    {...
     """
     checked_alt(alt)
     times = [float(time) for time in times]
@@ -192,14 +306,15 @@ def animate(draw, times, *, alt, caption="", unit="s"):
         raise ValueError(f"times = {times}: at least two ascending times are needed")
     shots = [_page.parted(draw(time=time)) for time in times]
     first, words = shots[0]
-    trims = [_trimmed(fig) for fig, _ in shots][0]
+    trims, *_ = (_trimmed(fig) for fig, _ in shots)
     bundle = stored(first.update_layout(template=TEMPLATE), alt)
     film = bundle[PLOTLY]
     film["frames"] = _frames(times, [stored(fig, alt)[PLOTLY]["data"] for fig, _ in shots])
     size = _stored_bytes(film["frames"])
     if size > FILM_BYTES:
         raise ValueError(
-            f"the film has {size / 1000:.0f} kB, at most {FILM_BYTES / 1000:.0f} are stored: fewer times or points"
+            f"the film has {size / 1000:.0f} kB, at most {FILM_BYTES / 1000:.0f} are stored: "
+            "fewer times or points"
         )
     display(bundle, raw=True)
     step = Control(label="Time", unit=unit, value=0, low=0, high=len(times) - 1, step=1)
@@ -222,7 +337,8 @@ def animate(draw, times, *, alt, caption="", unit="s"):
     _page.place(
         spec,
         (
-            f'<p class="v2g-words">{words}</p><p><b>Film</b> from {times[0]:g} to {times[-1]:g} {_page.text(unit)}. '
+            f'<p class="v2g-words">{words}</p><p><b>Film</b> from {times[0]:g} to {times[-1]:g} '
+            f"{_page.text(unit)}. "
             "Run this cell, then press Play, or move through time with the arrow keys.</p>"
         ),
         answer,
@@ -252,8 +368,8 @@ def _frames(times, shots):
         here = [trace["type"] for trace in shot]
         if here != kinds:
             raise ValueError(
-                f"draw({time:g}) has the traces {', '.join(here)}, and the first {', '.join(kinds)}: "
-                "a film keeps its traces; hide one with x=[]"
+                f"draw({time:g}) has the traces {', '.join(here)}, and the first "
+                f"{', '.join(kinds)}: a film keeps its traces; hide one with x=[]"
             )
     changing = [_changing(takes) for takes in zip(*shots)]
     moving = [number for number, names in enumerate(changing) if names]
@@ -279,8 +395,25 @@ def _changing(takes):
     return [name for name in names if any(take.get(name) != takes[0].get(name) for take in takes)]
 
 
-def live(words, fig=None, *, alt="What this machine has just measured."):
-    """Show what this machine has just measured; the notebook does not keep it, since no other run repeats it."""
+def live(words: str, fig: Any = None, *, alt: str = "What this machine has just measured.") -> None:
+    """Show what this machine has just measured.
+
+    The notebook does not keep it, since no other run repeats it.
+
+    Parameters
+    ----------
+    words : str
+        A sentence (HTML).
+    fig : plotly.graph_objects.Figure, optional
+        A figure below it.
+    alt : str, optional
+        The figure in words.
+
+    Examples
+    --------
+    >>> live("The answer took <b>3 ms</b>.")  # doctest: +ELLIPSIS
+    <...HTML...>
+    """
     spec = {
         "kind": "explorer",
         "label": "Measured just now",
@@ -293,13 +426,33 @@ def live(words, fig=None, *, alt="What this machine has just measured."):
     }
     _page.place(
         spec,
-        "<p><b>Live</b> Run this cell: what it measures is true of your machine, today, and is not stored.</p>",
+        "<p><b>Live</b> Run this cell: what it measures is true of your machine, today, and is not "
+        "stored.</p>",
         lambda: (fig, words) if fig else words,
     )
 
 
-def progress(label, total):
-    """A bar on the page; call what comes back whenever one more is done, or with how many more."""
+def progress(label: str, total: int) -> Callable[..., None]:
+    """A bar on the page that counts while a cell runs.
+
+    Parameters
+    ----------
+    label : str
+        What is counted.
+    total : int
+        How many there will be.
+
+    Returns
+    -------
+    function
+        Call it whenever one more is done, or with how many more.
+
+    Examples
+    --------
+    >>> done = progress("days", 2)  # doctest: +ELLIPSIS
+    <...HTML...>
+    >>> done()
+    """
     count = 0
     update = _page.place(
         {"kind": "bar", "label": label, "total": total, "done": 0},
@@ -319,13 +472,17 @@ def _checked(position, controls):
     strangers = position.keys() - controls.keys()
     if strangers:
         raise ValueError(
-            f"positions: there is no control {', '.join(sorted(strangers))}; there are {', '.join(controls)}"
+            f"positions: there is no control {', '.join(sorted(strangers))}; "
+            f"there are {', '.join(controls)}"
         )
     return {name: controls[name].checked(name, value) for name, value in position.items()}
 
 
 def _trimmed(fig):
-    """Give a figure units in its hover and patterns in its areas; returns what each trace got, for the page to repeat."""
+    """Give a figure units in its hover and patterns in its areas.
+
+    Returns what each trace got, for the page to repeat.
+    """
     add_units(fig)
     add_patterns(fig)
     traces = [trace.to_plotly_json() for trace in fig.data]

@@ -1,4 +1,7 @@
-"""What a running cell can find out about its own notebook: the file, the preset it was stored with, and which cell it is."""
+"""What a running cell can find out about its own notebook.
+
+The file, the preset it was stored with, and which cell it is.
+"""
 
 import asyncio
 import json
@@ -7,7 +10,10 @@ from pathlib import Path
 
 
 def path():
-    """File of the notebook that this kernel belongs to (Jupyter Server says so, and so do our own tools); None if nobody says it."""
+    """File of the notebook that this kernel belongs to; None if nobody says it.
+
+    Jupyter Server says it, and so do our own tools.
+    """
     told = os.environ.get("JPY_SESSION_NAME", "")
     return Path(told) if told.endswith(".ipynb") else None
 
@@ -21,7 +27,10 @@ def stored_preset():
 
 
 def cell():
-    """Something that is the same whenever the same cell runs: its id, where the front end tells it, else its text. None outside of a kernel."""
+    """Something that is the same whenever the same cell runs.
+
+    Its id, where the front end tells it, else its text. None outside of a kernel.
+    """
     try:
         from IPython import get_ipython
 
@@ -42,7 +51,10 @@ def run():
 
 
 def after(seconds, work):
-    """Do some work later, in a front end that names its cells as JupyterLab does; elsewhere nobody looks, and nothing is done."""
+    """Do some work later, in a front end that names its cells as JupyterLab does.
+
+    Elsewhere nobody looks, and nothing is done.
+    """
     try:
         from IPython import get_ipython
 

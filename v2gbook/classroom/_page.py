@@ -1,7 +1,10 @@
-"""The widget behind a page: it brings explorers, films, bars and forms to life on the page (`static/page.js`).
+"""The widget behind a page: it brings explorers, films, bars and forms to life.
 
-Nothing of it is stored. A cell's output holds a placeholder with an invitation; the module finds it by its number, which is
-new in each session, and builds the part in it. Python keeps for each part a function that answers its questions.
+Its other half is `static/page.js`.
+
+Nothing of it is stored. A cell's output holds a placeholder with an invitation; the module finds it
+by its number, which is new in each session, and builds the part in it. Python keeps for each part a
+function that answers its questions.
 """
 
 import functools
@@ -11,6 +14,7 @@ import math
 import secrets
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from IPython.display import display
@@ -31,9 +35,11 @@ def place(spec, invitation, answer=None):
     Parameters
     ----------
     spec : dict
-        What `page.js` needs: at least its `kind` ("explorer", "film", "bar" or "form"). Plain values only.
+        What `page.js` needs: at least its `kind` ("explorer", "film", "bar" or "form"). Plain
+        values only.
     invitation : str
-        HTML that is seen wherever the part does not run: on a code host, before the first run, the next day.
+        HTML that is seen wherever the part does not run: on a code host, before the first run, the
+        next day.
     answer : function, optional
         Takes the part's values as keywords; returns a sentence (HTML) or a figure and a sentence.
 
@@ -59,15 +65,19 @@ def place(spec, invitation, answer=None):
     return update
 
 
-_parts, _answers = {}, {}  # of this session, by number
-_pages = []  # widgets, the newest last
+# Of this session, by number.
+_parts: dict[str, Any] = {}
+_answers: dict[str, Any] = {}
+_pages: list[Any] = []  # widgets, the newest last
 
 
 def wake(tries=3):
-    """Bring the page to life, unless it is: parts, colours and text alternatives all come with one widget.
+    """Bring the page to life, unless it is.
 
-    JupyterLab may lose a widget while it still connects to the kernel. So one that has not been heard of after some seconds
-    is made anew, and so is one that a cell needs again.
+    Parts, colours and text alternatives all come with one widget.
+
+    JupyterLab may lose a widget while it still connects to the kernel. So one that has not been
+    heard of after some seconds is made anew, and so is one that a cell needs again.
     """
     if _pages and (_pages[-1].heard or time.monotonic() - _pages[-1].born_s < PATIENCE_S):
         return
@@ -78,7 +88,7 @@ def wake(tries=3):
 
 @functools.cache
 def _kind():
-    """Class of the widget, made when the first part is placed (importing anywidget takes a quarter of a second)."""
+    """Class of the widget, made when the first part is placed: importing anywidget takes 0.25 s."""
     import anywidget
     import traitlets
 
@@ -112,7 +122,7 @@ def reply(answers, asked):
         start = time.perf_counter()
         words, figure = drawn(answers[asked["part"]], asked["values"])
         draw_ms = 1000 * (time.perf_counter() - start)
-        chunks = []
+        chunks: list[bytes] = []
         return {"words": words, "figure": packed(figure, chunks), "draw_ms": draw_ms}, [
             b"".join(chunks)
         ]
@@ -129,7 +139,7 @@ def plotly_js():
 
 
 def drawn(answer, values):
-    """What a part's function returns, always as a sentence and a figure's plain values (or None)."""
+    """What a part's function returns, as a sentence and a figure's plain values (or None)."""
     figure, words = parted(answer(**values))
     if figure is not None:  # each part by itself: the figure's own way would write arrays as text
         layout = figure.layout.to_plotly_json()
@@ -148,8 +158,8 @@ def parted(result):
 def packed(value, chunks):
     """A figure's values in which every array of numbers is a note of where it lies among `chunks`.
 
-    A note says at which byte it begins, how many numbers it has and, for a table, how many each row has. Numbers travel as
-    8-byte floats.
+    A note says at which byte it begins, how many numbers it has and, for a table, how many each row
+    has. Numbers travel as 8-byte floats.
     """
     if isinstance(value, dict):
         return {name: packed(one, chunks) for name, one in value.items()}

@@ -10,6 +10,7 @@ changes nothing, and a mark is never read, changed and written back. So checks t
 moment, in one sheet or in several, lose nothing.
 """
 
+import contextlib
 import html
 import json
 import math
@@ -43,7 +44,8 @@ def record(topic, question, marks):
 
 def best(topic):
     """Best marks of each question of a sheet so far."""
-    of, found = marks_of(topic), {}
+    of = marks_of(topic)
+    found: dict[str, float] = {}
     for path in (_store() / topic).glob("*"):
         match = MARK.fullmatch(path.name)
         if match and match[1] in of:
@@ -179,10 +181,8 @@ def _free_name(path):
 
 def _set_aside(path, spare):
     """Rename a file, unless another check has just done so; returns its new name."""
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.replace(path, spare)
-    except FileNotFoundError:
-        pass
     return spare
 
 

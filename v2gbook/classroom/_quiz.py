@@ -1,4 +1,4 @@
-"""Questions: `quiz` explains every answer on the spot, `inventory` asks twenty before and after the course."""
+"""Questions: `quiz` explains every answer at once, `inventory` asks before and after the course."""
 
 import html
 import tomllib
@@ -9,15 +9,17 @@ from IPython.display import Markdown, display
 from . import _notebook, _page
 from ._progress import save_inventory
 
-DATA = Path(__file__).parents[1] / "data"
-INVENTORY, QUIZZES = DATA / "inventory.toml", Path(__file__).parent / "quizzes"
+DATA = Path(__file__).parent / "data"
+INVENTORY = DATA / "inventory.toml"
+QUIZZES = DATA / "quizzes"
 
 
-def quiz(name, topic=None):
+def quiz(name: str, topic: str | None = None) -> None:
     """Ask a question of this chapter; each answer opens, and says why it is right or wrong.
 
-    The questions stand in `v2gbook/classroom/quizzes/<topic>.toml`, so that the notebook's source does not give the answer away.
-    What the cell shows is plain text that needs neither a kernel nor a script.
+    The questions stand in `v2gbook/classroom/data/quizzes/<topic>.toml`, so that the notebook's
+    source does not give the answer away. What the cell shows is plain text that needs neither a
+    kernel nor a script.
 
     Parameters
     ----------
@@ -30,6 +32,11 @@ def quiz(name, topic=None):
     ------
     ValueError
         If there is no such file or question, or the question is not complete.
+
+    Examples
+    --------
+    >>> quiz("nadir", "01_frequency")  # doctest: +ELLIPSIS
+    <...Markdown...>
     """
     topic = topic or _own_topic()
     asked = _questions(topic).get(name)
@@ -41,7 +48,7 @@ def quiz(name, topic=None):
 
 
 def as_markdown(asked):
-    """A question as Markdown: each answer is a button (a disclosure), its verdict stands behind it."""
+    """A question as Markdown: each answer is a button that opens, with its verdict behind it."""
     parts = [f"**Check yourself** (choose an answer to open it). {asked['ask']}"]
     for answer in asked["answers"]:
         good = answer["text"] == asked["right"]
@@ -51,7 +58,8 @@ def as_markdown(asked):
             else '<span class="v2g-wrong">✗ Not quite.</span>'
         )
         parts.append(
-            f'<details class="v2g-answer"><summary>{html.escape(answer["text"], quote=False)}</summary>\n\n'
+            '<details class="v2g-answer">'
+            f"<summary>{html.escape(answer['text'], quote=False)}</summary>\n\n"
             f"{verdict} {answer['why']}\n\n</details>"
         )
     return "\n\n".join(parts)
@@ -67,7 +75,8 @@ def checked(asked, name):
     for answer in answers:
         if len(answer["why"].split()) < 4:
             raise ValueError(
-                f"question {name!r}: the answer {answer['text']!r} needs an explanation, not {answer['why']!r}"
+                f"question {name!r}: the answer {answer['text']!r} needs an explanation, "
+                f"not {answer['why']!r}"
             )
     return asked
 
@@ -86,21 +95,33 @@ def _own_topic():
     notebook = _notebook.path()
     if notebook is None:
         raise ValueError(
-            'this notebook cannot tell its own name here; give the topic: quiz("name", "01_frequency")'
+            "this notebook cannot tell its own name here; "
+            'give the topic: quiz("name", "01_frequency")'
         )
     return notebook.stem
 
 
-def inventory(stage):
-    """The course's twenty questions, asked `"before"` it and `"after"` it; nothing is explained before.
+def inventory(stage: str) -> None:
+    """Ask the course's twenty questions, before it and after it.
 
-    The result goes to the reader's own progress page. After the course the gain is told, the share of what was open before,
-    and a file `progress/inventory.json` holds both results for an instructor.
+    Nothing is explained before. The result goes to the reader's own progress page. After the
+    course the gain is told, the share of what was open before, and a file
+    `progress/inventory.json` holds both results for an instructor.
+
+    Parameters
+    ----------
+    stage : str
+        Either "before" or "after".
 
     Raises
     ------
     ValueError
         If `stage` is neither.
+
+    Examples
+    --------
+    >>> inventory("before")  # doctest: +ELLIPSIS
+    <...HTML...>
     """
     if stage not in ("before", "after"):
         raise ValueError(f'stage = {stage!r}: it must be "before" or "after"')
@@ -114,15 +135,16 @@ def inventory(stage):
     _page.place(
         spec,
         (
-            f"<p><b>{len(questions)} questions {stage} the course</b>, about ten minutes. Run this cell, then answer with the "
-            "mouse, or with Tab and the arrow keys. The result is kept on this machine only.</p>"
+            f"<p><b>{len(questions)} questions {stage} the course</b>, about ten minutes. Run this "
+            "cell, then answer with the mouse, or with Tab and the arrow keys. The result is kept "
+            "on this machine only.</p>"
         ),
         lambda chosen: counted(stage, questions, chosen),
     )
 
 
 def counted(stage, questions, chosen):
-    """Save an inventory's result and say it; after the course with the reason for each answer that was wrong."""
+    """Save an inventory's result and say it; after the course with a reason for each error."""
     right = [choice == asked["right"] for choice, asked in zip(chosen, questions, strict=True)]
     try:
         results = save_inventory(stage, sum(right), len(questions))
@@ -133,18 +155,27 @@ def counted(stage, questions, chosen):
     if stage == "before":
         return words
     reasons = [
-        f"<li>{html.escape(asked['ask'])} <b>{html.escape(asked['answers'][choice])}</b>: {html.escape(asked['why'][choice])}</li>"
-        for good, choice, asked in zip(right, chosen, questions)
-        if not good
+        reason(asked, choice) for good, choice, asked in zip(right, chosen, questions) if not good
     ]
     return words + (f"<ol>{''.join(reasons)}</ol>" if reasons else "")
 
 
+def reason(asked, choice):
+    """Why a chosen answer is wrong, as an entry of a list."""
+    ask, answer, why = map(
+        html.escape, (asked["ask"], asked["answers"][choice], asked["why"][choice])
+    )
+    return f"<li>{ask} <b>{answer}</b>: {why}</li>"
+
+
 def gain_words(results, of):
-    """What before and after say together: the gain is the share of the questions still open before that are right after."""
+    """What before and after say together: the share of what was open before that is right after."""
     if {"before", "after"} <= results.keys() and results["before"] < of:
         gain = (results["after"] - results["before"]) / (of - results["before"])
-        return f"Before {results['before']}, after {results['after']}: you gained {gain:.0%} of what was open."
+        return (
+            f"Before {results['before']}, after {results['after']}: "
+            f"you gained {gain:.0%} of what was open."
+        )
     if "after" in results:
         return "There is no result from before the course to compare it with."
     return "You will meet these questions again at the end of the course."

@@ -30,6 +30,7 @@ be read.
 
 import math
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import schemdraw
@@ -48,7 +49,7 @@ _PLACES = {"cx", "cy", "d", "dy", "points", "r", "rx", "ry", "transform", "x", "
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
-def sketch(**style):
+def sketch(**style: Any) -> schemdraw.Drawing:
     """An empty drawing in the course's style, to be filled in a `with` block.
 
     Parameters
@@ -59,8 +60,16 @@ def sketch(**style):
     Returns
     -------
     schemdraw.Drawing
+        Without any element.
+
+    Examples
+    --------
+    >>> with sketch() as drawing:
+    ...     line = schemdraw.elements.Line()
+    >>> len(drawing.elements)
+    1
     """
-    ours = {
+    ours: dict[str, Any] = {
         "canvas": "svg",
         "show": False,
         "unit": 2,
@@ -74,7 +83,7 @@ def sketch(**style):
     return schemdraw.Drawing(**(ours | style))
 
 
-def diagram(drawing, *, alt, caption=""):
+def diagram(drawing: schemdraw.Drawing, *, alt: str, caption: str = "") -> None:
     """Show a drawing with its number, one caption, and a text alternative.
 
     Parameters
@@ -90,6 +99,13 @@ def diagram(drawing, *, alt, caption=""):
     ------
     ValueError
         If the description is not a whole sentence, or the drawing is too wide for a page.
+
+    Examples
+    --------
+    >>> with sketch() as drawing:
+    ...     line = schemdraw.elements.Line()
+    >>> diagram(drawing, alt="One line runs to the right.")  # doctest: +ELLIPSIS
+    {...
     """
     checked_alt(alt)
     display({SVG: as_svg(drawing, alt), "text/plain": alt}, raw=True)
@@ -100,7 +116,10 @@ def as_svg(drawing, alt):
     """A drawing as the text of an SVG file: on a white card, and the same bytes in every run."""
     shapes = _shapes(drawing)
     x, y, width, height = (float(number) for number in shapes.get("viewBox").split())
-    x, y, width, height = x - BORDER, y - BORDER, width + 2 * BORDER, height + 2 * BORDER
+    x -= BORDER
+    y -= BORDER
+    width += 2 * BORDER
+    height += 2 * BORDER
     if width > WIDTH:
         raise ValueError(
             f"drawing is {width:.0f} pixels wide; it must be at most {WIDTH} with its border, or "
@@ -159,7 +178,7 @@ def _tidied(shape):
             shape.set("fill", INK)  # schemdraw gives a label the colour of its element
         for line in shape:
             _place_indices(line, float(shape.get("font-size")))
-    elif "style" in shape:
+    elif shape.get("style"):
         style = shape.get("style").replace("stroke-dasharray:-;", "")  # "no dashes", but not in CSS
         shape.set("style", style)
     return shape
@@ -206,6 +225,7 @@ class _Picture(Element):
         self.segments += segments
         self.anchors["N"], self.anchors["S"] = (0, height), (0, 0)
         self.anchors["E"], self.anchors["W"] = (width / 2, height / 2), (-width / 2, height / 2)
+        self.elmparams: dict[str, Any]
         self.elmparams |= {"theta": 0, "drop": (0, 0)}
 
 

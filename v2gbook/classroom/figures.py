@@ -1,37 +1,35 @@
-"""Figures of the course: one template, numbers and captions, and a sentence for those who cannot see them.
+"""Figures of the course: one template, numbers, captions, and a sentence that says what they show.
 
-`figure(x, y)` gives an empty plotly figure, `show(fig, alt=..., caption=...)` dresses, numbers and shows it. Dressing adds what
-a reader would miss: units in the hover, full names, patterns in areas, names at the ends of lines where there is room.
+`figure(x, y)` gives an empty plotly figure, `show(fig, alt=..., caption=...)` dresses, numbers and
+shows it. Dressing adds what a reader would miss: units in the hover, full names, patterns in areas,
+names at the ends of lines where there is room.
 """
 
 import html
+import itertools
 import json
 import re
 import textwrap
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
 from . import _notebook
-import itertools
 
-# Six colours with a contrast of at least 3:1 on white and on JupyterLab's dark page, and distinct with every common kind of
-# colour vision (a test simulates them); dashes and markers repeat the difference in grey.
+# Six colours with a contrast of at least 3:1 on white and on JupyterLab's dark page, and distinct
+# with every common kind of colour vision (a test simulates them); dashes and markers repeat the
+# difference in grey.
 COLOURS = ["#5A5AD2", "#D27800", "#00A578", "#D20F3C", "#965A96", "#8700FF"]
 GREY = "#6B6B6B"
 DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "solid"]
 MARKERS = ["circle", "square", "diamond", "cross", "triangle-up", "x"]
 PATTERNS = ["", "/", ".", "x", "-", "|"]
-LIMIT = {
-    "color": GREY,
-    "dash": "dot",
-    "width": 1.5,
-}  # a threshold: fig.add_scatter(..., line=LIMIT)
-MEASURED = {
-    "mode": "markers",
-    "marker": {"color": GREY, "symbol": "circle-open", "size": 9},
-}  # add_scatter(..., **MEASURED)
+# A threshold: fig.add_scatter(..., line=LIMIT).
+LIMIT = {"color": GREY, "dash": "dot", "width": 1.5}
+# Measured points: fig.add_scatter(..., **MEASURED).
+MEASURED = {"mode": "markers", "marker": {"color": GREY, "symbol": "circle-open", "size": 9}}
 
 _AXIS = {
     "showline": True,
@@ -76,7 +74,9 @@ PLOTLY = "application/vnd.plotly.v1+json"
 WIDTH, HEIGHT = 760, 380  # of a stored picture [pixels]
 
 
-def figure(x, y, *, below=None, height=None, **layout):
+def figure(
+    x: str, y: str, *, below: str | None = None, height: int | None = None, **layout: Any
+) -> go.Figure:
     """An empty figure; `show` and `explore` dress it in the course's style.
 
     Parameters
@@ -93,16 +93,23 @@ def figure(x, y, *, below=None, height=None, **layout):
     Returns
     -------
     plotly.graph_objects.Figure
+        Without any trace.
 
     Raises
     ------
     ValueError
         If an axis title does not end in its unit in brackets.
+
+    Examples
+    --------
+    >>> figure("time [s]", "frequency [Hz]").layout.yaxis.title.text
+    'frequency [Hz]'
     """
     for name, title in (("x", x), ("y", y), ("below", below or "[-]")):
         if not (title.endswith("]") and "[" in title):
             raise ValueError(
-                f"{name} = {title!r}: an axis title ends in its unit in brackets, such as 'time [s]' or 'share [-]'"
+                f"{name} = {title!r}: an axis title ends in its unit in brackets, "
+                "such as 'time [s]' or 'share [-]'"
             )
     high = height or (540 if below else HEIGHT)
     panel = 0.4 * high if below else 0.7 * high
@@ -111,12 +118,8 @@ def figure(x, y, *, below=None, height=None, **layout):
         axes["xaxis"]["anchor"] = "y2"
         axes["yaxis"]["domain"] = [0.53, 1]
         axes["yaxis2"] = {"title": _wrapped(below, panel), "domain": [0, 0.47], "anchor": "x"}
-    for (
-        name,
-        value,
-    ) in (
-        layout.items()
-    ):  # yaxis_range=... joins its axis here: update_layout takes four times as long
+    # yaxis_range=... joins its axis here: update_layout takes four times as long.
+    for name, value in layout.items():
         axis, _, entry = name.partition("_")
         if axis in axes:
             axes[axis][entry] = value
@@ -130,15 +133,16 @@ def _wrapped(title, pixels):
     return "<br>".join(textwrap.wrap(title, max(12, int(pixels / 9)), break_long_words=False))
 
 
-# ---------------------------------------------------------------------------------------------------------------- showing
+# ------------------------------------------------------------------------------------------ showing
 
 
-def show(fig, *, alt, caption=""):
+def show(fig: go.Figure, *, alt: str, caption: str = "") -> None:
     """Show a figure with its number, one caption, and a text alternative.
 
     Parameters
     ----------
     fig : plotly.graph_objects.Figure
+        Made with `figure`.
     alt : str
         One whole sentence that describes the figure to somebody who cannot see it.
     caption : str, optional
@@ -148,6 +152,12 @@ def show(fig, *, alt, caption=""):
     ------
     ValueError
         If the description is not a whole sentence.
+
+    Examples
+    --------
+    >>> fig = figure("time [s]", "power [MW]").add_scatter(x=[0, 1], y=[0, 5], name="power")
+    >>> show(fig, alt="Power rises to 5 MW in a second.")  # doctest: +ELLIPSIS
+    {...
     """
     checked_alt(alt)
     display(stored(dressed(fig), alt), raw=True)
@@ -163,14 +173,15 @@ def checked_alt(alt):
 
 
 def stored(fig, alt):
-    """The figure as the notebook stores it: plotly JSON, with the sentence as its text alternative."""
+    """The figure as the notebook stores it: plotly JSON, and the sentence as text alternative."""
     return {PLOTLY: json.loads(fig.to_json()), "text/plain": alt}
 
 
 def captioned(caption, alt):
-    """Print "**Figure 7.1.**" and the caption; the text alternative stands beside it in the page's structure.
+    """Print "**Figure 7.1.**" and the caption, with the text alternative in the page's structure.
 
-    A screen reader reads the alternative; on the page it is hidden where the class `sr-only` is known (JupyterLab knows it).
+    A screen reader reads the alternative; on the page it is hidden where the class `sr-only` is
+    known (JupyterLab knows it).
     """
     told = f"**Figure {numbers.next()}.** {caption or alt}"
     if caption:
@@ -187,14 +198,20 @@ class _Numbers:
     """
 
     def __init__(self):
-        self.notebook, self.of_cell, self.run, self.count = None, {}, None, 0
+        self._begin(None)
+
+    def _begin(self, notebook):
+        """No figure has been shown yet."""
+        self.notebook = notebook
+        self.of_cell = {}
+        self.run = None
+        self.count = 0
 
     def next(self):
         """The next number, with that of the chapter before it: "7.1"."""
         notebook = _notebook.path()
         if notebook != self.notebook:
-            self.__init__()
-            self.notebook = notebook
+            self._begin(notebook)
         run = _notebook.run()
         self.count = self.count + 1 if run == self.run and run is not None else 1
         self.run = run
@@ -207,11 +224,14 @@ class _Numbers:
 numbers = _Numbers()
 
 
-# --------------------------------------------------------------------------------------------------------------- dressing
+# ----------------------------------------------------------------------------------------- dressing
 
 
 def dressed(fig):
-    """The figure in the course's template, with units in the hover, patterns in areas, names at line ends, and no idle points."""
+    """The figure in the course's template.
+
+    With units in the hover, patterns in areas, names at line ends, and no idle points.
+    """
     add_units(fig)
     add_patterns(fig)
     for trace in fig.data:
@@ -221,7 +241,10 @@ def dressed(fig):
 
 
 def unit_of(axis):
-    """Unit in brackets at the end of an axis title, such as "MW"; an empty string if there is none or it is "-"."""
+    """Unit in brackets at the end of an axis title, such as "MW".
+
+    An empty string if there is none or it is "-".
+    """
     found = re.search(r"\[([^\[\]]+)\]$", axis.title.text or "")
     return found[1] if found and found[1] != "-" else ""
 
@@ -233,7 +256,7 @@ def axis_of(trace, fig, letter):
 
 
 def add_units(fig):
-    """Hover over a curve says the value with its unit; the heading says where, with its own unit."""
+    """Hover over a curve says the value with its unit; the heading says where, with its unit."""
     if fig.layout.hovermode not in (None, "x unified"):
         return
     for trace in fig.data:
@@ -282,7 +305,7 @@ def add_patterns(fig):
 
 
 def thin(trace, fig, pixels=0.05):
-    """Drop the points of a long curve that nobody could see: those less than a fraction of a pixel beside the line."""
+    """Drop the points of a long curve that lie less than a fraction of a pixel beside the line."""
     plain = (
         trace.type == "scatter"
         and "markers" not in (trace.mode or "lines")
@@ -310,7 +333,9 @@ def _scaled(values, pixels):
 
 
 def visible_points(x, y, tolerance):
-    """Places of the points that a polyline needs to stay within a distance of the full one (Ramer, Douglas and Peucker).
+    """Places of the points that a polyline needs to stay within a distance of the full one.
+
+    The rule is Ramer's, Douglas's and Peucker's.
 
     Parameters
     ----------
@@ -326,7 +351,8 @@ def visible_points(x, y, tolerance):
 
     References
     ----------
-    .. [1] D. Douglas and T. Peucker, Cartographica 10(2), 112-122, 1973, doi:10.3138/FM57-6770-U75U-7727.
+    .. [1] D. Douglas and T. Peucker, Cartographica 10(2), 112-122, 1973,
+       doi:10.3138/FM57-6770-U75U-7727.
     """
     keep = np.zeros(len(x), dtype=bool)
     keep[[0, -1]] = True
@@ -339,9 +365,8 @@ def visible_points(x, y, tolerance):
         run = x[last] - x[first]
         share = (x[inside] - x[first]) / run if run else np.zeros(last - first - 1)
         away = np.abs(y[inside] - (y[first] + share * (y[last] - y[first])))
-        worst = int(
-            np.argmax(np.round(away, 6))
-        )  # rounded, so that equal distances fall alike on every machine
+        # Rounded, so that equal distances fall alike on every machine.
+        worst = int(np.argmax(np.round(away, 6)))
         if away[worst] > tolerance:
             middle = first + 1 + worst
             keep[middle] = True
@@ -350,7 +375,7 @@ def visible_points(x, y, tolerance):
 
 
 def name_ends(fig):
-    """Write each line's name at its right end instead of in a legend, if all names of the figure find room there.
+    """Write each line's name at its right end instead of in a legend, if all find room there.
 
     A line that is alone in its panel needs no name: the title of its axis says what it is.
     """
@@ -384,7 +409,10 @@ def name_ends(fig):
 
 
 def _end(trace, fig):
-    """Axis, value and height (0..1 of the figure) of a line's right end; None if it does not end at the right edge in sight."""
+    """Axis, value and height (0..1 of the figure) of a line's right end, or None.
+
+    None is for a line that does not end at the right edge in sight.
+    """
     y_axis, x_axis = axis_of(trace, fig, "y"), axis_of(trace, fig, "x")
     plain = (
         trace.type == "scatter"

@@ -1,7 +1,7 @@
 """Regional presets: nominal frequency, currency, rules and example systems.
 
-They are read from `v2gbook/data/presets/*.toml`. A chapter's `parameters` cell starts with
-`region = presets.current()`; nothing else in a notebook names a region.
+They are read from `v2gbook/classroom/data/presets/*.toml`. A chapter's `parameters` cell starts
+with `region = presets.current()`; nothing else in a notebook names a region.
 """
 
 import difflib
@@ -12,16 +12,25 @@ import tomllib
 import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from . import _notebook
 
-FOLDER = Path(__file__).parents[1] / "data" / "presets"
+FOLDER = Path(__file__).parent / "data" / "presets"
 DEFAULTS = {"preset": "na-60hz", "course": "v2gbook"}
 EXAMPLE = 'a line looks like  preset = "na-60hz"'
 
 
-class Table(dict):
-    """A table of a preset; a key that it lacks is named together with its file and table."""
+class Table(dict[str, Any]):
+    """A table of a preset; a key that it lacks is named together with its file and table.
+
+    Parameters
+    ----------
+    values : dict
+        The entries.
+    where : str
+        File and table, for a message.
+    """
 
     def __init__(self, values, where):
         super().__init__(
@@ -47,9 +56,26 @@ def _tables(value, where):
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """One region. `tables` holds a table of plain values for each topic.
+    """One region: a few facts, and a table of plain values for each topic.
 
-    An example is `region.frequency["loss_mw"]`.
+    A table is read as an attribute: `region.frequency["loss_mw"]`.
+
+    Attributes
+    ----------
+    key, label : str
+        Name of the file, and of the region.
+    f0_hz : float
+        Nominal frequency [Hz].
+    currency : str
+        ISO code, such as "USD".
+    energy_price_unit, market_price_unit : str
+        How prices of energy are written for customers, and in markets.
+    settlement_min : int
+        Length of a settlement period [min].
+    names : list of str
+        What the region calls its services.
+    tables : dict
+        A `Table` for each topic.
     """
 
     key: str
@@ -59,8 +85,8 @@ class Preset:
     energy_price_unit: str
     market_price_unit: str
     settlement_min: int
-    names: list
-    tables: dict
+    names: list[str]
+    tables: dict[str, Any]
 
     def __getattr__(self, topic):
         if topic.startswith("_"):  # asked for while a copy is made and has no fields yet
@@ -72,23 +98,49 @@ class Preset:
         return self.tables[topic]
 
 
-def names():
-    """Names of all presets."""
+def names() -> list[str]:
+    """Names of all presets.
+
+    Returns
+    -------
+    list of str
+        In alphabetical order.
+
+    Examples
+    --------
+    >>> names()
+    ['eu-50hz', 'gb-50hz', 'na-60hz']
+    """
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load(key):
+def load(key: str) -> Preset:
     """Read one preset.
+
+    Parameters
+    ----------
+    key : str
+        One of `names()`.
+
+    Returns
+    -------
+    Preset
+        The region.
 
     Raises
     ------
     ValueError
         If there is no preset of that name, or its file has a missing, unknown or impossible entry.
+
+    Examples
+    --------
+    >>> load("gb-50hz").f0_hz
+    50.0
     """
     if key not in names():
         raise ValueError(
             f"there is no preset {key!r}; known presets are {', '.join(names())} "
-            "(files in v2gbook/data/presets)"
+            "(files in v2gbook/classroom/data/presets)"
         )
     path = FOLDER / f"{key}.toml"
     raw = _read(path)
@@ -138,11 +190,11 @@ def _texts(value):
 
 
 # What an entry must be, by the type that the dataclass gives it.
-_FITS = {
+_FITS: dict[Any, Any] = {
     str: (_text, "text in quotes"),
     float: (_above_zero, "a number above 0"),
     int: (_above_zero, "a number above 0"),
-    list: (_texts, "a list of texts"),
+    list[str]: (_texts, "a list of texts"),
 }
 
 
@@ -165,18 +217,40 @@ def _check_preset(path, plain):
         )
 
 
-def course_root():
+def course_root() -> Path:
     """Folder of the course: the nearest one that holds course.toml, else the working folder.
 
     It is looked for upwards of the working folder, then upwards of the notebook's own folder.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Examples
+    --------
+    >>> course_root().is_dir()
+    True
     """
-    here, notebook = Path.cwd(), _notebook.path()
+    here = Path.cwd()
+    notebook = _notebook.path()
     places = [here, *here.parents, *(notebook.parents if notebook else [])]
     return next((folder for folder in places if (folder / "course.toml").exists()), here)
 
 
-def course():
-    """What the instructor set in course.toml (preset, course), with defaults for the rest."""
+def course() -> dict[str, str]:
+    """What the instructor set in course.toml, with defaults for the rest.
+
+    Returns
+    -------
+    dict
+        The entries `preset` and `course`.
+
+    Examples
+    --------
+    >>> sorted(course())
+    ['course', 'preset']
+    """
     return DEFAULTS | _course_file()
 
 
@@ -193,11 +267,21 @@ def _course_file():
     return settings
 
 
-def current():
+def current() -> Preset:
     """The preset that holds here.
 
     It is named by the environment's V2GBOOK_PRESET, else by course.toml, else by the notebook as it
     was stored. If nobody names one, it is na-60hz, and a warning says so.
+
+    Returns
+    -------
+    Preset
+        The region.
+
+    Examples
+    --------
+    >>> current().key in names()
+    True
     """
     found = _named((_from_environment, _from_course, _from_notebook))
     if found is None:
@@ -206,17 +290,38 @@ def current():
     return found
 
 
-def of_sheet():
+def of_sheet() -> Preset | None:
     """The preset of an exercise sheet, or None if nobody names one.
 
     The numbers of a sheet must not depend on the folder in which it runs, so the preset that the
     notebook was stored with comes before course.toml.
+
+    Returns
+    -------
+    Preset or None
+        The region.
+
+    Examples
+    --------
+    >>> of_sheet().key in names()
+    True
     """
     return _named((_from_environment, _from_notebook, _from_course))
 
 
-def fallback_words():
-    """What is said where nobody names a region."""
+def fallback_words() -> str:
+    """What is said where nobody names a region.
+
+    Returns
+    -------
+    str
+        A sentence.
+
+    Examples
+    --------
+    >>> fallback_words().split(".")[0][:16]
+    'No region is set'
+    """
     default = load(DEFAULTS["preset"])
     return (
         "No region is set (there is no course.toml here or above, and this notebook names "
@@ -231,7 +336,7 @@ def _named(sources):
         if key and key not in names():
             raise ValueError(
                 f"{where}: there is no preset {key!r}; known presets are "
-                f"{', '.join(names())} (files in v2gbook/data/presets)"
+                f"{', '.join(names())} (files in v2gbook/classroom/data/presets)"
             )
         if key:
             return load(key)

@@ -7,12 +7,23 @@ from numbers import Integral, Real
 from IPython.display import Markdown, display
 
 
-def say(text):
-    """Show a sentence with computed numbers as Markdown; a dollar sign in it means mathematics."""
+def say(text: str) -> None:
+    """Show a sentence with computed numbers as Markdown; a dollar sign in it means mathematics.
+
+    Parameters
+    ----------
+    text : str
+        Markdown.
+
+    Examples
+    --------
+    >>> say(f"Frequency falls by **{0.3:.1f} Hz** in a second.")  # doctest: +ELLIPSIS
+    <...Markdown...>
+    """
     display(Markdown(text))
 
 
-def money(amount, currency, digits=2):
+def money(amount: float, currency: str, digits: int = 2) -> str:
     """Write an amount behind the ISO code of its currency: USD 2.22, EUR 1,250, USD -3.43.
 
     A dollar sign always means mathematics in this course, so no amount carries a currency's sign.
@@ -24,7 +35,22 @@ def money(amount, currency, digits=2):
     currency : str
         Three capital letters, such as "USD"; a region's stands in `region.currency`.
     digits : int, optional
-        Digits after the decimal point. >= 0.
+        Digits after the decimal point, 0 or more.
+
+    Returns
+    -------
+    str
+        The amount with its currency.
+
+    Raises
+    ------
+    ValueError
+        If the amount is not a finite number, the currency no code, or `digits` no whole number.
+
+    Examples
+    --------
+    >>> money(1249.6, "EUR", 0)
+    'EUR 1,250'
     """
     if not isinstance(amount, Real) or not math.isfinite(amount):
         raise ValueError(f"amount = {amount!r}: an amount of money is a finite number")

@@ -5,19 +5,21 @@
     book.check("Q1", answer)          # says in words what is right or wrong
 
 A check never shows the answer, and never stops the notebook. Right answers and typical slips are
-stored as keyed digests in `v2gbook/data/checks`. Marks are made elsewhere, with other numbers.
+stored as keyed digests in `v2gbook/classroom/data/checks`. Marks are made elsewhere, with other
+numbers.
 """
 
 import copy
 import hashlib
+import itertools
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from IPython.display import Markdown, display
 
 from . import _answers, _notebook, _page, _progress, _score, presets
 from ._student import attempt, quoted, quoted_error, quoted_repr, quoted_type, same_name
-import itertools
 
 VARIANTS = 64  # sets of numbers, and the book's own, variant 0
 NOTHING = "your function returns nothing yet"
@@ -143,9 +145,15 @@ class Workbook:
     ------
     ValueError
         If there is no such sheet, no such preset, or the student is not given as text.
+
+    Examples
+    --------
+    >>> book = Workbook("01_frequency", preset="na-60hz")
+    >>> sorted(book.given("Q2"))[0]
+    'f0_hz'
     """
 
-    def __init__(self, topic, student="", preset=None):
+    def __init__(self, topic: str, student: str = "", preset: str | None = None) -> None:
         if topic not in _answers.topics():
             raise ValueError(
                 f"there is no exercise {topic!r}; there are {', '.join(_answers.topics())}"
@@ -155,11 +163,13 @@ class Workbook:
                 f"student is {student!r}; give a name or number in quotes, "
                 'such as student="s123456"'
             )
-        self.topic, self.student = topic, student.strip()
+        self.topic = topic
+        self.student = student.strip()
         self.questions = _answers.sheet(topic)["questions"]
         self.region = presets.load(preset) if preset else _region()
         self.course = presets.course()["course"]
-        self.results, self.keys = {}, {}
+        self.results: dict[str, tuple[float, float]] = {}
+        self.keys: dict[str, Key] = {}
         self._check_region()
         if _notebook.cell() is not None:
             _page.wake()  # for the colours of verdicts and the text alternatives of figures
@@ -174,8 +184,19 @@ class Workbook:
                     f"only for {', '.join(known)}; run  python run.py exercises  to make them"
                 )
 
-    def variant(self, question):
-        """Which of the stored sets of numbers this student gets; 0 is the book's."""
+    def variant(self, question: str) -> int:
+        """Which of the stored sets of numbers this student gets; 0 is the book's.
+
+        Parameters
+        ----------
+        question : str
+            Name of the question, such as "Q1".
+
+        Returns
+        -------
+        int
+            From 0 to 64.
+        """
         name = same_name(self.student)
         if not name:
             return 0
@@ -183,8 +204,18 @@ class Workbook:
         number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
         return 1 + number % VARIANTS
 
-    def given(self, question):
+    def given(self, question: str) -> dict[str, Any]:
         """This student's numbers for a question, as a dict of one's own.
+
+        Parameters
+        ----------
+        question : str
+            Name of the question, such as "Q1".
+
+        Returns
+        -------
+        dict
+            The numbers by their names; empty if the question has none.
 
         Raises
         ------
@@ -200,11 +231,19 @@ class Workbook:
         sets = self.questions[numbers]["given"]
         return copy.deepcopy(sets[self.region.key][self.variant(numbers)]) if sets else {}
 
-    def key(self, question, **facts):
-        """In a solution only: what counts as right, and the typical slips (see Key)."""
+    def key(self, question: str, **facts: Any) -> None:
+        """In a solution only: what counts as right, and the typical slips.
+
+        Parameters
+        ----------
+        question : str
+            Name of the question, such as "Q1".
+        **facts : object
+            The fields of `Key`.
+        """
         self.keys[question] = Key(**facts)
 
-    def check(self, question=None, answer=None, score=None):
+    def check(self, question: Any = None, answer: Any = None, score: Any = None) -> None:
         """Say whether an answer is right, or what seems wrong with it.
 
         It never raises, whatever is asked and answered, and never shows the right value. The marks
@@ -224,8 +263,8 @@ class Workbook:
         if error is not None:  # somebody pressed "interrupt" while the verdict was being told
             attempt(_say, f"This check was cut short by {quoted_error(error)}. Run the cell again.")
 
-    def score(self):
-        """Marks of this sheet so far."""
+    def score(self) -> None:
+        """Show the marks of this sheet so far."""
         rest = [name for name in self.questions if name not in self.results]
         got = sum(marks for marks, _ in self.results.values())
         of = sum(asked["marks"] for asked in self.questions.values())

