@@ -18,21 +18,21 @@ from v2gbook import frequency
 from v2gbook.agc import (
     Agc,
     Area,
+    AreaLoss,
     Fleet,
-    Loss,
     Offset,
     Tie,
     Unit,
     ace,
     bias_from_nerc,
     dispatch,
-    drift_per_h,
     follow,
     mileage,
     primary_response,
     regulation_signal,
     restored,
     simulate,
+    soc_drift_per_h,
     split,
     tracking,
 )
@@ -42,12 +42,12 @@ few = settings(deadline=None, max_examples=25)
 
 
 F0 = 60.0
-ONE = Area(name="one", rating_mw=1000.0, inertia_s=5.0, damping_pu=0.6, droop_pu=0.05)
+ONE = Area(name="one", rating_mw=1000.0, inertia_s=5.0, damping_rating_pu=0.6, droop_pu=0.05)
 TWO = Area(
     name="two",
     rating_mw=1500.0,
     inertia_s=4.0,
-    damping_pu=0.9,
+    damping_rating_pu=0.9,
     droop_pu=0.0625,
     t_valve_s=0.3,
     t_turbine_s=0.4,
@@ -78,7 +78,7 @@ def controlled(area, units=(PLANT, CARS), ki_per_s=0.02, kp=0.2, **more):
 def after(areas, *losses, t_end_s=600.0, **more):
     return simulate(
         areas,
-        [Loss(area="one", t_s=t_s, p_mw=p_mw) for t_s, p_mw in losses],
+        [AreaLoss(area="one", t_s=t_s, p_mw=p_mw) for t_s, p_mw in losses],
         [TIE],
         f0_hz=F0,
         t_end_s=t_end_s,
@@ -96,7 +96,7 @@ def test_g06_two_areas_without_agc():
             name=str(i),
             rating_mw=given["Sb_MVA"],
             inertia_s=given[f"H{i}"],
-            damping_pu=given[f"D{i}"],
+            damping_rating_pu=given[f"D{i}"],
             droop_pu=given[f"R{i}"],
         )
         for i in (1, 2)
@@ -111,16 +111,16 @@ def test_g06_two_areas_without_agc():
 
 def test_g09_static_drop_of_a_textbook_area():
     given, expected = case("G09")
-    damping_pu = given["load_MW"] / given["rating_MW"]  # 1 % of load per 1 % of frequency
+    damping_rating_pu = given["load_MW"] / given["rating_MW"]  # 1 % of load per 1 % of frequency
     area = Area(
         name="a",
         rating_mw=given["rating_MW"],
         inertia_s=5.0,
-        damping_pu=damping_pu,
+        damping_rating_pu=damping_rating_pu,
         droop_pu=given["R_Hz_per_puMW"] / given["f0_Hz"],
     )
     rise_mw = given["load_MW"] * given["load_rise_pct"] / 100
-    assert damping_pu / given["f0_Hz"] == expected["D_pu_per_Hz"]
+    assert damping_rating_pu / given["f0_Hz"] == expected["D_pu_per_Hz"]
     assert area.stiffness_mw_per_hz(given["f0_Hz"]) / given["rating_MW"] == expected["beta"]
     assert primary_response(area, rise_mw, f0_hz=given["f0_Hz"]).df_hz["a"] == expected["df_Hz"]
     bare = primary_response(replace(area, droop_pu=INF), rise_mw, f0_hz=given["f0_Hz"])
@@ -152,7 +152,7 @@ def test_g19_nerc_area_control_error():
 )
 def test_primary_response_balances_every_area(drawn):
     areas = [
-        Area(name=str(i), rating_mw=p, inertia_s=4.0, damping_pu=d, droop_pu=r)
+        Area(name=str(i), rating_mw=p, inertia_s=4.0, damping_rating_pu=d, droop_pu=r)
         for i, (p, d, r, _) in enumerate(drawn)
     ]
     loss = [row[3] for row in drawn]
@@ -227,7 +227,7 @@ def test_flat_frequency_control_leaves_the_tie_alone():
     last = after(areas, (1.0, 150.0), t_end_s=1500.0).iloc[-1]
     assert last.one_f_hz == pytest.approx(F0, abs=1e-4)
     assert last.one_export_mw == pytest.approx(0.0, abs=0.5)
-    abroad = [Loss(area="two", t_s=1.0, p_mw=150.0)]
+    abroad = [AreaLoss(area="two", t_s=1.0, p_mw=150.0)]
     neighbour = simulate(areas, abroad, [TIE], f0_hz=F0, t_end_s=1500.0).iloc[-1]
     assert neighbour.one_f_hz == pytest.approx(F0, abs=1e-4)
     assert neighbour.one_export_mw == pytest.approx(150.0, abs=0.5)
@@ -249,7 +249,7 @@ def test_scipy_agrees_on_the_linear_transient():
             surplus = (
                 area.rating_mw * turbine[i]
                 - (150.0 if i == 0 else 0.0)
-                - area.damping_pu * area.rating_mw * speed[i]
+                - area.damping_rating_pu * area.rating_mw * speed[i]
                 - leaves
             )
             rate.append(surplus / (2 * area.inertia_s * area.rating_mw))
@@ -273,7 +273,7 @@ def test_scipy_agrees_on_the_linear_transient():
 
 def test_lone_area_is_the_textbook_transfer_function():
     """One area without ties: -1/(2Hs + D + 1/(R (1+sTg)(1+sTt))), by SciPy's state space."""
-    run = simulate(ONE, [Loss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=20.0)
+    run = simulate(ONE, [AreaLoss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=20.0)
     tg = ONE.t_valve_s
     tt = ONE.t_turbine_s
     system = StateSpace(
@@ -287,7 +287,9 @@ def test_lone_area_is_the_textbook_transfer_function():
 
 
 def test_first_slope_is_that_of_chapter_one():
-    run = simulate(ONE, [Loss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=0.01, dt_s=0.001)
+    run = simulate(
+        ONE, [AreaLoss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=0.01, dt_s=0.001
+    )
     slope = (run.one_f_hz.iloc[1] - F0) / 0.001
     assert slope == pytest.approx(-F0 * 100.0 / (2 * 5000.0), rel=1e-3)
 
@@ -305,7 +307,7 @@ def test_power_of_units_arrives_in_the_machines():
     """A loss that a unit makes good at once and exactly is never seen."""
     sure = Unit(name="cars", share=1.0, low_mw=-500.0, high_mw=500.0, lag_s=0.001)
     quick = replace(ONE, agc=Agc(bias_mw_per_hz=500.0, units=(sure,), ki_per_s=0.3, cycle_s=0.1))
-    run = simulate(quick, [Loss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=200.0)
+    run = simulate(quick, [AreaLoss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=200.0)
     assert run.one_cars_mw.iloc[-1] == pytest.approx(100.0, abs=1e-3)
     assert run.one_f_hz.iloc[-1] == pytest.approx(F0, abs=1e-6)
 
@@ -330,7 +332,7 @@ def test_the_first_command_by_hand():
     area = replace(
         ONE, agc=Agc(bias_mw_per_hz=400.0, units=(only,), ki_per_s=0.02, kp=0.3, cycle_s=4.0)
     )
-    run = simulate(area, [Loss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=6.0)
+    run = simulate(area, [AreaLoss(area="one", t_s=0.0, p_mw=100.0)], f0_hz=F0, t_end_s=6.0)
     error = 400.0 * (run.one_f_hz.loc[4.0] - F0)
     assert run.one_ace_mw.loc[4.0] == pytest.approx(error)
     assert run.one_cars_mw.loc[4.0] == pytest.approx(-(0.3 + 0.02 * 4.0) * error)
@@ -362,11 +364,11 @@ def test_windup_sends_the_tie_the_wrong_way_for_minutes():
 
 
 def test_cars_stop_when_their_energy_is_used_up():
-    short = replace(CARS, share=0.3, give_mwh=2.0)
+    short = replace(CARS, share=0.3, energy_up_mwh=2.0)
     run = after([controlled(ONE, units=(PLANT, short)), TWO], (1.0, 280.0), t_end_s=1200.0)
     assert (run.one_cars_mw * 0.1 / 3600).sum() <= 2.0 + 1e-9
     assert run.one_cars_mw.iloc[-1] == pytest.approx(0.0, abs=1e-9)
-    full = replace(CARS, take_mwh=1.0)
+    full = replace(CARS, energy_down_mwh=1.0)
     run = after([controlled(ONE, units=(PLANT, full)), TWO], (1.0, -280.0), t_end_s=1200.0)
     assert (run.one_cars_mw * 0.1 / 3600).sum() >= -1.0 - 1e-9
     assert run.one_cars_mw.iloc[-1] == pytest.approx(0.0, abs=1e-9)
@@ -423,7 +425,7 @@ def test_what_was_stepped_is_what_was_integrated(dt_s):
     """
     only = Unit(name="cars", share=1.0, low_mw=-500.0, high_mw=500.0)
     area = controlled(ONE, units=(only,), cycle_s=0.1)
-    trip = [Loss(area="one", t_s=0.0, p_mw=100.0)]
+    trip = [AreaLoss(area="one", t_s=0.0, p_mw=100.0)]
     run = simulate(area, trip, f0_hz=F0, t_end_s=30.0, dt_s=dt_s)
     law = 100.0 * (1 - math.exp(-0.02 * 30.0 / 1.2) / 1.2)
     assert run.one_cars_mw.iloc[-1] == pytest.approx(law, abs=0.1)
@@ -441,13 +443,15 @@ def test_a_cycle_must_have_a_whole_number_of_steps():
 
 
 def test_signal_is_what_its_recipe_says():
-    signal = regulation_signal(24 * 20, np.random.default_rng(3))
+    signal = regulation_signal(24 * 20, rng=np.random.default_rng(3))
     assert len(signal) == 24 * 20 * 900
     assert signal.index[1] == 4.0
     assert signal.abs().max() <= 1
     assert signal.std() == pytest.approx(0.35, rel=0.05)
     assert abs(signal.mean()) < 0.03
-    small = regulation_signal(24 * 20, np.random.default_rng(3), rms=0.01)  # hardly ever clipped
+    small = regulation_signal(
+        24 * 20, rng=np.random.default_rng(3), rms=0.01
+    )  # hardly ever clipped
     raw = small.to_numpy() / 0.01
     for lag_s in (4.0, 40.0, 400.0):
         k = round(lag_s / 4)
@@ -456,22 +460,24 @@ def test_signal_is_what_its_recipe_says():
 
 
 def test_signal_repeats_with_its_seed():
-    one, again, other = (regulation_signal(1, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    one, again, other = (
+        regulation_signal(1, rng=np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
     assert one.equals(again)
     assert not one.equals(other)
 
 
 def test_split_adds_up_and_is_causal():
-    signal = regulation_signal(2, np.random.default_rng(1)).to_numpy()
-    slow, fast = split(signal, period_s=4.0, cutoff_s=300.0)
+    signal = regulation_signal(2, rng=np.random.default_rng(1)).to_numpy()
+    slow, fast = split(signal, dt_s=4.0, cutoff_s=300.0)
     assert slow + fast == pytest.approx(signal)
     assert mileage(slow) < 0.2 * mileage(signal)
     changed = signal.copy()
     changed[900:] = 0.0
-    assert split(changed, period_s=4.0, cutoff_s=300.0)[0][:900] == pytest.approx(slow[:900])
-    step = split(np.r_[0.0, np.ones(100)], period_s=4.0, cutoff_s=40.0)[0]
+    assert split(changed, dt_s=4.0, cutoff_s=300.0)[0][:900] == pytest.approx(slow[:900])
+    step = split(np.r_[0.0, np.ones(100)], dt_s=4.0, cutoff_s=40.0)[0]
     assert step[10] == pytest.approx(1 - math.exp(-1))
-    steady = split(np.ones(50), period_s=4.0, cutoff_s=40.0)[0]
+    steady = split(np.ones(50), dt_s=4.0, cutoff_s=40.0)[0]
     assert steady == pytest.approx(np.ones(50))
 
 
@@ -479,17 +485,17 @@ def test_split_adds_up_and_is_causal():
 
 
 BATTERY = Fleet(p_mw=2.0, energy_mwh=4.0, soc=0.5, eta_charge=0.92, eta_discharge=0.9)
-DAY = regulation_signal(24, np.random.default_rng(5)).to_numpy()
+DAY = regulation_signal(24, rng=np.random.default_rng(5)).to_numpy()
 
 
-def one_by_one(signal, fleet, period_s, offset=None):
+def one_by_one(signal, fleet, dt_s, offset=None):
     """The same fleet, written plainly a second time: energy in MWh, one step after the other."""
     stored = fleet.soc * fleet.energy_mwh
-    dt = period_s / 3600
+    dt = dt_s / 3600
     rows = []
     schedule = announced = 0.0
     share = offset.share if offset else 0.0
-    block = round(offset.period_s / period_s) if offset else len(signal) + 1
+    block = round(offset.period_s / dt_s) if offset else len(signal) + 1
     for k, value in enumerate(signal):
         if offset and k % block == 0:
             schedule = announced
@@ -515,7 +521,7 @@ def one_by_one(signal, fleet, period_s, offset=None):
     ids=["large", "small", "narrow"],
 )
 def test_follow_equals_a_plain_battery(fleet, offset):
-    run = follow(DAY, fleet, period_s=4.0, offset=offset)
+    run = follow(DAY, fleet, dt_s=4.0, offset=offset)
     assert np.abs(run.to_numpy() - one_by_one(DAY, fleet, 4.0, offset)).max() < 1e-9
     assert run.soc.between(fleet.soc_min, fleet.soc_max).all()
     assert run.index[1] == 4.0
@@ -526,15 +532,15 @@ def test_follow_equals_a_plain_battery(fleet, offset):
 )
 def test_many_fleets_at_once_equal_each_one_alone(offset):
     energies = np.array([0.3, 1.0, 8.0])
-    many = follow(DAY[:5000], replace(BATTERY, energy_mwh=energies), period_s=4.0, offset=offset)
+    many = follow(DAY[:5000], replace(BATTERY, energy_mwh=energies), dt_s=4.0, offset=offset)
     for i, energy in enumerate(energies):
-        alone = follow(DAY[:5000], replace(BATTERY, energy_mwh=energy), period_s=4.0, offset=offset)
+        alone = follow(DAY[:5000], replace(BATTERY, energy_mwh=energy), dt_s=4.0, offset=offset)
         for name in alone:
             assert np.abs(many[name][i] - alone[name]).max() < 1e-12
 
 
 def test_energy_is_conserved():
-    run = follow(DAY, replace(BATTERY, energy_mwh=0.5), period_s=4.0)
+    run = follow(DAY, replace(BATTERY, energy_mwh=0.5), dt_s=4.0)
     out = run.delivered_mw.clip(lower=0).sum() / 900
     taken = -run.delivered_mw.clip(upper=0).sum() / 900
     assert taken * 0.92 - out / 0.9 == pytest.approx((run.soc.iloc[-1] - 0.5) * 0.5, abs=1e-9)
@@ -543,16 +549,16 @@ def test_energy_is_conserved():
 def test_a_signal_of_mean_zero_empties_a_lossy_battery_as_the_closed_form_says():
     wave = np.sin(np.arange(21600) * 2 * np.pi / 450)  # whole periods
     large = replace(BATTERY, energy_mwh=100.0)
-    run = follow(wave, large, period_s=4.0)
-    assert run.soc.iloc[-1] - 0.5 == pytest.approx(24 * drift_per_h(large, wave), rel=1e-6)
-    assert drift_per_h(replace(BATTERY, eta_charge=1.0, eta_discharge=1.0), wave) == 0.0
-    assert drift_per_h(BATTERY, [1.0, -1.0]) == pytest.approx(-2.0 / 8.0 * (1 / 0.9 - 0.92))
+    run = follow(wave, large, dt_s=4.0)
+    assert run.soc.iloc[-1] - 0.5 == pytest.approx(24 * soc_drift_per_h(large, wave), rel=1e-6)
+    assert soc_drift_per_h(replace(BATTERY, eta_charge=1.0, eta_discharge=1.0), wave) == 0.0
+    assert soc_drift_per_h(BATTERY, [1.0, -1.0]) == pytest.approx(-2.0 / 8.0 * (1 / 0.9 - 0.92))
 
 
 def test_an_offset_holds_the_battery_where_it_should_be():
     small = replace(BATTERY, energy_mwh=3.0)
-    free = follow(DAY, small, period_s=4.0)
-    held = follow(DAY, small, period_s=4.0, offset=Offset(share=0.25, period_s=900.0))
+    free = follow(DAY, small, dt_s=4.0)
+    held = follow(DAY, small, dt_s=4.0, offset=Offset(share=0.25, period_s=900.0))
     assert np.ptp(held.soc) < 0.6 * np.ptp(free.soc)
     better = tracking(held.asked_mw, held.delivered_mw - held.schedule_mw)
     assert better > tracking(free.asked_mw, free.delivered_mw)
@@ -564,7 +570,7 @@ def test_a_schedule_is_fixed_one_period_ahead():
     other = DAY.copy()
     other[450:675] = -1.0
     one, two = (
-        follow(signal, BATTERY, period_s=4.0, offset=offset).schedule_mw.to_numpy()
+        follow(signal, BATTERY, dt_s=4.0, offset=offset).schedule_mw.to_numpy()
         for signal in (DAY, other)
     )
     assert (one[:900] == two[:900]).all()
@@ -584,8 +590,8 @@ def test_tracking_and_mileage_by_hand():
 
 
 SIGNAL = np.zeros(10)
-FREE = Area(name="free", rating_mw=1000.0, inertia_s=5.0, damping_pu=0.0, droop_pu=INF)
-FALL = Loss(area="free", t_s=0.0, p_mw=500.0)
+FREE = Area(name="free", rating_mw=1000.0, inertia_s=5.0, damping_rating_pu=0.0, droop_pu=INF)
+FALL = AreaLoss(area="free", t_s=0.0, p_mw=500.0)
 FLAT = [controlled(ONE, ties=False), TWO]
 TWINS = controlled(ONE, units=(Unit(name="export", share=1.0, low_mw=-1.0, high_mw=1.0),))
 
@@ -596,7 +602,7 @@ TWINS = controlled(ONE, units=(Unit(name="export", share=1.0, low_mw=-1.0, high_
         (lambda: replace(ONE, rating_mw=0.0), "rating_mw is 0 MW"),
         (lambda: replace(ONE, inertia_s=0.0), "inertia_s is 0 s"),
         (lambda: replace(ONE, droop_pu=0.0), "droop_pu is 0"),
-        (lambda: replace(ONE, damping_pu=-1.0), "damping_pu is -1"),
+        (lambda: replace(ONE, damping_rating_pu=-1.0), "damping_rating_pu is -1"),
         (lambda: replace(ONE, t_valve_s=0.0), "t_valve_s is 0 s"),
         (lambda: replace(ONE, t_turbine_s=-1.0), "t_turbine_s is -1 s"),
         (lambda: ONE.stiffness_mw_per_hz(0.0), "f0_hz is 0 Hz"),
@@ -615,8 +621,8 @@ TWINS = controlled(ONE, units=(Unit(name="export", share=1.0, low_mw=-1.0, high_
         (lambda: replace(CARS, high_mw=-1.0), "high_mw is -1 MW"),
         (lambda: replace(CARS, ramp_mw_per_min=0.0), "ramp_mw_per_min is 0 MW/min"),
         (lambda: replace(CARS, lag_s=0.0), "lag_s is 0 s"),
-        (lambda: replace(CARS, give_mwh=-1.0), "give_mwh is -1 MWh"),
-        (lambda: replace(CARS, take_mwh=-1.0), "take_mwh is -1 MWh"),
+        (lambda: replace(CARS, energy_up_mwh=-1.0), "energy_up_mwh is -1 MWh"),
+        (lambda: replace(CARS, energy_down_mwh=-1.0), "energy_down_mwh is -1 MWh"),
         (lambda: controlled(ONE, units=(CARS,)), "add up to 0.3"),
         (lambda: controlled(ONE, units=()), "at least one"),
         (lambda: controlled(ONE, ki_per_s=-1.0), "ki_per_s is -1 1/s"),
@@ -627,16 +633,16 @@ TWINS = controlled(ONE, units=(Unit(name="export", share=1.0, low_mw=-1.0, high_
         (lambda: replace(TIE, stiffness_mw_per_rad=0.0), "stiffness_mw_per_rad is 0"),
         (lambda: replace(TIE, damping_mw_per_hz=-1.0), "damping_mw_per_hz is -1"),
         (
-            lambda: simulate([ONE], [Loss(area="tree", t_s=0.0, p_mw=1.0)], f0_hz=F0),
+            lambda: simulate([ONE], [AreaLoss(area="tree", t_s=0.0, p_mw=1.0)], f0_hz=F0),
             "a loss names the area 'tree'; the areas are one",
         ),
         (lambda: simulate([ONE], [], [TIE], f0_hz=F0), "a tie names the area 'two'"),
         (lambda: after([ONE, TWO], dt_s=0.0), "dt_s is 0 s"),
         (lambda: after([ONE, TWO], t_end_s=0.01), "t_end_s is 0.01 s"),
-        (lambda: regulation_signal(0, np.random.default_rng(1)), "hours is 0 h"),
-        (lambda: regulation_signal(1, np.random.default_rng(1), rms=0), "rms is 0"),
-        (lambda: split(SIGNAL, period_s=0.0, cutoff_s=1.0), "period_s is 0 s"),
-        (lambda: split([NAN], period_s=4.0, cutoff_s=1.0), "signal contains NaN"),
+        (lambda: regulation_signal(0, rng=np.random.default_rng(1)), "duration_h is 0 h"),
+        (lambda: regulation_signal(1, rng=np.random.default_rng(1), rms=0), "rms is 0"),
+        (lambda: split(SIGNAL, dt_s=0.0, cutoff_s=1.0), "dt_s is 0 s"),
+        (lambda: split([NAN], dt_s=4.0, cutoff_s=1.0), "signal contains NaN"),
         (lambda: replace(BATTERY, soc=1.2), "soc is 1.2"),
         (lambda: replace(BATTERY, soc_min=0.6), "must lie between"),
         (lambda: replace(BATTERY, soc_max=0.4), "must lie between"),
@@ -647,8 +653,8 @@ TWINS = controlled(ONE, units=(Unit(name="export", share=1.0, low_mw=-1.0, high_
         (lambda: Offset(share=1.0, period_s=900.0), "share is 1"),
         (lambda: Offset(share=0.2, period_s=0.0), "period_s is 0 s"),
         (lambda: Offset(share=0.2, period_s=900.0, target_soc=50.0), "target_soc is 50"),
-        (lambda: follow([0.0, 1.5], BATTERY, period_s=4.0), "signal is 1.5"),
-        (lambda: follow(SIGNAL, BATTERY, period_s=0.0), "period_s is 0 s"),
+        (lambda: follow([0.0, 1.5], BATTERY, dt_s=4.0), "signal is 1.5"),
+        (lambda: follow(SIGNAL, BATTERY, dt_s=0.0), "dt_s is 0 s"),
         (lambda: tracking([1.0], [1.0, 2.0]), "these shapes must be the same"),
         (lambda: tracking([0.0, 0.0], [1.0, 2.0]), "nothing to follow"),
         (lambda: replace(ONE, droop_pu=5.0), "droop_pu is 5; .* per cent"),
@@ -658,8 +664,8 @@ TWINS = controlled(ONE, units=(Unit(name="export", share=1.0, low_mw=-1.0, high_
         (lambda: dispatch(1.0, [0.5, 0.5], [2, 0], [1, 1]), "low_mw = 2 MW lies above high_mw = 1"),
         (lambda: dispatch(1.0, [0.5, 0.6], [0, 0], [1, 1]), "shares add up to 1.1"),
         (lambda: dispatch(1.0, [50, 50], [0, 0], [1, 1]), "shares is 50; .* per cent"),
-        (lambda: Loss(area="one", t_s=-5.0, p_mw=1.0), "t_s is -5 s"),
-        (lambda: Loss(area="one", t_s=0.0, p_mw=NAN), "p_mw contains NaN"),
+        (lambda: AreaLoss(area="one", t_s=-5.0, p_mw=1.0), "t_s is -5 s"),
+        (lambda: AreaLoss(area="one", t_s=0.0, p_mw=NAN), "p_mw contains NaN"),
         (lambda: controlled(ONE, units=(replace(CARS, share=0.5),) * 2), "different names"),
         (lambda: simulate(TWINS, [], f0_hz=F0), "make the column one_export_mw twice"),
         (lambda: simulate(FREE, [FALL], f0_hz=F0), "frequency of 'free' leaves 0 to 2 f0_hz"),
@@ -667,15 +673,18 @@ TWINS = controlled(ONE, units=(Unit(name="export", share=1.0, low_mw=-1.0, high_
         (lambda: restored(FLAT, [1.0, 0.0], f0_hz=F0), "'one' has an AGC with ties = False"),
         (lambda: restored(controlled(ONE, ki_per_s=0.0), 1.0, f0_hz=F0), "ki_per_s = 0"),
         (lambda: restored(controlled(ONE, bias_mw_per_hz=0.0), 1.0, f0_hz=F0), "no frequency"),
-        (lambda: regulation_signal(1e9, np.random.default_rng(1)), "hours = 1e"),
-        (lambda: regulation_signal(1, np.random.default_rng(1), rms=35), "rms is 35; .* per cent"),
+        (lambda: regulation_signal(1e9, rng=np.random.default_rng(1)), "hours = 1e"),
+        (
+            lambda: regulation_signal(1, rng=np.random.default_rng(1), rms=35),
+            "rms is 35; .* per cent",
+        ),
         (lambda: replace(BATTERY, soc=85), "soc is 85; .* per cent"),
         (lambda: replace(BATTERY, soc=[0.5] * 2, p_mw=[1.0] * 3), r"p_mw \(3,\)"),
-        (lambda: drift_per_h(BATTERY, [5.0]), "signal is 5"),
-        (lambda: follow(0.5, BATTERY, period_s=4.0), "signal has shape"),
+        (lambda: soc_drift_per_h(BATTERY, [5.0]), "signal is 5"),
+        (lambda: follow(0.5, BATTERY, dt_s=4.0), "signal has shape"),
         (
-            lambda: follow(SIGNAL, BATTERY, period_s=4.0, offset=Offset(share=0.2, period_s=10.0)),
-            "period_s of the offset = 10 s is no multiple of period_s = 4 s",
+            lambda: follow(SIGNAL, BATTERY, dt_s=4.0, offset=Offset(share=0.2, period_s=10.0)),
+            "period_s of the offset = 10 s is no multiple of dt_s = 4 s",
         ),
     ],
 )
@@ -687,19 +696,19 @@ def test_bad_input_is_named(broken, message):
 @pytest.mark.parametrize(
     "broken, message",
     [
-        (lambda: simulate(FREE, FALL, f0_hz=F0), r"losses is an agc.Loss; put it into a list"),
+        (lambda: simulate(FREE, FALL, f0_hz=F0), r"losses is an agc.AreaLoss; put it into a list"),
         (
             lambda: simulate(ONE, [frequency.Loss(p_mw=1.0)], f0_hz=F0),
-            r"losses\[0\] is a frequency.Loss; it must be an agc.Loss",
+            r"losses\[0\] is a frequency.Loss; it must be an agc.AreaLoss",
         ),
         (lambda: simulate(ONE, [], TIE, f0_hz=F0), "ties is an agc.Tie; put it into a list"),
         (lambda: primary_response(CARS, 1.0, f0_hz=F0), "areas is an agc.Unit"),
         (lambda: controlled(ONE, units=(ONE,)), r"units\[0\] is an agc.Area"),
         (lambda: replace(ONE, agc=CARS), "agc is an agc.Unit; it must be an agc.Agc"),
         (lambda: Tie(between="ab", stiffness_mw_per_rad=1.0), "between is 'ab'"),
-        (lambda: regulation_signal(1.0, 7), "rng is 7; it must be a Generator"),
-        (lambda: follow(SIGNAL, CARS, period_s=4.0), "fleet is an agc.Unit"),
-        (lambda: follow(SIGNAL, BATTERY, period_s=4.0, offset=0.2), "offset is 0.2"),
+        (lambda: regulation_signal(1.0, rng=7), "rng is 7; it must be a Generator"),
+        (lambda: follow(SIGNAL, CARS, dt_s=4.0), "fleet is an agc.Unit"),
+        (lambda: follow(SIGNAL, BATTERY, dt_s=4.0, offset=0.2), "offset is 0.2"),
     ],
 )
 def test_an_object_of_another_kind_is_named(broken, message):

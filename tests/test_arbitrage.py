@@ -92,7 +92,7 @@ def assert_sound(plan, storage, diary, dt_h):
     assert (out <= car["p_discharge_kw"] * plugged + 1e-6).all()
     assert (soc >= np.where(plugged >= 1, car["soc_min"], 0.0) - 1e-6).all()
     assert (soc <= car["soc_max"] + 1e-6).all()
-    assert (soc >= np.atleast_2d(diary.soc_promise) - 1e-6).all()
+    assert (soc >= np.atleast_2d(diary.soc_departure) - 1e-6).all()
     assert np.minimum(plan.import_kw, plan.export_kw).max() == 0.0
 
 
@@ -136,7 +136,7 @@ def test_e01_is_what_the_optimum_earns():
         eta_charge=inputs["eta_rt"],
         eta_discharge=1.0,
     )
-    diary = plugged_in(4, soc_promise=np.array([0, 0, 0, 0.5]))
+    diary = plugged_in(4, soc_departure=np.array([0, 0, 0, 0.5]))
     prices = Prices(
         dt_h=1.0, buy_per_kwh=[inputs["p_off"], inputs["p_off"], inputs["p_peak"], inputs["p_peak"]]
     )
@@ -172,7 +172,7 @@ def test_e09_regulation_revenue():
         inputs["t_plug_h"],
         capacity_per_kw_h=np.array([inputs["p_cap"], 0.0, inputs["p_cap"]]),
         energy_per_kwh=np.array([0.0, inputs["p_el"], inputs["p_el"]]),
-        dispatch=inputs["R_dc"],
+        dispatch_ratio=inputs["R_dc"],
     )
     assert revenue.tolist() == [
         expected["capacity_usd"],
@@ -586,7 +586,7 @@ def reference(storage, diary, prices, site=ALONE, wear=0.0, whole=False):
         soc <= car["soc_max"] * wide,
         soc
         >= np.maximum(
-            np.where(plugged == 1, car["soc_min"], 0.0), np.atleast_2d(diary.soc_promise)
+            np.where(plugged == 1, car["soc_min"], 0.0), np.atleast_2d(diary.soc_departure)
         ),
     ]
     cost = prices.dt_h * (prices.buy_per_kwh @ drawn - prices.sell_per_kwh @ given)  # (8.8)
@@ -649,7 +649,7 @@ def fleet(rng, cars, steps, dt_h=1.0):
         promise[i, back] = storage.soc_min[i]
         drive[i, leave : back + 1] = draw(0.1, 0.3) * storage.energy_kwh[i] / (back + 1 - leave)
     diary = Diary(
-        soc_start=draw(0.3, 0.5, cars), plugged=plugged, drive_kwh=drive, soc_promise=promise
+        soc_start=draw(0.3, 0.5, cars), plugged=plugged, drive_kwh=drive, soc_departure=promise
     )
     return (one_of(storage), one_of(diary)) if cars == 1 else (storage, diary)
 
@@ -723,7 +723,7 @@ def test_optimum_agrees_with_cvxpy(name):
         peaks=extra["peaks"](rng) if "peaks" in extra else (),
     )
     if prices.dt_h < 1:
-        diary = replace(diary, soc_promise=0.7 * diary.soc_promise)
+        diary = replace(diary, soc_departure=0.7 * diary.soc_departure)
     site = Site(
         load_kw=extra["load"] * rng.uniform(-0.5, 1.0, steps) if "load" in extra else 0.0,
         **extra.get("site", {}),
@@ -787,7 +787,7 @@ def test_burning_starts_at_the_price_of_8_11(wear, factor, burns):
     price = factor * burning_price(CAR, wear) - (0.0 if wear else 0.001 * (1 if burns else -1))
     plan = optimise(
         CAR,
-        plugged_in(2, soc_start=0.9, soc_promise=0.9),
+        plugged_in(2, soc_start=0.9, soc_departure=0.9),
         Prices(dt_h=1.0, buy_per_kwh=[price, price]),
         wear_per_kwh=wear,
     )
@@ -814,7 +814,7 @@ def test_a_meter_does_not_buy_from_itself():
     """Export pays more than import costs: both at once would be a money machine, and is not one."""
     plan = optimise(
         CAR,
-        plugged_in(3, soc_promise=0.5),
+        plugged_in(3, soc_departure=0.5),
         Prices(dt_h=1.0, buy_per_kwh=[0.1] * 3, sell_per_kwh=[0.105] * 3),
         Site(load_kw=4.0),
     )
@@ -931,7 +931,7 @@ def test_equal_cars_that_share_nothing_cost_what_one_costs(seed, buy, cars):
         soc_start=diary.soc_start,
         **{
             name: np.tile(getattr(diary, name), (cars, 1))
-            for name in ("plugged", "drive_kwh", "soc_promise")
+            for name in ("plugged", "drive_kwh", "soc_departure")
         },
     )
     together = optimise(car, rows, market(buy, 1.0), wear_per_kwh=0.01)
@@ -947,7 +947,7 @@ def test_the_shift_that_breaks_ties_costs_no_more_than_itself():
     """Trades that earn a hundred-thousandth of the price: some are left out, some are done."""
     sell = 0.2 / (CAR.eta_charge * CAR.eta_discharge)
     prices = market(np.array([0.2, 1.00001 * sell] * 4), 1.0)
-    diary = Diary(soc_start=0.5, plugged=np.ones((3, 8)), soc_promise=np.r_[np.zeros(7), 0.5])
+    diary = Diary(soc_start=0.5, plugged=np.ones((3, 8)), soc_departure=np.r_[np.zeros(7), 0.5])
     plan = optimise(CAR, diary, prices)
     best = reference(CAR, diary, prices)
     shift = 1e-4 * prices.buy_per_kwh.mean() * 2 * 3 * 8 * 10.0  # at most 10 kW in each hour
@@ -967,7 +967,7 @@ def test_cars_that_share_nothing_are_planned_as_if_alone():
 
 def test_ties_between_equal_cars_do_not_move_the_optimum():
     """One cheap hour for two hours' need, a demand charge that six share: many plans, one cost."""
-    diary = Diary(soc_start=0.5, plugged=np.ones((6, 8)), soc_promise=np.r_[np.zeros(7), 0.7])
+    diary = Diary(soc_start=0.5, plugged=np.ones((6, 8)), soc_departure=np.r_[np.zeros(7), 0.7])
     prices = market(
         np.array([0.3, 0.2, 0.1, 0.1, 0.1, 0.2, 0.3, 0.4]), 0.0, peaks=(Peak(price_per_kw=0.4),)
     )
@@ -1014,7 +1014,7 @@ def test_a_year_of_quarter_hours():
         leave_h=8.0,
         back_h=17.5,
         spread_h=0.5,
-        soc_promise=0.8,
+        soc_departure=0.8,
         rng=np.random.default_rng(1),
     )
     buy = (
@@ -1096,7 +1096,7 @@ def test_floor_line_is_what_brute_force_finds(seed, cars):
             floor_line(storage, diary, dt_h=0.5),
             diary.plugged,
             diary.drive_kwh,
-            diary.soc_promise,
+            diary.soc_departure,
         )
     ]
     for i, (floor, plugged, drive, promise) in enumerate(zip(*rows)):
@@ -1147,7 +1147,7 @@ def test_follow_clips_at_charger_window_and_promise():
     empty = follow(CAR, plugged_in(8), prices, 99.0)
     assert empty.p_kw[0] == 8.0
     assert empty.soc[-1] == pytest.approx(0.15)
-    kept = follow(CAR, plugged_in(8, soc_promise=np.r_[np.zeros(7), 0.6]), prices, 99.0)
+    kept = follow(CAR, plugged_in(8, soc_departure=np.r_[np.zeros(7), 0.6]), prices, 99.0)
     assert kept.soc[-1] == pytest.approx(0.6)
     assert kept.soc.min() < 0.5
 
@@ -1155,7 +1155,9 @@ def test_follow_clips_at_charger_window_and_promise():
 def test_follow_sells_nothing_that_the_same_step_drives():
     """Half a step at the plug, then 6 kWh driven, and half a battery promised after it: 3 of 60 kWh
     are left to sell."""
-    diary = Diary(soc_start=0.65, plugged=[0.5, 0.0], drive_kwh=[6.0, 0.0], soc_promise=[0.5, 0.0])
+    diary = Diary(
+        soc_start=0.65, plugged=[0.5, 0.0], drive_kwh=[6.0, 0.0], soc_departure=[0.5, 0.0]
+    )
     plan = follow(CAR, diary, market(np.full(2, 0.2), 1.0), 99.0)
     assert plan.p_kw.tolist() == pytest.approx([0.96 * 3.0, 0.0])
     assert plan.soc.tolist() == pytest.approx([0.5, 0.5])
@@ -1187,7 +1189,7 @@ def test_best_hours_of_a_day_that_is_too_short_charges():
 def test_rolling_keeps_a_promise_just_behind_its_horizon():
     """Planned two steps ahead, a promise that takes six hours of charging is kept only if the plan
     knows of it before."""
-    diary = plugged_in(8, soc_start=0.15, soc_promise=np.r_[np.zeros(7), 0.85])
+    diary = plugged_in(8, soc_start=0.15, soc_departure=np.r_[np.zeros(7), 0.85])
     plan = rolling(
         CAR,
         diary,
@@ -1213,7 +1215,7 @@ def test_rolling_carries_the_peak_reached_so_far(counts, interval, expected):
     """Ten kW of load in the first hour, if they are billed anyway, make ten kW of charging free in
     the third; else it is spread."""
     car = replace(CAR, p_discharge_kw=0.0, eta_charge=0.9)
-    diary = plugged_in(4, soc_promise=np.array([0, 0, 0, 0.5 + 9 / 60]))
+    diary = plugged_in(4, soc_departure=np.array([0, 0, 0, 0.5 + 9 / 60]))
     prices = market(
         np.array([0.3, 0.3, 0.1, 0.3]),
         1.0,
@@ -1245,7 +1247,7 @@ def test_rolling_with_foresight_is_the_optimum_under_limits_and_two_demand_charg
             Peak(price_per_kw=3.0, counts=steps >= 8, already_kw=0.5),
         ),
     )
-    diary = plugged_in(12, soc_start=0.8, soc_promise=np.r_[np.zeros(6), 0.4, np.zeros(4), 0.7])
+    diary = plugged_in(12, soc_start=0.8, soc_departure=np.r_[np.zeros(6), 0.4, np.zeros(4), 0.7])
     plan = rolling(
         CAR, diary, prices, lambda k, steps: buy[k : k + steps], site, every=2, horizon=12
     )
@@ -1257,7 +1259,7 @@ def test_rolling_with_foresight_is_the_optimum_under_limits_and_two_demand_charg
 def test_rolling_believes_its_forecast_and_pays_the_true_price():
     """Told that the second hour is the cheap one, the car charges then."""
     true = np.array([0.1, 0.4])
-    diary = plugged_in(2, soc_promise=np.array([0.0, 0.5 + 9.4 / 60]))
+    diary = plugged_in(2, soc_departure=np.array([0.0, 0.5 + 9.4 / 60]))
     plan = rolling(
         replace(CAR, p_discharge_kw=0.0),
         diary,
@@ -1281,13 +1283,13 @@ def sentence(call):
 
 FLAT8 = market(np.full(8, 0.2), 1.0)
 TWO = Diary(soc_start=0.5, plugged=np.ones((2, 8)))
-LATE = plugged_in(8, soc_promise=np.r_[np.zeros(7), 0.8])
+LATE = plugged_in(8, soc_departure=np.r_[np.zeros(7), 0.8])
 
 
 def test_a_limit_that_is_too_low_is_answered_with_the_least_that_does():
     """0.2 of 52 kWh at 0.8 within two hours is 6.5 kW, beside a load of 1 kW."""
     car = replace(CAR, energy_kwh=52.0, eta_charge=0.8)
-    diary = plugged_in(2, soc_promise=np.array([0.0, 0.7]))
+    diary = plugged_in(2, soc_departure=np.array([0.0, 0.7]))
     prices = market(np.array([0.1, 0.3]), 1.0)
     words = sentence(lambda: optimise(car, diary, prices, Site(load_kw=1.0, import_limit_kw=5.0)))
     assert "import_limit_kw = 5 kW" in words
@@ -1302,7 +1304,7 @@ def test_a_limit_that_is_too_low_is_answered_with_the_least_that_does():
 
 @pytest.mark.parametrize("promise", [0.7, 0.71, 0.712, 0.737])
 def test_the_limit_that_the_sentence_names_is_enough(promise):
-    diary = plugged_in(3, soc_promise=np.array([0.0, 0.0, promise]))
+    diary = plugged_in(3, soc_departure=np.array([0.0, 0.0, promise]))
     site = Site(load_kw=1.0, import_limit_kw=2.0)
     named = float(
         re.search(
@@ -1360,7 +1362,7 @@ def home(time=YEAR, **fields):
             "leave_h": 8.0,
             "back_h": 17.5,
             "spread_h": 0.5,
-            "soc_promise": 0.8,
+            "soc_departure": 0.8,
             "rng": np.random.default_rng(3),
         }
         | fields,
@@ -1372,7 +1374,7 @@ def work(time=YEAR, table=TABLE, **fields):
         time,
         table,
         CAR,
-        **{"presence": 1.0, "soc_promise": 0.8, "rng": np.random.default_rng(3)} | fields,
+        **{"presence": 1.0, "soc_departure": 0.8, "rng": np.random.default_rng(3)} | fields,
     )
 
 
@@ -1398,18 +1400,18 @@ BAD = {
     "profit above the spread": (
         lambda: implied_efficiency(3.0, 20.0, 0.08, 0.2),
         "profit = 3 ",
-        "price_sell = 0.2",
+        "sell_per_kwh = 0.2",
         "at most 2.4",
     ),
     "profit that needs no energy": (
         lambda: implied_efficiency(5.0, 20.0, 0.08, 0.2),
         "outside 0..1",
     ),
-    "dispatch in per cent": (
+    "dispatch ratio in per cent": (
         lambda: regulation_revenue(
-            15.0, 100.0, capacity_per_kw_h=0.04, energy_per_kwh=0.1, dispatch=10
+            15.0, 100.0, capacity_per_kw_h=0.04, energy_per_kwh=0.1, dispatch_ratio=10
         ),
-        "dispatch is 10",
+        "dispatch_ratio is 10",
         "at most 1",
     ),
     "half an interval": (
@@ -1494,7 +1496,11 @@ BAD = {
         "8 steps",
     ),
     "soc in per cent": (lambda: plugged_in(3, soc_start=50), "soc_start is 50", "per cent"),
-    "promise in per cent": (lambda: plugged_in(3, soc_promise=80), "soc_promise is 80", "per cent"),
+    "promise in per cent": (
+        lambda: plugged_in(3, soc_departure=80),
+        "soc_departure is 80",
+        "per cent",
+    ),
     "more than plugged": (
         lambda: Diary(soc_start=0.5, plugged=[0.5, 1.5]),
         "plugged is 1.5",
@@ -1537,7 +1543,7 @@ BAD = {
     "negative limit": (lambda: Site(import_limit_kw=-1.0), "import_limit_kw is -1 kW"),
     "departure": (
         lambda: optimise(
-            CAR, plugged_in(2, soc_promise=np.array([0.0, 0.85])), market(np.full(2, 0.2), 1.0)
+            CAR, plugged_in(2, soc_departure=np.array([0.0, 0.85])), market(np.full(2, 0.2), 1.0)
         ),
         "the car cannot stand at soc 0.850 at the end of step 1",
         "reaches 0.813",
@@ -1549,7 +1555,7 @@ BAD = {
             Diary(
                 soc_start=[0.9, 0.5, 0.4],
                 plugged=np.ones((3, 2)),
-                soc_promise=np.array([0.0, 0.85]),
+                soc_departure=np.array([0.0, 0.85]),
             ),
             market(np.full(2, 0.2), 1.0),
         ),
@@ -1560,13 +1566,16 @@ BAD = {
     ),
     "departure, followed": (
         lambda: follow(
-            CAR, plugged_in(2, soc_promise=np.array([0.0, 0.85])), market(np.full(2, 0.2), 1.0), 1.0
+            CAR,
+            plugged_in(2, soc_departure=np.array([0.0, 0.85])),
+            market(np.full(2, 0.2), 1.0),
+            1.0,
         ),
         "the car cannot stand at soc 0.850 at the end of step 1",
         "2.2 kWh are missing",
     ),
     "departure above the window": (
-        lambda: optimise(CAR, plugged_in(8, soc_promise=np.r_[np.zeros(7), 0.95]), FLAT8),
+        lambda: optimise(CAR, plugged_in(8, soc_departure=np.r_[np.zeros(7), 0.95]), FLAT8),
         "soc 0.95",
         "step 7",
         "soc_max = 0.9",
@@ -1630,11 +1639,11 @@ BAD = {
         "more than the battery holds",
     ),
     "commute above the window": (
-        lambda: home(soc_promise=0.95),
-        "soc_promise = 0.95",
+        lambda: home(soc_departure=0.95),
+        "soc_departure = 0.95",
         "0.15 to 0.9",
     ),
-    "commute in per cent": (lambda: home(soc_promise=80), "soc_promise is 80", "per cent"),
+    "commute in per cent": (lambda: home(soc_departure=80), "soc_departure is 80", "per cent"),
     "commute by night": (lambda: home(leave_h=22.0, back_h=6.0), "leave_h", "back_h"),
     "commute of negative spread": (lambda: home(spread_h=-1.0), "spread_h"),
     "no sessions": (lambda: work(table=TABLE[:0]), "0 sessions"),
@@ -1676,7 +1685,7 @@ BAD = {
             leave_h=8.0,
             back_h=17.5,
             spread_h=0.5,
-            soc_promise=0.8,
+            soc_departure=0.8,
             rng=np.random.default_rng(3),
         ),
         "energy_kwh of the storage",
@@ -1687,8 +1696,8 @@ BAD = {
     "no sessions on a Friday": (lambda: work(table=TABLE[:4]), "4 sessions", "Friday"),
     "presence in per cent": (lambda: work(presence=80), "presence is 80", "at most 1"),
     "workplace promise below the window": (
-        lambda: work(soc_promise=0.1),
-        "soc_promise = 0.1",
+        lambda: work(soc_departure=0.1),
+        "soc_departure = 0.1",
         "0.15 to 0.9",
     ),
     "bare peak": (
@@ -1736,7 +1745,7 @@ BAD = {
             [1.0, 2.0, 3.0],
             capacity_per_kw_h=0.04,
             energy_per_kwh=0.1,
-            dispatch=0.1,
+            dispatch_ratio=0.1,
         ),
         "p_kw (2,)",
         "plugged_h (3,)",
@@ -1885,9 +1894,9 @@ def test_a_commuter_leaves_with_the_promise_and_drives_before_the_return():
     turns = np.diff(diary.plugged)
     leaving = np.flatnonzero(turns < 0)
     returning = np.flatnonzero(turns > 0)
-    np.testing.assert_array_equal(np.flatnonzero(diary.soc_promise), leaving)
+    np.testing.assert_array_equal(np.flatnonzero(diary.soc_departure), leaving)
     np.testing.assert_array_equal(np.flatnonzero(diary.drive_kwh), returning)
-    assert set(diary.soc_promise[leaving]) == {0.8}
+    assert set(diary.soc_departure[leaving]) == {0.8}
     assert set(YEAR[leaving].hour) == {7}
     assert set(YEAR[returning].hour) == {17}
 
@@ -1913,7 +1922,7 @@ def test_a_diary_depends_on_its_generator_alone(build):
         build(rng=np.random.default_rng(seed), **{"presence": 0.5} if build is work else {})
         for seed in (5, 5, 6)
     )
-    for name in ("plugged", "drive_kwh", "soc_promise"):
+    for name in ("plugged", "drive_kwh", "soc_departure"):
         np.testing.assert_array_equal(getattr(one, name), getattr(same, name))
     assert (one.plugged != other.plugged).any()
 
@@ -1943,7 +1952,7 @@ def test_a_session_is_laid_onto_its_weekday():
         diary.drive_kwh, np.where(weekday & (time.hour == 7), 3.0 + time.day_of_week, 0.0)
     )
     np.testing.assert_array_equal(
-        diary.soc_promise, np.where(weekday & (time.hour == 15), 0.8, 0.0)
+        diary.soc_departure, np.where(weekday & (time.hour == 15), 0.8, 0.0)
     )
 
 

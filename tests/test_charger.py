@@ -30,7 +30,7 @@ from v2gbook.charger import (
     grid_kw,
     kempton_tomic,
     lendable,
-    linear,
+    linear_storage,
     loss_kw,
     narrowed,
     offer,
@@ -473,13 +473,13 @@ def test_charge_time_soc_after_and_soc_floor_tell_the_same_story(car, charger, o
     """There in just that time; from the floor in just that time; never later than from below."""
     car = replace(car, soc_min=0.0, soc_max=1.0)
     low, high = sorted((one, other))
-    hours = charge_time(car, charger, low, high)
-    assert soc_after(car, charger, low, hours) == pytest.approx(high, abs=1e-9)
-    assert soc_floor(car, charger, hours, high) == pytest.approx(low, abs=1e-9)
-    halfway = soc_after(car, charger, low, hours / 2)
-    assert soc_after(car, charger, halfway, hours / 2) == pytest.approx(high, abs=1e-9)
+    duration_h = charge_time(car, charger, low, high)
+    assert soc_after(car, charger, low, duration_h) == pytest.approx(high, abs=1e-9)
+    assert soc_floor(car, charger, duration_h, high) == pytest.approx(low, abs=1e-9)
+    halfway = soc_after(car, charger, low, duration_h / 2)
+    assert soc_after(car, charger, halfway, duration_h / 2) == pytest.approx(high, abs=1e-9)
     assert charge_time(car, charger, low, halfway) == pytest.approx(
-        hours / 2, abs=1e-7 + 1e-9 * hours
+        duration_h / 2, abs=1e-7 + 1e-9 * duration_h
     )
 
 
@@ -668,7 +668,9 @@ def test_a_car_at_the_edge_of_its_window_draws_no_more_than_standby(wish_kw):
 
 
 def test_the_table_of_a_stay():
-    table = simulate(CAR, WALL, Stay(soc_arrival=0.5, hours=2.0, soc_departure=0.6), 4.0, dt_h=0.5)
+    table = simulate(
+        CAR, WALL, Stay(soc_arrival=0.5, duration_h=2.0, soc_departure=0.6), 4.0, dt_h=0.5
+    )
     assert table.index.name == "t_h"
     assert table.index.tolist() == [0.0, 0.5, 1.0, 1.5, 2.0]
     assert list(table) == ["p_kw", "soc", "floor", "loss_kw"]
@@ -680,7 +682,9 @@ def test_the_table_of_a_stay():
 
 def test_a_wish_without_conflict_is_followed():
     wish = [-5.0, 3.0, 0.0, -11.0]
-    table = simulate(CAR, WALL, Stay(soc_arrival=0.5, hours=2.0, soc_departure=0.3), wish, dt_h=0.5)
+    table = simulate(
+        CAR, WALL, Stay(soc_arrival=0.5, duration_h=2.0, soc_departure=0.3), wish, dt_h=0.5
+    )
     assert table.p_kw.tolist() == [0.0, -5.0, 3.0, -0.015, -11.0]
 
 
@@ -700,7 +704,7 @@ def test_a_promise_that_can_be_made_is_kept_whatever_is_asked(
     start = car.soc_min + arrival * (car.soc_max - car.soc_min)
     stay = Stay(
         soc_arrival=start,
-        hours=12 * dt_h,
+        duration_h=12 * dt_h,
         soc_departure=max(share * soc_after(car, charger, start, 12 * dt_h), car.soc_min),
     )
     table = simulate(car, charger, stay, wish_kw, dt_h=dt_h)
@@ -719,7 +723,7 @@ def test_a_promise_that_can_be_made_is_kept_whatever_is_asked(
 def test_a_promise_at_the_very_limit_is_charging_all_along():
     best = soc_after(CAR, WALL, 0.3, 2.0)
     table = simulate(
-        CAR, WALL, Stay(soc_arrival=0.3, hours=2.0, soc_departure=best), 20.0, dt_h=0.25
+        CAR, WALL, Stay(soc_arrival=0.3, duration_h=2.0, soc_departure=best), 20.0, dt_h=0.25
     )
     np.testing.assert_allclose(
         table.soc, soc_after(CAR, WALL, 0.3, table.index.to_numpy()), rtol=0, atol=1e-9
@@ -727,20 +731,24 @@ def test_a_promise_at_the_very_limit_is_charging_all_along():
 
 
 def test_a_greedy_wish_leaves_just_what_was_promised():
-    table = simulate(CAR, WALL, Stay(soc_arrival=0.6, hours=6.0, soc_departure=0.8), 1e6, dt_h=0.25)
+    table = simulate(
+        CAR, WALL, Stay(soc_arrival=0.6, duration_h=6.0, soc_departure=0.8), 1e6, dt_h=0.25
+    )
     assert table.p_kw.max() == pytest.approx(20.0)
     assert table.soc.iloc[-1] == pytest.approx(0.8, abs=1e-9)
     assert table.soc.min() < 0.5
 
 
 def test_a_modest_promise_does_not_open_the_window():
-    table = simulate(CAR, WALL, Stay(soc_arrival=0.3, hours=4.0, soc_departure=0.05), 1e6, dt_h=0.5)
+    table = simulate(
+        CAR, WALL, Stay(soc_arrival=0.3, duration_h=4.0, soc_departure=0.05), 1e6, dt_h=0.5
+    )
     assert table.soc.min() >= 0.1 - 1e-9
 
 
 def test_a_car_that_arrives_below_its_window_charges_first():
     table = simulate(
-        CAR, WALL, Stay(soc_arrival=0.04, hours=4.0, soc_departure=0.1), 20.0, dt_h=0.25
+        CAR, WALL, Stay(soc_arrival=0.04, duration_h=4.0, soc_departure=0.1), 20.0, dt_h=0.25
     )
     assert table.p_kw.iloc[1] < 0
     assert table.soc.is_monotonic_increasing
@@ -749,7 +757,7 @@ def test_a_car_that_arrives_below_its_window_charges_first():
 
 def test_an_impossible_promise_is_answered_with_what_can_be_reached():
     with pytest.raises(ValueError, match="soc_departure = 0.9 cannot be kept") as refusal:
-        simulate(CAR, WALL, Stay(soc_arrival=0.3, hours=1.0, soc_departure=0.9), 0.0, dt_h=0.5)
+        simulate(CAR, WALL, Stay(soc_arrival=0.3, duration_h=1.0, soc_departure=0.9), 0.0, dt_h=0.5)
     told = float(
         re.search(r"from 0\.3 the car reaches ([\d.]+) in 1 h at full power", str(refusal.value))[1]
     )
@@ -855,11 +863,11 @@ def test_long_calls_are_limited_by_energy_and_short_ones_by_power():
     assert (without_idle.up_kw, without_idle.down_kw) == pytest.approx((0.0, 0.0), abs=1e-6)
 
 
-def held(car, charger, soc, p_kw, hours, floor, parts=8):
+def held(car, charger, soc, p_kw, duration_h, floor, parts=8):
     """Powers at the meter when `p_kw` is asked for `parts` times in a row, and soc at the end."""
     seen = []
     for _ in range(parts):
-        now = step(car, charger, soc, p_kw, hours / parts, floor)
+        now = step(car, charger, soc, p_kw, duration_h / parts, floor)
         soc = now.soc
         seen.append(now.p_kw)
     return np.array(seen), soc
@@ -962,7 +970,7 @@ def test_lendable_by_brute_force():
     table = simulate(
         car,
         wall,
-        Stay(soc_arrival=0.5, hours=6.0, soc_departure=0.5 + 12.0 / 200),
+        Stay(soc_arrival=0.5, duration_h=6.0, soc_departure=0.5 + 12.0 / 200),
         1e6,
         dt_h=1 / 60,
     )
@@ -983,7 +991,7 @@ def test_lendable_by_brute_force():
 
 @pytest.mark.parametrize("charge_kw, discharge_kw", [(4.0, 6.0), (18.0, 20.0)])
 def test_linear_reproduces_the_step_at_its_working_point(charge_kw, discharge_kw):
-    store = linear(CAR, WALL, charge_kw=charge_kw, discharge_kw=discharge_kw)
+    store = linear_storage(CAR, WALL, charge_kw=charge_kw, discharge_kw=discharge_kw)
     taken, given_ = (step(CAR, WALL, 0.5, p, 0.25) for p in (-charge_kw, discharge_kw))
     assert taken.soc - 0.5 == pytest.approx(store.eta_charge * charge_kw * 0.25 / store.energy_kwh)
     assert 0.5 - given_.soc == pytest.approx(
@@ -1003,12 +1011,12 @@ def test_linear_reproduces_the_step_at_its_working_point(charge_kw, discharge_kw
     ids=["battery limits charging", "converter limits both", "battery limits discharging"],
 )
 def test_linear_takes_the_weaker_rating(car, charge_kw, discharge_kw):
-    store = linear(car, WALL, charge_kw=10.0, discharge_kw=10.0)
+    store = linear_storage(car, WALL, charge_kw=10.0, discharge_kw=10.0)
     assert (store.p_charge_kw, store.p_discharge_kw) == pytest.approx((charge_kw, discharge_kw))
 
 
 def test_far_below_the_working_point_the_real_pair_is_worse():
-    store = linear(CAR, WALL, charge_kw=10.0, discharge_kw=10.0)
+    store = linear_storage(CAR, WALL, charge_kw=10.0, discharge_kw=10.0)
     assert round_trip(CAR, WALL, 0.5, 0.5) < store.eta_round_trip - 0.2
 
 
@@ -1110,7 +1118,9 @@ CALLS = {
     "backup_days": lambda v, c, s, e, p, h: backup_days(
         v.energy_kwh, h, usable=s, eta_discharge=v.eta_discharge
     ),
-    "linear": lambda v, c, s, e, p, h: linear(v, c, charge_kw=h + 1, discharge_kw=h),
+    "linear_storage": lambda v, c, s, e, p, h: linear_storage(
+        v, c, charge_kw=h + 1, discharge_kw=h
+    ),
 }
 
 
@@ -1146,7 +1156,7 @@ def test_a_thousand_random_steps_keep_accounts(floor):
 NAN = float("nan")
 KT = {"km_per_kwh": 5.0, "eta_discharge": 0.9, "duration_h": 1.0, "line_kw": 10.0}
 LEND = {"charge_kw": 7.0, "discharge_kw": 5.0, "eta_charge": 0.9, "eta_discharge": 0.9}
-STAY = Stay(soc_arrival=0.5, hours=2.0, soc_departure=0.6)
+STAY = Stay(soc_arrival=0.5, duration_h=2.0, soc_departure=0.6)
 
 BAD = {
     "no charging power": (lambda: replace(WALL, p_charge_kw=0.0), "p_charge_kw is 0 kW", "above 0"),
@@ -1275,12 +1285,12 @@ BAD = {
     "end below zero": (lambda: charge_time(CAR, WALL, 0.2, -0.8), "soc_to is -0.8", "at least"),
     "charging backwards in time": (
         lambda: soc_after(CAR, WALL, 0.5, -1.0),
-        "hours is -1 h",
+        "duration_h is -1 h",
         "at least 0",
     ),
     "departure in the past": (
         lambda: soc_floor(CAR, WALL, -1.0, 0.8),
-        "hours_left is -1 h",
+        "left_h is -1 h",
         "at least 0",
     ),
     "promise above the window": (
@@ -1301,7 +1311,7 @@ BAD = {
         "floor is 30",
         "per cent",
     ),
-    "stay of no length": (lambda: replace(STAY, hours=0.0), "hours is 0 h", "above 0"),
+    "stay of no length": (lambda: replace(STAY, duration_h=0.0), "duration_h is 0 h", "above 0"),
     "arrival in per cent": (
         lambda: replace(STAY, soc_arrival=50.0),
         "soc_arrival is 50",
@@ -1328,7 +1338,9 @@ BAD = {
         "above 0",
     ),
     "stay with a promise above the window": (
-        lambda: simulate(CAR, WALL, replace(STAY, hours=9.0, soc_departure=0.99), 0.0, dt_h=0.5),
+        lambda: simulate(
+            CAR, WALL, replace(STAY, duration_h=9.0, soc_departure=0.99), 0.0, dt_h=0.5
+        ),
         "soc_departure = 0.99",
     ),
     "stay with an unknown wish": (
@@ -1401,7 +1413,7 @@ BAD = {
     ),
     "lending for a negative time": (
         lambda: lendable(-1.0, 5.0, **LEND),
-        "hours is -1 h",
+        "duration_h is -1 h",
         "at least 0",
     ),
     "negative need": (lambda: lendable(1.0, -5.0, **LEND), "need_kwh is -5 kWh", "at least 0"),
@@ -1446,41 +1458,47 @@ BAD = {
         "at least 0",
     ),
     "frozen at nothing": (
-        lambda: linear(CAR, WALL, charge_kw=0.0, discharge_kw=5.0),
+        lambda: linear_storage(CAR, WALL, charge_kw=0.0, discharge_kw=5.0),
         "charge_kw is 0 kW",
         "above 0",
     ),
     "frozen at a sign": (
-        lambda: linear(CAR, WALL, charge_kw=5.0, discharge_kw=-5.0),
+        lambda: linear_storage(CAR, WALL, charge_kw=5.0, discharge_kw=-5.0),
         "discharge_kw is -5 kW",
         "above 0",
     ),
     "frozen where nothing arrives": (
-        lambda: linear(CAR, WALL, charge_kw=0.1, discharge_kw=5.0),
+        lambda: linear_storage(CAR, WALL, charge_kw=0.1, discharge_kw=5.0),
         "charge_kw = 0.1 kW",
         "efficiency at this working point is 0",
         "above 0",
     ),
     "frozen where next to nothing comes back": (
-        lambda: linear(CAR, replace(WALL, idle_kw=2.0), charge_kw=5.0, discharge_kw=[5.0, 1e-6]),
+        lambda: linear_storage(
+            CAR, replace(WALL, idle_kw=2.0), charge_kw=5.0, discharge_kw=[5.0, 1e-6]
+        ),
         "discharge_kw = 1e-06 kW",
     ),
     "store upside down": (
-        lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), soc_min=0.97),
+        lambda: replace(linear_storage(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), soc_min=0.97),
         "soc_min = 0.97",
         "below soc_max = 0.95",
     ),
     "store in per cent": (
-        lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), eta_charge=90.0),
+        lambda: replace(
+            linear_storage(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), eta_charge=90.0
+        ),
         "eta_charge is 90",
         "is it in per cent?",
     ),
     "store of negative power": (
-        lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), p_discharge_kw=-1.0),
+        lambda: replace(
+            linear_storage(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), p_discharge_kw=-1.0
+        ),
         "p_discharge_kw is -1 kW",
     ),
     "store without energy": (
-        lambda: replace(linear(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), energy_kwh=0.0),
+        lambda: replace(linear_storage(CAR, WALL, charge_kw=5.0, discharge_kw=5.0), energy_kwh=0.0),
         "energy_kwh is 0 kWh",
         "above 0",
     ),
@@ -1493,7 +1511,7 @@ MISFITS = {
     "loss_kw": (lambda: loss_kw(replace(WALL, idle_kw=[0.1, 0.2]), THREE), "p_kw (3,)"),
     "efficiency": (lambda: efficiency(replace(WALL, idle_kw=[0.1, 0.2]), THREE), "p_kw (3,)"),
     "charge_time": (lambda: charge_time(CAR, WALL, TWO / 4, THREE), "soc_to (3,)"),
-    "soc_after": (lambda: soc_after(CAR, WALL, THREE, TWO), "hours (2,)"),
+    "soc_after": (lambda: soc_after(CAR, WALL, THREE, TWO), "duration_h (2,)"),
     "step": (lambda: step(CAR, WALL, THREE, 1.0, 0.5, TWO / 4), "floor (2,)"),
     "pair": (
         lambda: step(replace(CAR, energy_kwh=THREE), replace(WALL, s_kva=[25, 26]), 0.5, 1.0, 0.5),
@@ -1525,7 +1543,7 @@ def test_shapes_that_do_not_fit_are_named(name):
         (lambda: accepted_kw({"taper_soc": 0.8}, 0.5), "vehicle"),
         (lambda: step(WALL, CAR, 0.5, 1.0, 1.0), "vehicle"),
         (lambda: simulate(CAR, WALL, 2.0, 0.0, dt_h=0.5), "stay"),
-        (lambda: linear(CAR, None, charge_kw=5.0, discharge_kw=5.0), "charger"),
+        (lambda: linear_storage(CAR, None, charge_kw=5.0, discharge_kw=5.0), "charger"),
     ],
 )
 def test_a_record_of_another_kind_is_refused(call, word):
@@ -1537,12 +1555,15 @@ def test_a_record_of_another_kind_is_refused(call, word):
     "call, word",
     [
         (lambda: charge_time(CAR, WALL, 0.2, 1e300), "soc_to is beyond"),
-        (lambda: soc_after(CAR, WALL, 0.2, 1e13), "hours is 10000000000000 h"),
+        (lambda: soc_after(CAR, WALL, 0.2, 1e13), "duration_h is 10000000000000 h"),
         (lambda: replace(CAR, energy_kwh=1e-300), "energy_kwh is 1e-300 kWh"),
         (lambda: replace(CAR, taper_soc=1 - 1e-9), "taper_soc is 0.999999999"),
         (lambda: grid_kw(WALL, -1e200), "p_dc_kw is beyond"),
-        (lambda: simulate(CAR, WALL, STAY, 0.0, dt_h=1e-7), "stay.hours is 2, with steps of 1e-07"),
-        (lambda: replace(STAY, hours=[2.0, 3.0]), "hours has shape (2,)"),
+        (
+            lambda: simulate(CAR, WALL, STAY, 0.0, dt_h=1e-7),
+            "stay.duration_h is 2, with steps of 1e-07",
+        ),
+        (lambda: replace(STAY, duration_h=[2.0, 3.0]), "duration_h has shape (2,)"),
     ],
 )
 def test_huge_and_tiny_arguments_are_refused(call, word):
@@ -1575,7 +1596,7 @@ def test_a_rounding_error_beyond_one_is_no_refusal():
     car = replace(CAR, taper_soc=0.999, taper_end=1e-6)
     over = 1 + 1e-12
     assert charge_time(car, strong, 0.5, over) == charge_time(car, strong, 0.5, 1.0)
-    assert Stay(soc_arrival=over, hours=1.0, soc_departure=0.5).soc_arrival == over
+    assert Stay(soc_arrival=over, duration_h=1.0, soc_departure=0.5).soc_arrival == over
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -49,9 +49,9 @@ def daily(high, low, temp_c=25.0, **fields):
 
     The battery rests at `high` until 8:00, goes down in 2 h, rests until 20:00, is back in 3 h.
     """
-    hours = np.arange(288) / 12
+    clock_h = np.arange(288) / 12
     return Profile(
-        soc=np.interp(hours, [0, 8, 10, 20, 23, 24], [high, high, low, low, high, high]),
+        soc=np.interp(clock_h, [0, 8, 10, 20, 23, 24], [high, high, low, low, high, high]),
         dt_h=1 / 12,
         temp_c=temp_c,
         **fields,
@@ -499,10 +499,10 @@ def test_kelvin():
 # -------------------------------------------------------------------------------------- a second Xu
 
 
-def xu_once_more(cycles, hours, soc_mean_stress, temp_c):
+def xu_once_more(cycles, duration_h, soc_mean_stress, temp_c):
     """The formulas of cases E15 and E16 in plain arithmetic, for ten years.
 
-    `cycles` are (count, depth, mean) of the cycles of a day of `hours`.
+    `cycles` are (count, depth, mean) of the cycles of a day of `duration_h`.
     """
     warmth = math.exp(0.0693 * (temp_c - 25) * 298.15 / (temp_c + 273.15))
     f_cycles = (
@@ -512,8 +512,8 @@ def xu_once_more(cycles, hours, soc_mean_stress, temp_c):
         )
         * warmth
     )
-    f_time = 4.14e-10 * 3600 * hours * soc_mean_stress * warmth
-    f = (f_cycles + f_time) * 3650 * 24 / hours
+    f_time = 4.14e-10 * 3600 * duration_h * soc_mean_stress * warmth
+    f = (f_cycles + f_time) * 3650 * 24 / duration_h
     lost = 1 - 0.0575 * math.exp(-121 * f) - (1 - 0.0575) * math.exp(-f)
     return lost * f_time / (f_time + f_cycles), lost * f_cycles / (f_time + f_cycles), lost
 
@@ -894,13 +894,13 @@ def test_wear_price_by_hand():
 
 def test_wear_price_of_throughput_is_the_price_of_throughput():
     """Eq. (9.11) on the first model gives eq. (9.1) back, for energy taken out."""
-    energy_kwh, pack_per_kwh, model = 60.0, 130.0, MODELS["throughput"]
+    energy_kwh, pack_cost_per_kwh, model = 60.0, 130.0, MODELS["throughput"]
     extra = model.loss(daily(0.9, 0.6), 5.0).total - model.loss(parked(0.9), 5.0).total
     price = wear_price(
-        extra, energy_kwh * pack_per_kwh, energy_kwh * 0.3 * 5 * 365, end_loss=model.end_loss
+        extra, energy_kwh * pack_cost_per_kwh, energy_kwh * 0.3 * 5 * 365, end_loss=model.end_loss
     )
     assert price == pytest.approx(
-        throughput_price(pack_per_kwh, model.full_cycles, 1.0, directions=1)
+        throughput_price(pack_cost_per_kwh, model.full_cycles, 1.0, directions=1)
     )
 
 
@@ -919,14 +919,14 @@ def test_break_even_by_hand():
     st.floats(0.1, 100.0),
 )
 def test_at_break_even_the_spread_just_pays_for_the_wear(
-    price_buy, wear, eta_charge, eta_discharge, sold_kwh
+    buy_per_kwh, wear, eta_charge, eta_discharge, sold_kwh
 ):
     """With eq. (8.1): a kWh sold at the meter took 1 / eta_discharge out of the battery."""
-    price_sell = break_even_spread(
-        price_buy, wear, eta_charge=eta_charge, eta_discharge=eta_discharge
+    sell_per_kwh = break_even_spread(
+        buy_per_kwh, wear, eta_charge=eta_charge, eta_discharge=eta_discharge
     )
     profit = spread_profit(
-        sold_kwh, price_buy, price_sell, eta_round_trip=eta_charge * eta_discharge
+        sold_kwh, buy_per_kwh, sell_per_kwh, eta_round_trip=eta_charge * eta_discharge
     )
     assert profit - wear * sold_kwh / eta_discharge == pytest.approx(0.0, abs=1e-9)
 
@@ -1185,7 +1185,7 @@ BAD = {
     ),
     "negative price of a pack": (
         lambda: throughput_price(-130.0, 1000.0, 0.8, directions=1),
-        "pack_per_kwh is -130 per kWh",
+        "pack_cost_per_kwh is -130 per kWh",
         "at least 0",
     ),
     "negative cycles of a pack": (
@@ -1326,7 +1326,7 @@ BAD = {
     ),
     "prices that do not fit": (
         lambda: throughput_price([130.0, 140.0], [1e3, 2e3, 3e3], 0.8, directions=1),
-        "pack_per_kwh (2,)",
+        "pack_cost_per_kwh (2,)",
         "cycles (3,)",
     ),
     "two packs at once": (
@@ -1369,7 +1369,7 @@ BAD = {
     ),
     "efficiencies of other cars": (
         lambda: break_even_spread([0.1, 0.2], 0.1, eta_charge=[0.9] * 3, eta_discharge=0.9),
-        "price_buy (2,)",
+        "buy_per_kwh (2,)",
         "eta_charge (3,)",
     ),
 }

@@ -31,7 +31,7 @@ from v2gbook.fleet import (
     Announcement,
     Behaviour,
     Pool,
-    Product,
+    ProductRules,
     Scenario,
     Stays,
     Unfinished,
@@ -40,14 +40,13 @@ from v2gbook.fleet import (
     _sample,
     announcement,
     autocorrelation,
-    availability,
     bounds_kwh,
     capacity_stack,
     cars_needed,
     check_sessions,
     disaggregate,
     envelope,
-    estimate_rho,
+    estimate_correlation,
     firm_cars,
     firm_joint,
     firm_normal,
@@ -56,7 +55,8 @@ from v2gbook.fleet import (
     hold,
     jain,
     joint_reliability,
-    reliability_of,
+    plugged_cars,
+    reliabilities,
     simulate,
     stays,
     still_there,
@@ -88,10 +88,10 @@ PLUG = Storage(
 )
 
 
-def some_cars(rng, n=12, *, step_h=0.25, give_kw=7.0):
+def some_cars(rng, n=12, *, dt_h=0.25, give_kw=7.0):
     """Stays of all kinds, to the quarter hour, in the first ten hours."""
-    arrive = step_h * rng.integers(0, 20, n)
-    leave = arrive + step_h * rng.integers(4, 20, n)
+    arrive = dt_h * rng.integers(0, 20, n)
+    leave = arrive + dt_h * rng.integers(4, 20, n)
     need = rng.uniform(0.0, 0.9, n) * np.minimum(8.0 * 0.94 * (leave - arrive), 25.0)
     return Stays(
         arrive_h=arrive,
@@ -121,16 +121,16 @@ def test_firm_capacity_of_the_p90_rule(key):
     assert k == want["k"]
     assert k * given["kW"] == want["P90_kW"]
     assert k * given["kW"] / given["N"] == want["per_EV_kW"]
-    assert reliability_of(given["N"], given["p"])[k] == want["prob"]
+    assert reliabilities(given["N"], given["p"])[k] == want["prob"]
     assert firm_normal(given["N"], given["p"], 0.9) * given["kW"] == want["normal_approx_kW"]
 
 
 def test_cars_for_100_kw_A10():
     given, want = case("A10")
-    present = int(np.ceil(100 / given["kW"]))
-    assert present == want["need_present"]
-    assert cars_needed(present, given["p"], 0.9) == want["N"]
-    assert present / given["p"] == want["N_mean_based"]
+    n_present = int(np.ceil(100 / given["kW"]))
+    assert n_present == want["need_present"]
+    assert cars_needed(n_present, given["p"], 0.9) == want["N"]
+    assert n_present / given["p"] == want["N_mean_based"]
 
 
 def test_other_direction_of_limited_reservoirs_A12():
@@ -139,19 +139,19 @@ def test_other_direction_of_limited_reservoirs_A12():
 
     def sold(p_mw, energy_mwh):
         pool = Pool(
-            cars=1,
-            p_charger_kw=1000 * p_mw,
-            p_car_kw=1000 * p_mw,
+            n_cars=1,
+            charger_discharge_kw=1000 * p_mw,
+            car_discharge_kw=1000 * p_mw,
             p_charge_kw=1000 * fleet["P_ch_MW"] * p_mw,
             energy_kwh=1000 * energy_mwh,
             soc=1.0,
             soc_keep=0.0,
             eta_discharge=1.0,
-            plugged=1.0,
+            presence=1.0,
         )
-        return capacity_stack(pool, Product(duration_h=1 / 3, reliability=0.9, reverse=0.2)).mw[
-            "sellable"
-        ]
+        return capacity_stack(
+            pool, ProductRules(duration_h=1 / 3, reliability=0.9, reverse=0.2)
+        ).mw["sellable"]
 
     assert sold(fleet["P_dis_MW"], fleet["E_up_MWh"]) == want["FCRD_up_MW"]
     energy = next(e for e in np.arange(3.332, 3.335, 1e-4) if sold(10.0, e) >= 10.0 - 1e-9)
@@ -211,9 +211,9 @@ def test_firm_cars_are_those_of_scipy():
 
 def test_variance_of_correlated_cars():
     for n, p, rho in ((50, 0.3, 0.0), (50, 0.8, 0.1), (50, 0.3, 0.1), (400, 0.8, 0.02)):
-        mass, k = -np.diff(reliability_of(n, p, rho), append=0.0), np.arange(n + 1)
+        mass, k = -np.diff(reliabilities(n, p, rho), append=0.0), np.arange(n + 1)
         assert mass @ k == pytest.approx(n * p)
-        assert reliability_of(n, p, rho).max() <= 1
+        assert reliabilities(n, p, rho).max() <= 1
         assert mass @ k**2 - (mass @ k) ** 2 == pytest.approx(
             n * p * (1 - p) * (1 + (n - 1) * rho), rel=1e-6
         )
@@ -232,7 +232,7 @@ def test_firm_capacity_limits():
 
 
 @pytest.mark.parametrize(
-    ("present", "p", "r", "rho"),
+    ("n_present", "p", "r", "rho"),
     [
         (1, 0.3, 0.9, 0.0),
         (9, 0.6, 0.95, 0.0),
@@ -241,10 +241,10 @@ def test_firm_capacity_limits():
         (2, 1.0, 0.9, 0.0),
     ],
 )
-def test_cars_needed_is_the_smallest_fleet(present, p, r, rho):
-    n = cars_needed(present, p, r, rho)
-    assert firm_cars(n, p, r, rho) >= present
-    assert n == 1 or firm_cars(n - 1, p, r, rho) < present
+def test_cars_needed_is_the_smallest_fleet(n_present, p, r, rho):
+    n = cars_needed(n_present, p, r, rho)
+    assert firm_cars(n, p, r, rho) >= n_present
+    assert n == 1 or firm_cars(n - 1, p, r, rho) < n_present
 
 
 def test_cars_needed_to_the_last_fleet():
@@ -268,12 +268,12 @@ def test_rho_is_found_again():
             if rho
             else np.full(4000, 0.6)
         )
-        assert estimate_rho(rng.binomial(50, share), 50) == pytest.approx(rho, abs=0.02)
-    assert estimate_rho([0, 8], 8) == pytest.approx((32 / 2 - 1) / 7)
-    assert estimate_rho([4, 4, 4], 8) == pytest.approx(-1 / 7)
+        assert estimate_correlation(rng.binomial(50, share), 50) == pytest.approx(rho, abs=0.02)
+    assert estimate_correlation([0, 8], 8) == pytest.approx((32 / 2 - 1) / 7)
+    assert estimate_correlation([4, 4, 4], 8) == pytest.approx(-1 / 7)
     for bad in ([8, 8], [0, 0], [3]):
         with pytest.raises(ValueError, match="at least two counts"):
-            estimate_rho(bad, 8)
+            estimate_correlation(bad, 8)
 
 
 def by_enumeration(n, p, steps, persistence, k):
@@ -357,7 +357,7 @@ def test_monte_carlo_agrees_with_the_chain_and_carries_correlation():
     assert firm_joint(
         5000, 0.5, 0.9, steps=2, persistence=0.3, rng=np.random.default_rng(8)
     ) == pytest.approx(2443, abs=2)
-    assert firm_joint(300, 0.6, 0.9, steps=1, persistence=0.5, rho=0.05) == firm_cars(
+    assert firm_joint(300, 0.6, 0.9, steps=1, persistence=0.5, correlation=0.05) == firm_cars(
         300, 0.6, 0.9, 0.05
     )
     least, joint = (
@@ -371,27 +371,29 @@ def test_monte_carlo_agrees_with_the_chain_and_carries_correlation():
         0.9,
         steps=8,
         persistence=1 - 1e-9,
-        rho=0.05,
+        correlation=0.05,
         rng=np.random.default_rng(2),
         trials=40_000,
     )
     assert nearly == pytest.approx(firm_cars(300, 0.6, 0.9, 0.05), abs=2)
-    assert firm_joint(300, 0.6, 0.9, steps=8, persistence=1.0, rho=0.05) == firm_cars(
+    assert firm_joint(300, 0.6, 0.9, steps=8, persistence=1.0, correlation=0.05) == firm_cars(
         300, 0.6, 0.9, 0.05
     )
     less = firm_joint(
-        300, 0.6, 0.9, steps=8, persistence=0.5, rho=0.05, rng=np.random.default_rng(3)
+        300, 0.6, 0.9, steps=8, persistence=0.5, correlation=0.05, rng=np.random.default_rng(3)
     )
     assert less < nearly - 3
     assert (
-        firm_joint(300, 1.0, 0.9, steps=8, persistence=0.5, rho=0.05, rng=np.random.default_rng(3))
+        firm_joint(
+            300, 1.0, 0.9, steps=8, persistence=0.5, correlation=0.05, rng=np.random.default_rng(3)
+        )
         == 300
     )
     few = module._least_present(200, 0.5, 0.0, 30, 0.6, np.random.default_rng(5), 4000)
     two = module._least_present(200, 0.5, 0.0, 2, 0.6, np.random.default_rng(5), 4000)
     assert few.mean() < two.mean() < 100
     with pytest.raises(ValueError, match="give rng"):
-        firm_joint(300, 0.6, 0.9, steps=8, persistence=0.5, rho=0.05)
+        firm_joint(300, 0.6, 0.9, steps=8, persistence=0.5, correlation=0.05)
 
 
 def test_chain_persistence():
@@ -407,7 +409,7 @@ def test_chain_persistence():
         [_chain_persistence(0.9, 0.5, 4), _chain_persistence(0.7, 0.5, 4)],
     )
     assert _chain_persistence(0.5, 0.5, 4) == 0.0
-    with pytest.raises(ValueError, match="still = 0.3 is below p = 0.5; still must be at least p"):
+    with pytest.raises(ValueError, match="still = 0.3 is below presence = 0.5; still must be"):
         _chain_persistence(0.3, 0.5, 4)
 
 
@@ -431,16 +433,16 @@ def test_good_sessions_pass():
 @pytest.mark.parametrize(
     ("bad", "p_kw", "message"),
     [
-        (GOOD.iloc[:0], None, "frame is empty: the table has no session"),
+        (GOOD.iloc[:0], None, "sessions is empty: the table has no session"),
         (
             GOOD.drop(columns=["arrival", "departure"]),
             None,
-            "frame has no column arrival, departure; it has delivered_kwh, station",
+            "sessions has no column arrival, departure; it has delivered_kwh, station",
         ),
         (
             table(("01 08:00", "01 12:00", 10), ("01 11:59", "01 18:00", 20), station=["a", "a"]),
             None,
-            r"^frame: session 1 arrives 2023-05-01 11:59:00-07:00 at station a, "
+            r"^sessions: session 1 arrives 2023-05-01 11:59:00-07:00 at station a, "
             r"which is taken until 2023-05-01 12:00:00-07:00$",
         ),
         (
@@ -509,7 +511,7 @@ def test_impossible_sessions_can_be_dropped_and_overlaps_need_a_station():
     assert kept.attrs["site"] == "here"
     assert len(kept.attrs["refused"]) == 1
     assert check_sessions(over.drop(columns="station")).shape == (3, 3)
-    with pytest.raises(ValueError, match="frame has no session left: session 0 departs"):
+    with pytest.raises(ValueError, match="sessions has no session left: session 0 departs"):
         check_sessions(table(("01 12:00", "01 08:00", 10)), drop=True)
 
 
@@ -585,7 +587,7 @@ def test_months_without_sessions_are_gaps():
     both = pd.concat([gap, later], ignore_index=True)
     assert len(fit(both).weekday) == 32
     assert fit(both).day.tolist() == [0, 30, 31]
-    plugged = availability(both)
+    plugged = plugged_cars(both)
     assert len(plugged) == 32 * 96
     assert plugged.index[31 * 96] == pd.Timestamp("2023-07-01", tz="America/Los_Angeles")
     assert plugged[plugged.index.month == 7].sum() == 16
@@ -593,7 +595,7 @@ def test_months_without_sessions_are_gaps():
 
 def test_sample_draws_whole_days(jpl):
     seen, dates = fit(jpl), pd.date_range("2023-01-02", periods=28, tz="America/Los_Angeles")
-    drawn = _sample(seen, dates, np.random.default_rng(1))
+    drawn = _sample(seen, dates, rng=np.random.default_rng(1))
     assert drawn.arrival.is_monotonic_increasing
     assert check_sessions(drawn, 8.01) is drawn
     for date in dates:
@@ -617,7 +619,7 @@ def test_sample_draws_whole_days(jpl):
         for a, s, e in zip(again.arrival_h, again.stay_h, again.energy_kwh)
     } <= known
     pd.testing.assert_frame_equal(
-        _sample(seen, dates + pd.Timedelta(hours=9), np.random.default_rng(1)), drawn
+        _sample(seen, dates + pd.Timedelta(hours=9), rng=np.random.default_rng(1)), drawn
     )
     told = (drawn.estimated_departure - drawn.arrival).dt.total_seconds() / 3600
     assert np.isin(told.round(2), seen.announced_h.round(2)).all()
@@ -629,7 +631,7 @@ def test_sample_alone_has_the_same_mean_and_less_spread(jpl):
     mondays = {}
     for together in (True, False):
         drawn = _sample(
-            seen, dates[dates.day_of_week == 0], np.random.default_rng(2), together=together
+            seen, dates[dates.day_of_week == 0], rng=np.random.default_rng(2), together=together
         )
         mondays[together] = (
             drawn.groupby(drawn.arrival.dt.normalize())
@@ -641,9 +643,9 @@ def test_sample_alone_has_the_same_mean_and_less_spread(jpl):
     assert mondays[False].var() < 0.5 * mondays[True].var()
     assert mondays[False].var() == pytest.approx(seen.per_day[0], rel=0.4)
     quiet = replace(QUIET, weekday=[0, 1, 2, 3, 4])
-    assert _sample(quiet, dates[1:5], np.random.default_rng(1), together=False).empty
+    assert _sample(quiet, dates[1:5], rng=np.random.default_rng(1), together=False).empty
     with pytest.raises(ValueError, match="no Saturday was recorded"):
-        _sample(quiet, dates[:7], np.random.default_rng(1))
+        _sample(quiet, dates[:7], rng=np.random.default_rng(1))
 
 
 ZONE = "America/Los_Angeles"
@@ -668,7 +670,7 @@ QUIET = Behaviour(
 @pytest.mark.parametrize("together", [True, False])
 def test_sample_keeps_clock_times_where_the_clock_changes(date, arrivals, together):
     dates = pd.DatetimeIndex([date], tz=ZONE)
-    drawn = _sample(QUIET, dates, np.random.default_rng(1), together=together)
+    drawn = _sample(QUIET, dates, rng=np.random.default_rng(1), together=together)
     assert set(drawn.arrival.astype(str)) <= {f"{date} {arrival}" for arrival in arrivals}
     assert len(drawn) == 3 or not together
     stay_h = (drawn.departure - drawn.arrival).dt.total_seconds() / 3600
@@ -678,9 +680,9 @@ def test_sample_keeps_clock_times_where_the_clock_changes(date, arrivals, togeth
 def test_sample_refuses():
     dates = pd.DatetimeIndex(["2024-03-10"])
     with pytest.raises(TypeError, match="rng is 7; it must be a Generator"):
-        _sample(QUIET, dates, 7)
+        _sample(QUIET, dates, rng=7)
     with pytest.raises(TypeError, match="dates must be time stamps"):
-        _sample(QUIET, ["2024-03-10"], np.random.default_rng(1))
+        _sample(QUIET, ["2024-03-10"], rng=np.random.default_rng(1))
 
 
 def test_goodness_is_the_distance_of_scipy(jpl):
@@ -731,7 +733,7 @@ def test_availability_counts_whole_steps():
         ("01 23:30", "02 00:30", 1),
         ("02 23:00", "04 01:00", 1),
     )
-    plugged = availability(some)
+    plugged = plugged_cars(some)
     assert len(plugged) == 2 * 96
     assert plugged.index[0] == pd.Timestamp("2023-05-01", tz="America/Los_Angeles")
     assert plugged.name == "plugged"
@@ -746,25 +748,25 @@ def test_availability_counts_whole_steps():
         0,
         0,
     ]
-    assert availability(some, 60).iloc[[7, 8, 9]].tolist() == [0, 1, 0]
-    assert availability(some, 30).iloc[[16, 17, 47, 48, 49]].tolist() == [1, 1, 1, 1, 0]
+    assert plugged_cars(some, 60).iloc[[7, 8, 9]].tolist() == [0, 1, 0]
+    assert plugged_cars(some, 30).iloc[[16, 17, 47, 48, 49]].tolist() == [1, 1, 1, 1, 0]
     assert plugged.iloc[-5:].tolist() == [0, 1, 1, 1, 1]
-    with pytest.raises(ValueError, match="step_min is 7; it must divide a day"):
-        availability(some, 7)
+    with pytest.raises(ValueError, match="dt_min is 7; it must divide a day"):
+        plugged_cars(some, 7)
 
 
 @pytest.mark.parametrize(("date", "steps"), [("2025-03-09", 92), ("2025-11-02", 100)])
 def test_availability_where_the_clock_changes(date, steps):
     """Hours that pass: a car that stays all night is there in each of them."""
     night = pd.to_datetime([f"{date} 00:00", f"{date} 23:59"]).tz_localize("America/Los_Angeles")
-    plugged = availability(
+    plugged = plugged_cars(
         pd.DataFrame({"arrival": night[:1], "departure": night[1:], "delivered_kwh": 1.0})
     )
     assert plugged.tolist() == [1] * (steps - 1) + [0]
 
 
 def test_availability_on_real_days(jpl):
-    plugged = availability(jpl)
+    plugged = plugged_cars(jpl)
     for t in plugged.index[np.random.default_rng(1).integers(0, len(plugged), 40)]:
         assert (
             plugged[t] == ((jpl.arrival <= t) & (jpl.departure >= t + pd.Timedelta("15min"))).sum()
@@ -776,18 +778,18 @@ def test_still_there_by_hand_and_by_count(jpl):
     assert still_there(some, 4.0) == pytest.approx(6 / 12)
     assert still_there(some, 0.0) == 1.0
     np.testing.assert_allclose(still_there(some, [1.0, 9.0, 11.0]), [10 / 12, 1 / 12, 0.0])
-    assert still_there(some, 4.0, at_h=11.0) == 0.5
-    assert still_there(some, 1.0, at_h=9.0) == 1.0
-    assert still_there(some, 3.0, at_h=8.0) == 1.0
-    np.testing.assert_allclose(still_there(some, [0.5, 1.0, 7.0], at_h=11.0), [1.0, 0.5, 0.0])
+    assert still_there(some, 4.0, clock_h=11.0) == 0.5
+    assert still_there(some, 1.0, clock_h=9.0) == 1.0
+    assert still_there(some, 3.0, clock_h=8.0) == 1.0
+    np.testing.assert_allclose(still_there(some, [0.5, 1.0, 7.0], clock_h=11.0), [1.0, 0.5, 0.0])
     night = table(("01 20:00", "03 08:00", 1), ("05 23:00", "06 01:00", 1))
-    assert still_there(night, 2.0, at_h=0.0) == pytest.approx(2 / 3)
-    assert still_there(night, 9.0, at_h=0.0) == pytest.approx(1 / 3)
-    with pytest.raises(ValueError, match=r"no car is plugged in at 3 h \(at_h\)"):
-        still_there(some, 1.0, at_h=3.0)
+    assert still_there(night, 2.0, clock_h=0.0) == pytest.approx(2 / 3)
+    assert still_there(night, 9.0, clock_h=0.0) == pytest.approx(1 / 3)
+    with pytest.raises(ValueError, match=r"no car is plugged in at 3 h \(clock_h\)"):
+        still_there(some, 1.0, clock_h=3.0)
     noon, four = (jpl.arrival.dt.normalize() + pd.Timedelta(hours=h) for h in (12, 16))
     there = (jpl.arrival <= noon) & (jpl.departure > noon)
-    assert still_there(jpl, 4.0, at_h=12.0) == pytest.approx(
+    assert still_there(jpl, 4.0, clock_h=12.0) == pytest.approx(
         (there & (jpl.departure > four)).sum() / there.sum(), abs=0.01
     )
 
@@ -809,7 +811,7 @@ def test_autocorrelation_parts_rhythm_from_surprise():
 
 
 def test_autocorrelation_of_real_days_by_hand(jpl):
-    plugged = availability(jpl)
+    plugged = plugged_cars(jpl)
     rows = plugged.to_numpy().reshape(-1, 96).astype(float)
     weekday = plugged.index[::96].day_of_week.to_numpy()
     surprise = (rows - np.array([rows[weekday == d].mean(0) for d in range(7)])[weekday]).ravel()
@@ -869,10 +871,13 @@ TWO_WEEKS = pd.Series(
         (lambda x: firm_observed(x.where(x.index.hour != 3), 0.9, 1.0), "plugged contains NaN"),
         (lambda x: autocorrelation(x.where(x.index.hour != 3), [1.0]), "plugged contains NaN"),
         (lambda x: firm_observed(x, 90, 1.0), "reliability is 90; .* in per cent"),
-        (lambda x: firm_observed(x, 0.9, 1.2), "hours is 1.2 h; it must be a multiple of the step"),
-        (lambda x: autocorrelation(x, [1.0, 2.5]), "hours is 2.5 h; .* of the step, 1 h"),
-        (lambda x: autocorrelation(x, [24.0 * 14]), "hours is 336 h, and the record is too short"),
-        (lambda x: autocorrelation(x, 1.0), "hours has shape"),
+        (
+            lambda x: firm_observed(x, 0.9, 1.2),
+            "duration_h is 1.2 h; it must be a multiple of the step",
+        ),
+        (lambda x: autocorrelation(x, [1.0, 2.5]), "lag_h is 2.5 h; .* of the step, 1 h"),
+        (lambda x: autocorrelation(x, [24.0 * 14]), "lag_h is 336 h, and the record is too short"),
+        (lambda x: autocorrelation(x, 1.0), "lag_h has shape"),
         (lambda x: autocorrelation(x - x, [1.0]), "plugged does not vary"),
         (lambda x: autocorrelation(x.iloc[: 24 * 7], [1.0]), "never differs from the usual number"),
         (lambda x: firm_observed(x.iloc[:1], 0.9, 1.0), "plugged has one entry"),
@@ -908,28 +913,29 @@ def test_observed_firm_capacity_of_independent_cars_is_binomial():
 
 
 def test_stays_of_sessions():
-    cars = stays(GOOD, PLUG, soc_leave=0.9)
+    cars = stays(GOOD, PLUG, soc_departure=0.9)
     assert cars.arrive_h.tolist() == [8.0, 12.0, 33.0]
     assert cars.leave_h.tolist() == [12.0, 18.0, 34.0]
     assert len(cars) == 3
     np.testing.assert_allclose(cars.need_kwh, [9.4, 18.8, 4.7])
     np.testing.assert_allclose(cars.below_kwh, 48.0 - cars.need_kwh)
     np.testing.assert_allclose(cars.room_kwh, 3.0 + cars.need_kwh)
-    long = stays(table(("01 08:00", "02 08:00", 100)), PLUG, soc_leave=0.9)
+    long = stays(table(("01 08:00", "02 08:00", 100)), PLUG, soc_departure=0.9)
     assert long.below_kwh == pytest.approx(0.0, abs=1e-9)
     assert long.room_kwh == pytest.approx(94 / 0.8 * 0.85)
     for kwh in np.linspace(60.0, 140.0, 41):
         assert (
-            stays(table(("01 00:00", "02 08:00", kwh)), PLUG, soc_leave=0.9).below_kwh.item() >= 0
+            stays(table(("01 00:00", "02 08:00", kwh)), PLUG, soc_departure=0.9).below_kwh.item()
+            >= 0
         )
-    for soc_leave in (0.1, 0.96):
+    for soc_departure in (0.1, 0.96):
         with pytest.raises(
             ValueError,
-            match="soc_leave = .* must lie above soc_min = 0.1 and not above soc_max = 0.95",
+            match="soc_departure = .* must lie above soc_min = 0.1 and not above soc_max = 0.95",
         ):
-            stays(GOOD, PLUG, soc_leave=soc_leave)
+            stays(GOOD, PLUG, soc_departure=soc_departure)
     with pytest.raises(ValueError, match="session 0 took 33 kWh"):
-        stays(table(("01 08:00", "01 12:00", 33)), PLUG, soc_leave=0.9)
+        stays(table(("01 08:00", "01 12:00", 33)), PLUG, soc_departure=0.9)
 
 
 @pytest.mark.parametrize(
@@ -1003,7 +1009,9 @@ def test_bounds_begin_at_nothing_and_end_at_the_need():
     assert (most[0] == 0).all()
     np.testing.assert_allclose(least[-1], cars.need_kwh)
     np.testing.assert_allclose(most[-1], cars.need_kwh)
-    no_time = replace(cars, need_kwh=cars.up_kw * (cars.leave_h - cars.arrive_h), room_kwh=200.0)
+    no_time = replace(
+        cars, need_kwh=cars.battery_charge_kw * (cars.leave_h - cars.arrive_h), room_kwh=200.0
+    )
     least, most = bounds_kwh(no_time, np.linspace(-1, 12, 200))
     assert (least <= most).all()
     np.testing.assert_allclose(least, most, atol=1e-9)
@@ -1103,15 +1111,15 @@ def test_what_is_held_can_be_held_and_no_more():
 # ------------------------------------------------------------------------------- the capacity stack
 
 POOL = Pool(
-    cars=1000,
-    p_charger_kw=11.0,
-    p_car_kw=10.0,
+    n_cars=1000,
+    charger_discharge_kw=11.0,
+    car_discharge_kw=10.0,
     p_charge_kw=9.0,
     energy_kwh=60.0,
     soc=0.8,
     soc_keep=0.5,
     eta_discharge=0.9,
-    plugged=0.7,
+    presence=0.7,
     persistence=0.9,
     site_limit_kw=6900.0,
 )
@@ -1130,7 +1138,7 @@ LAYERS = [
 
 def test_stack_layer_by_layer():
     found = capacity_stack(
-        POOL, Product(duration_h=4.0, reliability=0.9, margin=1.34, reverse=0.5, lot_kw=100.0)
+        POOL, ProductRules(duration_h=4.0, reliability=0.9, margin=1.34, reverse=0.5, lot_kw=100.0)
     )
     firm, held = firm_cars(1000, 0.7, 0.9), firm_joint(1000, 0.7, 0.9, steps=16, persistence=0.9)
     assert held < firm
@@ -1159,14 +1167,14 @@ def test_stack_layer_by_layer():
 
 
 def test_stack_binds_where_it_should():
-    short = Product(duration_h=0.25, reliability=0.9)
+    short = ProductRules(duration_h=0.25, reliability=0.9)
     found = capacity_stack(POOL, short).mw
     assert found["energy"] == found["efficiency"] == found["power limit"] == 6.9
     assert (
         found["reliability"] == found["sellable"] == pytest.approx(firm_cars(1000, 0.7, 0.9) / 100)
     )
     assert capacity_stack(replace(POOL, site_limit_kw=500.0), short).mw["sellable"] == 0.5
-    assert capacity_stack(replace(POOL, p_car_kw=20.0), short).mw["reliability"] == 6.9
+    assert capacity_stack(replace(POOL, car_discharge_kw=20.0), short).mw["reliability"] == 6.9
     assert capacity_stack(replace(POOL, soc=0.4), short).mw["sellable"] == 0.0
     one_way = capacity_stack(replace(POOL, p_charge_kw=1.0), replace(short, reverse=0.2))
     assert one_way.mw["other direction"] == pytest.approx(
@@ -1183,10 +1191,10 @@ def test_stack_binds_where_it_should():
     assert far["other direction"] > 1.3
     assert capacity_stack(POOL, replace(short, lot_kw=1000.0)).mw["sellable"] == 6.0
     assert far["sellable"] == 1.0
-    free = capacity_stack(replace(POOL, site_limit_kw=np.inf, p_charger_kw=8.0), short).mw
+    free = capacity_stack(replace(POOL, site_limit_kw=np.inf, charger_discharge_kw=8.0), short).mw
     assert free["energy"] == free["power limit"] == pytest.approx(0.7 * 8.0)
     hour = [
-        capacity_stack(replace(POOL, step_h=step), replace(short, duration_h=1.0)).why["duration"]
+        capacity_stack(replace(POOL, dt_h=step), replace(short, duration_h=1.0)).why["duration"]
         for step in (0.25, 0.3, 1.0)
     ]
     assert [re.search(r"each of (\d+) steps", why).group(1) for why in hour] == ["4", "4", "1"]
@@ -1194,13 +1202,13 @@ def test_stack_binds_where_it_should():
 
 
 def test_stack_with_correlated_cars():
-    product = Product(duration_h=4.0, reliability=0.9)
+    product = ProductRules(duration_h=4.0, reliability=0.9)
     alone = capacity_stack(POOL, product).mw["sellable"]
-    alike = capacity_stack(replace(POOL, rho=0.05), product, np.random.default_rng(1))
+    alike = capacity_stack(replace(POOL, correlation=0.05), product, rng=np.random.default_rng(1))
     assert alike.mw["sellable"] < 0.95 * alone
     assert alike.mw["reliability"] == pytest.approx(firm_cars(1000, 0.7, 0.9, 0.05) * 4.05e-3)
     with pytest.raises(ValueError, match="give rng"):
-        capacity_stack(replace(POOL, rho=0.05), product)
+        capacity_stack(replace(POOL, correlation=0.05), product)
 
 
 @pytest.mark.parametrize(
@@ -1210,59 +1218,65 @@ def test_stack_with_correlated_cars():
             lambda: replace(POOL, soc=80.0),
             "soc is 80; it must be a fraction, at most 1: is it in per cent",
         ),
-        (lambda: replace(POOL, cars=2.5), "cars is 2.5; it must be a whole number"),
-        (lambda: replace(POOL, cars=0), "cars is 0; it must be at least 1"),
-        (lambda: replace(POOL, p_car_kw=0.0), "p_car_kw is 0 kW"),
+        (lambda: replace(POOL, n_cars=2.5), "n_cars is 2.5; it must be a whole number"),
+        (lambda: replace(POOL, n_cars=0), "n_cars is 0; it must be at least 1"),
+        (lambda: replace(POOL, car_discharge_kw=0.0), "car_discharge_kw is 0 kW"),
         (lambda: replace(POOL, eta_discharge=0.0), "eta_discharge is 0; it must be above 0"),
         (lambda: replace(POOL, site_limit_kw=-1.0), "site_limit_kw is -1 kW"),
-        (lambda: replace(POOL, plugged=1.2), "plugged is 1.2; it must be at most 1"),
+        (lambda: replace(POOL, presence=1.2), "presence is 1.2; it must be at most 1"),
         (lambda: replace(POOL, soc=[0.8, 0.7]), r"soc has shape \(2,\); give a single number"),
-        (lambda: replace(POOL, rho=1.0), "rho is 1; it must be below 1"),
+        (lambda: replace(POOL, correlation=1.0), "correlation is 1; it must be below 1"),
         (
             lambda: capacity_stack(
-                replace(POOL, step_h=1e-9), Product(duration_h=1, reliability=0.9)
+                replace(POOL, dt_h=1e-9), ProductRules(duration_h=1, reliability=0.9)
             ),
-            "product.duration_h = 1 has 1e\\+09 steps of pool.step_h = 1e-09",
+            "product.duration_h = 1 has 1e\\+09 steps of pool.dt_h = 1e-09",
         ),
         (
-            lambda: Product(duration_h=1.0, reliability=0.9, reverse=50),
+            lambda: ProductRules(duration_h=1.0, reliability=0.9, reverse=50),
             "reverse is 50; .* is it in per cent",
         ),
         (
-            lambda: Product(duration_h=1.0, reliability=0.9, margin=134),
+            lambda: ProductRules(duration_h=1.0, reliability=0.9, margin=134),
             "margin is 134; it must be at",
         ),
         (
-            lambda: Product(duration_h=1.0, reliability=0.9, lot_kw=1e-9),
+            lambda: ProductRules(duration_h=1.0, reliability=0.9, lot_kw=1e-9),
             "lot_kw is 1e-09 kW; it must be 0, or at least 0.001 kW",
         ),
-        (lambda: Product(duration_h=0.0, reliability=0.9), "duration_h is 0 h"),
-        (lambda: Product(duration_h=1.0, reliability=1.0), "reliability is 1; it must be below 1"),
+        (lambda: ProductRules(duration_h=0.0, reliability=0.9), "duration_h is 0 h"),
         (
-            lambda: Product(duration_h=1.0, reliability=0.9, margin=0.5),
+            lambda: ProductRules(duration_h=1.0, reliability=1.0),
+            "reliability is 1; it must be below 1",
+        ),
+        (
+            lambda: ProductRules(duration_h=1.0, reliability=0.9, margin=0.5),
             "margin is 0.5; it must be at least 1",
         ),
-        (lambda: Product(duration_h=1.0, reliability=0.9, reverse=-0.1), "reverse is -0.1"),
+        (lambda: ProductRules(duration_h=1.0, reliability=0.9, reverse=-0.1), "reverse is -0.1"),
         (
             lambda: firm_cars(10, 0.5, 90),
             "reliability is 90; it must be a fraction, below 1: is it in per",
         ),
-        (lambda: firm_cars(10, 0.5, 0.9, 1.0), "rho is 1; it must be below 1"),
+        (lambda: firm_cars(10, 0.5, 0.9, 1.0), "correlation is 1; it must be below 1"),
         (
             lambda: firm_cars(10, 0.5, 0.9, [0, 1e-12]),
-            "rho is 1e-12; it must be 0, or at least 1e-09",
+            "correlation is 1e-12; it must be 0, or at least 1e-09",
         ),
-        (lambda: firm_cars(10**9, 0.5, 0.9), "cars is 1000000000; it must be at most 1e\\+07"),
-        (lambda: firm_cars(np.full(100, 10**6), 0.5, 0.9), "cars: 100 entries are too many"),
+        (lambda: firm_cars(10**9, 0.5, 0.9), "n_cars is 1000000000; it must be at most 1e\\+07"),
+        (lambda: firm_cars(np.full(100, 10**6), 0.5, 0.9), "n_cars: 100 entries are too many"),
         (lambda: firm_cars([1, 2], [0.1, 0.2, 0.3], 0.9), "these shapes do not fit each other"),
-        (lambda: reliability_of(100, 80), "p is 80; it must be a fraction, .* in per cent"),
-        (lambda: reliability_of(100, np.nan), "p contains NaN"),
-        (lambda: reliability_of(100, 0.8, np.nan), "rho contains NaN"),
-        (lambda: reliability_of(100, 0.8, 1.0), "rho is 1; it must be below 1"),
-        (lambda: reliability_of([100, 10], 0.8), r"cars has shape \(2,\); give a single number"),
-        (lambda: cars_needed(10.4, 0.5, 0.9), "present is 10.4; it must be a whole number"),
-        (lambda: cars_needed(10, 0.0, 0.9), "p is 0; it must be above 0"),
-        (lambda: estimate_rho([1.5, 2.0], 5), "present is 1.5; it must be a whole number"),
+        (lambda: reliabilities(100, 80), "presence is 80; it must be a fraction, .* in per cent"),
+        (lambda: reliabilities(100, np.nan), "presence contains NaN"),
+        (lambda: reliabilities(100, 0.8, np.nan), "correlation contains NaN"),
+        (lambda: reliabilities(100, 0.8, 1.0), "correlation is 1; it must be below 1"),
+        (lambda: reliabilities([100, 10], 0.8), r"n_cars has shape \(2,\); give a single number"),
+        (lambda: cars_needed(10.4, 0.5, 0.9), "n_present is 10.4; it must be a whole number"),
+        (lambda: cars_needed(10, 0.0, 0.9), "presence is 0; it must be above 0"),
+        (
+            lambda: estimate_correlation([1.5, 2.0], 5),
+            "n_present is 1.5; it must be a whole number",
+        ),
         (lambda: firm_joint(10, 0.5, 0.9, steps=2, persistence=0.5, trials=0), "trials is 0"),
         (
             lambda: firm_joint(
@@ -1281,7 +1295,7 @@ def test_stack_with_correlated_cars():
         ),
         (lambda: hold(ONE, 8.0, 1.0, level=50), "level is 50; .* per cent"),
         (lambda: hold(ONE, [8.0, 9.0], [1.0, 2.0, 3.0]), "do not fit each other: t_h"),
-        (lambda: availability(GOOD, 7.5), "step_min is 7.5; it must be a whole number"),
+        (lambda: plugged_cars(GOOD, 7.5), "dt_min is 7.5; it must be a whole number"),
         (lambda: check_sessions(GOOD, [8.0, 8.0]), r"p_kw has shape \(2,\); there are 3 sessions"),
         (lambda: check_sessions(GOOD, drop="no"), "drop is 'no'"),
         (lambda: check_sessions(GOOD.assign(delivered_kwh="12")), "delivered_kwh must be numbers"),
@@ -1529,12 +1543,12 @@ def scenario():
         eta_charge=0.94,
         eta_discharge=0.96,
     )
-    return Scenario(cars=cars, command=DAY, seed=10, dt_h=1.0, come=0.8)
+    return Scenario(cars=cars, command=DAY, seed=10, dt_h=1.0, presence=0.8)
 
 
 def same(a, b):
-    assert a.cars == b.cars
-    assert a.left == b.left
+    assert a.n_cars == b.n_cars
+    assert a.departed == b.departed
     assert a.short_kwh == b.short_kwh
     pd.testing.assert_frame_equal(a.table, b.table, check_exact=True)
 
@@ -1556,13 +1570,13 @@ def test_large_in_the_crowd_is_large_alone(command):
     np.testing.assert_allclose(crowd.table.stored_mwh, alone.energy_kwh[0, 1:], atol=1e-3)
     here = (np.arange(24) >= 7) & (np.arange(24) < 17)
     assert crowd.table.plugged.tolist() == (1000 * here).tolist()
-    assert crowd.left == 1000
+    assert crowd.departed == 1000
     assert crowd.short_kwh < 1e-4
     np.testing.assert_allclose(
         crowd.table.asked_mw, here * np.where(command > 0, 7.0, 8.0) * command, atol=1e-5
     )
     assert crowd.table.index.tolist() == [3600.0 * k for k in range(24)]
-    assert crowd.cars == 1000
+    assert crowd.n_cars == 1000
 
 
 def one_by_one(scenario, n):
@@ -1595,7 +1609,7 @@ def test_crowd_is_the_sum_of_its_cars(scenario):
     assert run.table.plugged.tolist() == plugged.tolist()
     assert run.short_kwh < 1e-3
     first, last = module._drawn(scenario, 0, 400)[:2]
-    assert run.left == ((last > first) & (last <= 24)).sum()
+    assert run.departed == ((last > first) & (last <= 24)).sum()
     assert 0.7 < (last > first).mean() < 0.85
 
 
@@ -1652,7 +1666,7 @@ def serial(scenario):
 
 def test_departures_are_kept_by_the_hundred_thousand(serial, scenario):
     assert serial.short_kwh < 2e-3
-    assert serial.left > 0.5 * MANY
+    assert serial.departed > 0.5 * MANY
     assert serial.table.plugged.max() < 0.85 * MANY
 
 
@@ -1795,7 +1809,7 @@ def test_no_more_than_a_few_tasks_wait(scenario, monkeypatch):
             return future
 
     with Counting(1) as pool:
-        assert simulate(2000, scenario, executor=pool).cars == 2000
+        assert simulate(2000, scenario, executor=pool).n_cars == 2000
         assert 8 < pool.most <= 32
 
 
@@ -1814,10 +1828,10 @@ def test_checkpoint_folder(scenario, serial, tmp_path):
     told = []
     larger = simulate(MANY + _BLOCK, scenario, checkpoint=folder, progress=told.append)
     assert told == [3 * _BLOCK, _BLOCK, 1000]
-    assert larger.cars == MANY + _BLOCK
+    assert larger.n_cars == MANY + _BLOCK
     for other in (
         replace(scenario, seed=11),
-        replace(scenario, come=0.7),
+        replace(scenario, presence=0.7),
         replace(scenario, command=-DAY),
         replace(scenario, cars=replace(scenario.cars, below_kwh=1.0)),
         replace(scenario, dt_h=0.5),
@@ -1892,7 +1906,7 @@ def test_memory_does_not_grow_with_the_fleet(scenario):
         (lambda s: replace(s, dt_h=1e-9), "dt_h is 1e-09 h"),
         (lambda s: replace(s, command=[1.5]), "command is 1.5; it must be a fraction, at most 1"),
         (lambda s: replace(s, command=np.zeros(40_000)), "command has 40000 steps; at most 32000"),
-        (lambda s: replace(s, come=1.1), "come is 1.1"),
+        (lambda s: replace(s, presence=1.1), "presence is 1.1"),
         (lambda s: replace(s, dt_h=0.0), "dt_h is 0 h; it must be at least 0.00027"),
         (
             lambda s: replace(
@@ -1926,16 +1940,16 @@ def test_simulate_refuses(scenario, make, message):
         (lambda s: bounds_kwh(GOOD, 1.0), "cars is a DataFrame; it must be a fleet.Stays"),
         (lambda s: disaggregate(s, [1.0]), "cars is a fleet.Scenario; it must be a fleet.Stays"),
         (
-            lambda s: stays(GOOD, s, soc_leave=0.9),
+            lambda s: stays(GOOD, s, soc_departure=0.9),
             "storage is a fleet.Scenario; it must be a charger",
         ),
         (lambda s: capacity_stack(s, POOL), "pool is a fleet.Scenario; it must be a fleet.Pool"),
         (
             lambda s: capacity_stack(POOL, POOL),
-            "product is a fleet.Pool; it must be a fleet.Product",
+            "product is a fleet.Pool; it must be a fleet.ProductRules",
         ),
         (lambda s: announcement(GOOD), "behaviour is a DataFrame; it must be a fleet.Behaviour"),
-        (lambda s: check_sessions([1, 2]), "frame is a list; it must be a DataFrame"),
+        (lambda s: check_sessions([1, 2]), "sessions is a list; it must be a DataFrame"),
         (
             lambda s: firm_joint(10, 0.5, 0.9, steps=2, persistence=0.5, rng=7),
             "rng is 7; it must be a Generator",

@@ -47,7 +47,7 @@ def service(region, key):
 
 # An island that the tests below share: 0.25 Hz/s for a loss of 500 MW, one reheat plant, cars with
 # a soft deadband.
-GRID = Grid(f0_hz=50.0, kinetic_energy_mws=50_000.0, load_mw=10_000.0, damping_pu=1.0)
+GRID = Grid(f0_hz=50.0, kinetic_energy_mws=50_000.0, load_mw=10_000.0, damping_load_pu=1.0)
 LOSS = Loss(p_mw=500.0)
 PLANT = Governor(
     rating_mw=4000.0, droop_pu=0.05, deadband_hz=0.02, t_valve_s=0.3, t_lead_s=2.4, t_lag_s=8.0
@@ -71,7 +71,7 @@ STEP = Service(
     duration_s=900.0,
     symmetric=False,
 )
-UNDAMPED = replace(GRID, damping_pu=0.0)
+UNDAMPED = replace(GRID, damping_load_pu=0.0)
 
 
 def slopes_over(f_hz, dt_s, window_s):
@@ -86,7 +86,7 @@ def resting_at(f_hz, f0_hz, load_mw, **answers):
 
     So much turns that what answers does not move it: 10 MW s for each MW of load.
     """
-    grid = Grid(f0_hz=f0_hz, kinetic_energy_mws=10 * load_mw, load_mw=load_mw, damping_pu=0.0)
+    grid = Grid(f0_hz=f0_hz, kinetic_energy_mws=10 * load_mw, load_mw=load_mw, damping_load_pu=0.0)
     fall_mw = 2 * grid.kinetic_energy_mws / f0_hz * (f0_hz - f_hz)
     losses = [Loss(p_mw=fall_mw), Loss(t_s=1.0, p_mw=-fall_mw)]
     return simulate(grid, losses, **answers, t_end_s=4.0).iloc[-1]
@@ -131,7 +131,7 @@ def saadat_area(inputs, droop_pu):
         f0_hz=inputs["f0_Hz"],
         kinetic_energy_mws=inputs["H_s"] * rating_mw,
         load_mw=rating_mw,
-        damping_pu=inputs["D_pu"],
+        damping_load_pu=inputs["D_pu"],
     )
     governor = Governor(
         rating_mw=rating_mw,
@@ -180,13 +180,13 @@ def test_g03_settling_time(saadat):
     assert saadat.index[outside][-1] == case("G03")[1]["settling_2pct_s"]
 
 
-def routh_gain(m_s, damping_pu, t_valve_s, t_turbine_s):
+def routh_gain(m_s, damping_load_pu, t_valve_s, t_turbine_s):
     """Equation (1.8) of the chapter: largest 1 / R of a governor with two lags on its own grid."""
     lags = t_valve_s + t_turbine_s
     product = t_valve_s * t_turbine_s
-    first = m_s * lags + damping_pu * product
-    second = m_s + damping_pu * lags
-    return first * second / (m_s * product) - damping_pu
+    first = m_s * lags + damping_load_pu * product
+    second = m_s + damping_load_pu * lags
+    return first * second / (m_s * product) - damping_load_pu
 
 
 def test_g03_stability_limit():
@@ -215,7 +215,7 @@ def test_g04_two_units_share_a_load_rise():
         [inputs["S1_MVA"], inputs["S2_MVA"]],
         [inputs["R1_own"], inputs["R2_own"]],
         load_mw=900.0,
-        damping_pu=inputs["D_pu"],
+        damping_load_pu=inputs["D_pu"],
         f0_hz=inputs["f0_Hz"],
     )
     assert after.f_hz == expected["f_Hz"]
@@ -228,12 +228,12 @@ def test_g04_two_units_share_a_load_rise():
 
 def sfr(inputs):
     return Sfr(
-        h_s=inputs["H"],
+        inertia_s=inputs["H"],
         droop_pu=inputs["R"],
         km=inputs["Km"],
         f_h=inputs["Fh"],
         t_r_s=inputs["Tr"],
-        d_pu=inputs["D"],
+        damping_rating_pu=inputs["D"],
     )
 
 
@@ -251,7 +251,7 @@ def test_sfr_parameters(key):
 def test_sfr_initial_slope(key):
     inputs, expected = case(key)
     assert (
-        sfr_step(1e-9, sfr(inputs), inputs["P"], f0_hz=inputs["f0"]) / 1e-9
+        sfr_step(1e-9, sfr(inputs), -inputs["P"], f0_hz=inputs["f0"]) / 1e-9
         == expected["rocof0_Hz_s"]
     )
 
@@ -259,7 +259,7 @@ def test_sfr_initial_slope(key):
 @SFR_CASES
 def test_sfr_nadir(key):
     inputs, expected = case(key)
-    nadir = sfr_nadir(sfr(inputs), inputs["P"], f0_hz=inputs["f0"])
+    nadir = sfr_nadir(sfr(inputs), -inputs["P"], f0_hz=inputs["f0"])
     assert nadir.df_hz == expected["df_nadir_Hz"]
     assert nadir.t_s == expected["t_nadir_s"]
 
@@ -267,7 +267,7 @@ def test_sfr_nadir(key):
 @SFR_CASES
 def test_sfr_final_value(key):
     inputs, expected = case(key)
-    assert sfr_step(1000.0, sfr(inputs), inputs["P"], f0_hz=inputs["f0"]) == expected["df_ss_Hz"]
+    assert sfr_step(1000.0, sfr(inputs), -inputs["P"], f0_hz=inputs["f0"]) == expected["df_ss_Hz"]
 
 
 @SFR_CASES
@@ -279,7 +279,7 @@ def test_simulator_reproduces_the_sfr_cases(key):
         f0_hz=inputs["f0"],
         kinetic_energy_mws=inputs["H"] * base_mw,
         load_mw=base_mw,
-        damping_pu=inputs["D"],
+        damping_load_pu=inputs["D"],
     )
     plant = Governor(
         rating_mw=base_mw,
@@ -382,7 +382,9 @@ def test_g16_time_constant():
 def test_g16_simulator():
     inputs, expected = case("G16")
     loss, energy, load, damping = kundur(inputs)
-    grid = Grid(f0_hz=inputs["f0_Hz"], kinetic_energy_mws=energy, load_mw=load, damping_pu=damping)
+    grid = Grid(
+        f0_hz=inputs["f0_Hz"], kinetic_energy_mws=energy, load_mw=load, damping_load_pu=damping
+    )
     assert (
         simulate(grid, [Loss(p_mw=loss)], t_end_s=10.0).f_hz.iloc[-1] - grid.f0_hz
         == expected["df_10s_Hz"]
@@ -485,7 +487,7 @@ ANDES_T_S = [0.25, 0.5, 1, 1.5, 2, 3, 5, 8, 12, 20]
 ANDES = {
     "A": {
         "governor": {"t_valve_s": 0.5, "t_lead_s": 3.0, "t_lag_s": 10.0},
-        "damping_pu": 0.0,
+        "damping_load_pu": 0.0,
         "df_hz": [
             -0.18484,
             -0.356157,
@@ -514,7 +516,7 @@ ANDES = {
     },
     "B": {
         "governor": {"t_valve_s": 0.5, "t_lead_s": 3.0, "t_lag_s": 10.0, "headroom_mw": 60.0},
-        "damping_pu": 0.0,
+        "damping_load_pu": 0.0,
         "df_hz": [
             -0.18484,
             -0.356157,
@@ -543,7 +545,7 @@ ANDES = {
     },
     "C": {
         "governor": {"t_valve_s": 0.2, "t_lead_s": 0.0, "t_lag_s": 0.5},
-        "damping_pu": 1.0,
+        "damping_load_pu": 1.0,
         "df_hz": [
             -0.182406,
             -0.338441,
@@ -581,7 +583,10 @@ def test_andes_agrees(key):
     """
     table = ANDES[key]
     grid = Grid(
-        f0_hz=60.0, kinetic_energy_mws=4000.0, load_mw=1000.0, damping_pu=table["damping_pu"]
+        f0_hz=60.0,
+        kinetic_energy_mws=4000.0,
+        load_mw=1000.0,
+        damping_load_pu=table["damping_load_pu"],
     )
     governor = Governor(rating_mw=1000.0, droop_pu=0.05, **table["governor"])
     run = simulate(grid, [Loss(p_mw=100.0)], [governor], t_end_s=20.0, dt_s=0.0025)
@@ -591,23 +596,23 @@ def test_andes_agrees(key):
     assert run.f_hz.min() - 60.0 == pytest.approx(table["df_min_hz"], abs=1e-4)
 
 
-def scipy_sfr(model, t_s, step_pu, f0_hz):
+def scipy_sfr(model, t_s, loss_pu, f0_hz):
     """Step response of the transfer function of Anderson and Mirheydar."""
     r, tr = model.droop_pu, model.t_r_s
     denominator = np.polyadd(
-        r * np.polymul([2 * model.h_s, model.d_pu], [tr, 1]),
+        r * np.polymul([2 * model.inertia_s, model.damping_rating_pu], [tr, 1]),
         model.km * np.array([model.f_h * tr, 1]),
     )
-    return f0_hz * step_pu * signal.step((r * np.array([tr, 1]), denominator), T=t_s)[1]
+    return -f0_hz * loss_pu * signal.step((r * np.array([tr, 1]), denominator), T=t_s)[1]
 
 
 @SFR_CASES
 def test_scipy_agrees_with_the_sfr_cases(key):
     inputs, _ = case(key)
     t_s = np.linspace(0.0, 30.0, 301)
-    ours = sfr_step(t_s, sfr(inputs), inputs["P"], f0_hz=inputs["f0"])
+    ours = sfr_step(t_s, sfr(inputs), -inputs["P"], f0_hz=inputs["f0"])
     np.testing.assert_allclose(
-        ours, scipy_sfr(sfr(inputs), t_s, inputs["P"], inputs["f0"]), rtol=0, atol=1e-9
+        ours, scipy_sfr(sfr(inputs), t_s, -inputs["P"], inputs["f0"]), rtol=0, atol=1e-9
     )
 
 
@@ -642,7 +647,7 @@ def reference_nadir(grid, loss, plant, cars, t_end_s):
         seen = seen_at(t - cars.delay_s)
         share = min(max((abs(seen) - edge) / (full - edge), 0.0), 1.0)
         wanted = share * cars.p_up_mw if seen < 0 else -share * cars.p_down_mw
-        balance = p_plant + p - loss.p_mw - grid.damping_pu * grid.load_mw * df / grid.f0_hz
+        balance = p_plant + p - loss.p_mw - grid.damping_load_pu * grid.load_mw * df / grid.f0_hz
         return [
             grid.f0_hz * balance / (2 * grid.kinetic_energy_mws),
             dvalve,
@@ -718,7 +723,7 @@ def test_governor_without_rating_leaves_the_damped_step():
         LOSS.p_mw,
         GRID.kinetic_energy_mws,
         GRID.load_mw,
-        GRID.damping_pu,
+        GRID.damping_load_pu,
         f0_hz=GRID.f0_hz,
     )
     np.testing.assert_allclose(run.f_hz - GRID.f0_hz, expected, rtol=0, atol=1e-5)
@@ -726,8 +731,8 @@ def test_governor_without_rating_leaves_the_damped_step():
 
 def model_with_zeta(zeta):
     """An SFR model of a given damping ratio: f_h chosen for it, the rest fixed."""
-    model = Sfr(h_s=1.0, droop_pu=0.05, km=1.0, f_h=0.0, t_r_s=8.0, d_pu=0.0)
-    f_h = (2 * zeta * model.km / model.wn_rad_per_s - 2 * model.h_s * model.droop_pu) / (
+    model = Sfr(inertia_s=1.0, droop_pu=0.05, km=1.0, f_h=0.0, t_r_s=8.0, damping_rating_pu=0.0)
+    f_h = (2 * zeta * model.km / model.wn_rad_per_s - 2 * model.inertia_s * model.droop_pu) / (
         model.km * model.t_r_s
     )
     return replace(model, f_h=f_h)
@@ -740,9 +745,9 @@ REGIMES = pytest.mark.parametrize("zeta", [0.2, 0.999999, 1.0, 1.000001, 3.0])
 def test_sfr_step_in_every_damping_regime(zeta):
     """To 2e-6 of a deviation of about 1 Hz: at zeta = 1 the closed form pulls its roots apart."""
     t_s = np.linspace(0.0, 20.0, 401)
-    ours = sfr_step(t_s, model_with_zeta(zeta), -0.1, f0_hz=50.0)
+    ours = sfr_step(t_s, model_with_zeta(zeta), 0.1, f0_hz=50.0)
     np.testing.assert_allclose(
-        ours, scipy_sfr(model_with_zeta(zeta), t_s, -0.1, 50.0), rtol=0, atol=2e-6
+        ours, scipy_sfr(model_with_zeta(zeta), t_s, 0.1, 50.0), rtol=0, atol=2e-6
     )
 
 
@@ -750,35 +755,37 @@ def test_sfr_step_in_every_damping_regime(zeta):
 def test_sfr_nadir_is_the_minimum_of_a_fine_grid(zeta):
     model = model_with_zeta(zeta)
     t_s = np.linspace(0.0, 20.0, 200_001)
-    df_hz = sfr_step(t_s, model, -0.1, f0_hz=50.0)
-    nadir = sfr_nadir(model, -0.1, f0_hz=50.0)
+    df_hz = sfr_step(t_s, model, 0.1, f0_hz=50.0)
+    nadir = sfr_nadir(model, 0.1, f0_hz=50.0)
     assert nadir.t_s == pytest.approx(t_s[df_hz.argmin()], abs=2e-4)
     assert nadir.df_hz == pytest.approx(df_hz.min(), abs=1e-8)
 
 
 @pytest.mark.parametrize(
-    "h_s, droop_pu, t_r_s", [(1.0, 0.05, 8.0), (3.3, 0.07, 6.1), (4.0, 0.05, 8.0)]
+    "inertia_s, droop_pu, t_r_s", [(1.0, 0.05, 8.0), (3.3, 0.07, 6.1), (4.0, 0.05, 8.0)]
 )
-def test_turbine_without_reheat_share_never_turns(h_s, droop_pu, t_r_s):
+def test_turbine_without_reheat_share_never_turns(inertia_s, droop_pu, t_r_s):
     """f_h = 1 cancels the reheater: frequency falls to its final value as a single exponential."""
-    model = Sfr(h_s=h_s, droop_pu=droop_pu, km=0.95, f_h=1.0, t_r_s=t_r_s, d_pu=1.0)
-    nadir = sfr_nadir(model, -0.1, f0_hz=60.0)
+    model = Sfr(
+        inertia_s=inertia_s, droop_pu=droop_pu, km=0.95, f_h=1.0, t_r_s=t_r_s, damping_rating_pu=1.0
+    )
+    nadir = sfr_nadir(model, 0.1, f0_hz=60.0)
     assert nadir.t_s == np.inf
     assert nadir.df_hz == pytest.approx(-0.1 * 60.0 * droop_pu / (droop_pu + 0.95), rel=1e-12)
 
 
 def test_turbine_quicker_than_the_rotors_never_turns():
-    model = Sfr(h_s=4.0, droop_pu=0.05, km=0.95, f_h=0.3, t_r_s=0.05, d_pu=1.0)
-    nadir = sfr_nadir(model, -0.1, f0_hz=60.0)
+    model = Sfr(inertia_s=4.0, droop_pu=0.05, km=0.95, f_h=0.3, t_r_s=0.05, damping_rating_pu=1.0)
+    nadir = sfr_nadir(model, 0.1, f0_hz=60.0)
     assert nadir.t_s == np.inf
-    assert nadir.df_hz == pytest.approx(sfr_step(1000.0, model, -0.1, f0_hz=60.0), rel=1e-12)
+    assert nadir.df_hz == pytest.approx(sfr_step(1000.0, model, 0.1, f0_hz=60.0), rel=1e-12)
 
 
 def test_steps_of_sfr_and_losses_of_the_simulator_have_opposite_signs():
     model = model_with_zeta(0.8)
-    grid = Grid(f0_hz=50.0, kinetic_energy_mws=1000.0, load_mw=1000.0, damping_pu=0.0)
+    grid = Grid(f0_hz=50.0, kinetic_energy_mws=1000.0, load_mw=1000.0, damping_load_pu=0.0)
     loss = simulate(grid, [Loss(p_mw=100.0)], t_end_s=0.1)
-    assert sfr_step(0.1, model, -0.1, f0_hz=50.0) < 0
+    assert sfr_step(0.1, model, 0.1, f0_hz=50.0) < 0
     assert loss.f_hz.iloc[-1] < 50.0
 
 
@@ -895,21 +902,21 @@ def test_work_equals_change_of_kinetic_energy_the_finer_the_better():
 
 def test_cars_give_no_more_energy_than_they_have_and_then_nothing():
     dt_s = 0.02
-    cars = replace(CARS, energy_mwh=0.1)
+    cars = replace(CARS, energy_up_mwh=0.1)
     p_mw = simulate(GRID, [LOSS], [cars], dt_s=dt_s).p_ev_fleet_mw.to_numpy()
     given_mwh = p_mw.cumsum() * dt_s / 3600
-    assert given_mwh[-1] == pytest.approx(cars.energy_mwh, abs=1e-12)
-    exhausted = np.flatnonzero(given_mwh > cars.energy_mwh - 1e-9)[0]
+    assert given_mwh[-1] == pytest.approx(cars.energy_up_mwh, abs=1e-12)
+    exhausted = np.flatnonzero(given_mwh > cars.energy_up_mwh - 1e-9)[0]
     assert p_mw[exhausted + 1 :] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_cars_take_no_more_energy_than_fits_and_then_nothing():
     dt_s = 0.02
-    cars = replace(CARS, headroom_mwh=0.1)
+    cars = replace(CARS, energy_down_mwh=0.1)
     p_mw = simulate(GRID, [replace(LOSS, p_mw=-500.0)], [cars], dt_s=dt_s).p_ev_fleet_mw.to_numpy()
     taken_mwh = -p_mw.cumsum() * dt_s / 3600
-    assert taken_mwh[-1] == pytest.approx(cars.headroom_mwh, abs=1e-12)
-    full = np.flatnonzero(taken_mwh > cars.headroom_mwh - 1e-9)[0]
+    assert taken_mwh[-1] == pytest.approx(cars.energy_down_mwh, abs=1e-12)
+    full = np.flatnonzero(taken_mwh > cars.energy_down_mwh - 1e-9)[0]
     assert p_mw[full + 1 :] == pytest.approx(0.0, abs=1e-9)
 
 
@@ -929,7 +936,7 @@ VARIED = {
     "power": ("cars", "p_up_mw", [0.0, 50.0, 600.0, 1500.0]),
     "droop": ("plant", "droop_pu", [0.03, 0.04, 0.05, 0.2]),
     "ramp": ("cars", "ramp_s", [0.0, 0.1, 1.0, 5.0]),
-    "energy": ("cars", "energy_mwh", [0.0, 0.05, 0.3, np.inf]),
+    "energy": ("cars", "energy_up_mwh", [0.0, 0.05, 0.3, np.inf]),
 }
 
 
@@ -1183,7 +1190,7 @@ BAD = {
         "must exceed loss_mw = 1000",
     ),
     "time backwards": (
-        lambda: sfr_step(-1.0, model_with_zeta(1.0), -0.1, f0_hz=50.0),
+        lambda: sfr_step(-1.0, model_with_zeta(1.0), 0.1, f0_hz=50.0),
         "t_s is -1 s",
         "at least 0",
     ),
@@ -1253,7 +1260,7 @@ BAD = {
     "share above one": (lambda: shed_relief(1.2, 1000.0, 0.0), "shed is 1.2", "at most 1"),
     "negative fleet": (lambda: replace(CARS, p_up_mw=-1.0), "p_up_mw is -1 MW", "at least 0"),
     "negative ramp": (lambda: replace(CARS, ramp_s=-1.0), "ramp_s is -1 s", "at least 0"),
-    "energy unknown": (lambda: replace(CARS, energy_mwh=float("nan")), "energy_mwh", "NaN"),
+    "energy unknown": (lambda: replace(CARS, energy_up_mwh=float("nan")), "energy_up_mwh", "NaN"),
     "turbine without lag": (lambda: replace(PLANT, t_lag_s=0.0), "t_lag_s is 0 s", "above 0"),
     "bare loss": (
         lambda: simulate(GRID, LOSS),
@@ -1276,7 +1283,7 @@ BAD = {
     "no relays": (lambda: simulate(GRID, [LOSS], ufls=0.1), "ufls is 0.1", "frequency.Ufls"),
     "cars without curve": (lambda: replace(CARS, service="fcr"), "service is 'fcr'", "Service"),
     "no curve": (lambda: in_time(1.0, 1.3), "service is 1.3", "must be a frequency.Service"),
-    "no model": (lambda: sfr_step(1.0, 0.05, -0.1, f0_hz=50.0), "model is 0.05", "Sfr"),
+    "no model": (lambda: sfr_step(1.0, 0.05, 0.1, f0_hz=50.0), "model is 0.05", "Sfr"),
     "name of the load": (
         lambda: simulate(GRID, [LOSS], [replace(PLANT, name="damping")]),
         "resources",
@@ -1300,13 +1307,13 @@ BAD = {
         "keep turning",
     ),
     "arrays to simulate": (
-        lambda: simulate(replace(GRID, damping_pu=np.array([1.0, 2.0])), [LOSS]),
+        lambda: simulate(replace(GRID, damping_load_pu=np.array([1.0, 2.0])), [LOSS]),
         "single numbers",
         "sweep",
     ),
     "unequal arrays": (
-        lambda: sweep(replace(GRID, damping_pu=np.ones(2)), [replace(LOSS, p_mw=np.ones(3))]),
-        "different lengths (damping_pu 2, p_mw 3)",
+        lambda: sweep(replace(GRID, damping_load_pu=np.ones(2)), [replace(LOSS, p_mw=np.ones(3))]),
+        "different lengths (damping_load_pu 2, p_mw 3)",
         "each scenario",
     ),
     "unequal arrays of one name": (
@@ -1314,8 +1321,8 @@ BAD = {
         "different lengths (p_mw 2, p_mw 3)",
     ),
     "tables to sweep": (
-        lambda: replace(GRID, damping_pu=np.ones((2, 2))),
-        "damping_pu has shape (2, 2)",
+        lambda: replace(GRID, damping_load_pu=np.ones((2, 2))),
+        "damping_load_pu has shape (2, 2)",
         "one-dimensional",
     ),
     "no step": (lambda: simulate(GRID, [LOSS], dt_s=0.0), "dt_s is 0 s", "above 0"),
@@ -1373,20 +1380,20 @@ BAD = {
     ),
     "units that do not match": (
         lambda: steady_state(
-            90.0, [500.0, 400.0], [0.05] * 3, load_mw=900.0, damping_pu=1.0, f0_hz=60.0
+            90.0, [500.0, 400.0], [0.05] * 3, load_mw=900.0, damping_load_pu=1.0, f0_hz=60.0
         ),
         "rating_mw (2,)",
         "droop_pu (3,)",
     ),
     "several losses at once": (
         lambda: steady_state(
-            [90.0, 80.0], [500.0], [0.05], load_mw=900.0, damping_pu=1.0, f0_hz=60.0
+            [90.0, 80.0], [500.0], [0.05], load_mw=900.0, damping_load_pu=1.0, f0_hz=60.0
         ),
         "loss_mw has shape (2,)",
         "single number",
     ),
     "droop in per cent": (
-        lambda: steady_state(90.0, [500.0], [5.0], load_mw=900.0, damping_pu=1.0, f0_hz=60.0),
+        lambda: steady_state(90.0, [500.0], [5.0], load_mw=900.0, damping_load_pu=1.0, f0_hz=60.0),
         "droop_pu is 5",
         "per cent?",
     ),
@@ -1406,14 +1413,14 @@ BAD = {
         "per cent?",
     ),
     "several models": (
-        lambda: replace(model_with_zeta(1.0), h_s=[4.0, 5.0]),
-        "h_s has shape (2,)",
+        lambda: replace(model_with_zeta(1.0), inertia_s=[4.0, 5.0]),
+        "inertia_s has shape (2,)",
         "single number",
     ),
     "step in MW": (
-        lambda: sfr_nadir(model_with_zeta(1.0), -500.0, f0_hz=50.0),
-        "step_pu is -500 pu",
-        "at least -100",
+        lambda: sfr_nadir(model_with_zeta(1.0), 500.0, f0_hz=50.0),
+        "loss_pu is 500 pu",
+        "at most 100",
     ),
     "no slope": (
         lambda: implied_kinetic_energy(500.0, 0.0, f0_hz=60.0),

@@ -39,11 +39,11 @@ from v2gbook.interconnection import (
     duty,
     excursions,
     island,
+    measured_rocof,
     must_ride_rocof,
     non_detection,
     phase_jump_hz,
     respond,
-    rocof,
     settings,
     smallest_feedback,
     verdict,
@@ -778,11 +778,11 @@ def test_rocof_on_a_ramp_a_step_and_a_sine():
     t = np.sort(
         np.r_[np.arange(0.0, 10.0, 0.05), np.random.default_rng(1).uniform(0, 10, 40)]
     )  # uneven
-    ramp = rocof(trace(t, 1.0, 60.0 - 0.7 * t), 0.5)
+    ramp = measured_rocof(trace(t, 1.0, 60.0 - 0.7 * t), 0.5)
     assert ramp.to_numpy() == pytest.approx(-0.7)
     assert ramp.index[0] == t[t >= 0.5][0]
     assert ramp.name == "rocof_hz_per_s"
-    step = rocof(
+    step = measured_rocof(
         steps((0, 1.0, 60.0), (1.0, 1.0, 59.8), (1.2, 1.0, 59.8), (3, 1.0, 59.8), end=4), 0.5
     )
     assert step.loc[1.2] == pytest.approx(-0.4)
@@ -790,13 +790,13 @@ def test_rocof_on_a_ramp_a_step_and_a_sine():
     w = 2 * math.pi * 0.3
     window = 0.4
     t = np.arange(0.0, 10.0, 0.001)
-    sine = rocof(trace(t, 1.0, 60.0 + 0.5 * np.sin(w * t)), window)
+    sine = measured_rocof(trace(t, 1.0, 60.0 + 0.5 * np.sin(w * t)), window)
     # a window averages: the reading is less, and half a window late
     damped = 0.5 * w * np.sin(w * window / 2) / (w * window / 2)
     assert sine.to_numpy() == pytest.approx(
         damped * np.cos(w * (sine.index - window / 2)), abs=1e-6
     )
-    assert len(rocof(trace([0.0, 1.0]), 1.0)) == 1
+    assert len(measured_rocof(trace([0.0, 1.0]), 1.0)) == 1
 
 
 def test_rocof_relay_with_delay():
@@ -826,7 +826,7 @@ def test_a_relay_needs_frequency_only():
     data = trace([0.0, 1.0, 2.0], 1.0, [60.0, 61.0, 62.0])
     relay = RocofRelay(limit_hz_per_s=0.7, window_s=0.5)
     assert relay.trips_s(data[["f_hz"]]) == relay.trips_s(data)
-    assert rocof(data[["f_hz"]], 0.5).equals(rocof(data, 0.5))
+    assert measured_rocof(data[["f_hz"]], 0.5).equals(measured_rocof(data, 0.5))
     assert excursions(data[["f_hz"]], "f", "over", 61.5) == [(1.5, 2.0)]
     assert excursions(data[["v_pu"]], "v", "over", 1.1) == []
 
@@ -1097,7 +1097,7 @@ def restaged(name, **changes):
         ),
         (lambda: excursions(GOOD, "v", "over", NAN), "limit contains NaN"),
         (lambda: respond(GOOD[["v_pu"]], US_III), "trace has no column f_hz; it has v_pu"),
-        (lambda: rocof(GOOD[["v_pu"]], 0.5), "trace has no column f_hz; it has v_pu"),
+        (lambda: measured_rocof(GOOD[["v_pu"]], 0.5), "trace has no column f_hz; it has v_pu"),
         (
             lambda: respond(GOOD.set_axis(["0", "1"]), US_III),
             "it must be the time in seconds, as numbers",
@@ -1123,15 +1123,18 @@ def restaged(name, **changes):
             "column v_pu of trace contains NaN",
         ),
         (
-            lambda: rocof(trace([0.0, 1.0], 1.0, [60.0, NAN]), 0.5),
+            lambda: measured_rocof(trace([0.0, 1.0], 1.0, [60.0, NAN]), 0.5),
             "column f_hz of trace contains NaN",
         ),
         (
             lambda: respond(trace([0.0, 1.0], -1.0), US_III),
             "column v_pu of trace is -1 pu; it must be at least 0",
         ),
-        (lambda: rocof(GOOD, 0.0), "window_s is 0 s"),
-        (lambda: rocof(GOOD, 1.5), "window_s is 1.5 s, longer than the whole trace of 1 s"),
+        (lambda: measured_rocof(GOOD, 0.0), "window_s is 0 s"),
+        (
+            lambda: measured_rocof(GOOD, 1.5),
+            "window_s is 1.5 s, longer than the whole trace of 1 s",
+        ),
         (lambda: RocofRelay(limit_hz_per_s=0.0, window_s=0.1), "limit_hz_per_s is 0 Hz/s"),
         (lambda: RocofRelay(limit_hz_per_s=1.0, window_s=0.0), "window_s is 0 s"),
         (lambda: RocofRelay(limit_hz_per_s=1.0, window_s=0.1, delay_s=-0.1), "delay_s is -0.1 s"),
@@ -1211,7 +1214,7 @@ def test_bad_input(call, message):
         (lambda: respond([1.0], US_III), "trace is a list; it must be a DataFrame"),
         (lambda: respond(GOOD, "g99"), "rules is 'g99'; it must be an interconnection.Settings"),
         (lambda: respond(GOOD, G99, G99.relays[0]), "put it into a list"),
-        (lambda: replace(US_III, stages=STAGE), "stages is an interconnection.Stage; put it"),
+        (lambda: replace(US_III, stages=STAGE), "stages is an interconnection.TripStage; put it"),
         (lambda: replace(US_III, droop=None), "droop is None"),
         (lambda: island("load", 1.0), "load is 'load'"),
         (lambda: conflicts(None), "rules is None"),

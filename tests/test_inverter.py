@@ -20,8 +20,8 @@ from v2gbook import frequency
 from v2gbook.classroom import presets
 from v2gbook.inverter import (
     Disturbance,
-    Follower,
-    Former,
+    GridFollowing,
+    GridForming,
     Machine,
     Pll,
     Rotor,
@@ -53,9 +53,9 @@ NAN, INF = float("nan"), math.inf
 W0 = 2 * math.pi * 60
 TI = pll_gains(0.04, 0.7, 0.05)
 FAST = pll_gains(0.01, 0.7, 0.05)
-FOLLOWER = Follower(p_pu=0.6, pll=TI)
-FORMER = Former(p_pu=0.4, droop_pu=0.05, filter_rad_per_s=30.0, x_pu=0.2)
-AREA = frequency.Grid(f0_hz=60.0, kinetic_energy_mws=4000.0, load_mw=1000.0, damping_pu=1.0)
+FOLLOWER = GridFollowing(p_pu=0.6, pll=TI)
+FORMER = GridForming(p_pu=0.4, droop_pu=0.05, filter_rad_per_s=30.0, x_pu=0.2)
+AREA = frequency.Grid(f0_hz=60.0, kinetic_energy_mws=4000.0, load_mw=1000.0, damping_load_pu=1.0)
 STEAM = frequency.Governor(
     rating_mw=1000.0, droop_pu=0.05, deadband_hz=0.02, t_valve_s=0.2, t_lead_s=2.0, t_lag_s=7.0
 )
@@ -92,7 +92,7 @@ def test_i03_false_frequency_of_a_jump():
     assert jump_answer(0.0, pll, jump).error_deg == pytest.approx(jump)
     t = np.linspace(0.0, 0.1, 20001)
     run = track(
-        pll, Disturbance(at_s=0.0, jump_deg=jump), f0_hz=inputs["f0_Hz"], t_end_s=0.1, dt_s=2e-6
+        pll, Disturbance(t_s=0.0, jump_deg=jump), f0_hz=inputs["f0_Hz"], t_end_s=0.1, dt_s=2e-6
     )
     for t_s, error in (
         (t, jump_answer(t, pll, jump).error_deg),
@@ -105,7 +105,7 @@ def test_i03_false_frequency_of_a_jump():
         == pytest.approx(false_frequency(pll, jump), rel=1e-3)
         == run.f_hz.max() - inputs["f0_Hz"]
     )
-    low = track(pll, Disturbance(at_s=0.0, jump_deg=-jump), f0_hz=60.0)
+    low = track(pll, Disturbance(t_s=0.0, jump_deg=-jump), f0_hz=60.0)
     assert np.sum(low.f_hz < 57.0) * 5e-5 == pytest.approx(
         0.0095, abs=1e-4
     )  # so long below the 57 Hz of Blue Cut
@@ -119,7 +119,7 @@ def test_i04_ramp():
         expected["phase_err_deg"],
         expected["integrator_lag_Hz"],
     )
-    end = track(pll, Disturbance(at_s=0.0, rocof_hz_per_s=rate), f0_hz=60.0, dt_s=1e-5).iloc[-1]
+    end = track(pll, Disturbance(t_s=0.0, rocof_hz_per_s=rate), f0_hz=60.0, dt_s=1e-5).iloc[-1]
     assert end.error_deg == expected["phase_err_deg"]
     assert end.f_grid_hz - end.f_slow_hz == pytest.approx(
         CASES["I04"]["expected"]["integrator_lag_Hz"]["value"], abs=3e-5
@@ -137,8 +137,8 @@ def test_i04_ramp():
 def test_i07_droop_is_a_virtual_machine():
     inputs, expected = case("I07")
     rotor = equivalent_rotor(inputs["mp_pu"], inputs["wc_rad_s"])
-    assert (rotor.h_s, rotor.d_pu) == (expected["H_s"], expected["D_pu"])
-    back = virtual_machine(rotor.h_s, rotor.d_pu)
+    assert (rotor.inertia_s, rotor.damping_rating_pu) == (expected["H_s"], expected["D_pu"])
+    back = virtual_machine(rotor.inertia_s, rotor.damping_rating_pu)
     assert (back["droop_pu"], back["filter_rad_per_s"]) == (
         pytest.approx(inputs["mp_pu"]),
         pytest.approx(inputs["wc_rad_s"]),
@@ -150,7 +150,7 @@ def test_i09_sharing():
     droops = [inputs["mp1"], inputs["mp2"]]
     ours = share(inputs["load_kW"], [inputs["S_each_kVA"]] * 2, droops, f0_hz=inputs["f0_Hz"])
     assert (*ours.p_kw, ours.df_hz) == (expected["P1_kW"], expected["P2_kW"], expected["df_Hz"])
-    units = [Former(p_pu=0.0, droop_pu=m, filter_rad_per_s=30.0, x_pu=0.01) for m in droops]
+    units = [GridForming(p_pu=0.0, droop_pu=m, filter_rad_per_s=30.0, x_pu=0.01) for m in droops]
     run = microgrid(
         units,
         inputs["S_each_kVA"],
@@ -180,8 +180,8 @@ def test_i10_inherent_response():
         expected["tau_s"],
         expected["dP_ss_pu"],
     )
-    quick = Former(p_pu=0.0, droop_pu=mp, filter_rad_per_s=1e5, x_pu=x)
-    run = simulate(quick, INF, Disturbance(at_s=0.1, jump_deg=-0.1), f0_hz=f0)
+    quick = GridForming(p_pu=0.0, droop_pu=mp, filter_rad_per_s=1e5, x_pu=x)
+    run = simulate(quick, INF, Disturbance(t_s=0.1, jump_deg=-0.1), f0_hz=f0)
     assert run.p_pu[0.1] == pytest.approx(math.radians(0.1) / x, rel=1e-5)
     assert np.log(run.p_pu[0.1] / run.p_pu.iloc[150]) / 0.05 == pytest.approx(
         1 / CASES["I10"]["expected"]["tau_s"]["value"], rel=1e-3
@@ -202,14 +202,17 @@ def test_i10_inherent_response():
 
 def test_i11_swing_mode():
     inputs, expected = case("I11")
-    rotor, k = Rotor(h_s=inputs["H_s"], d_pu=inputs["D_pu"]), stiffness(0.0, inputs["X_pu"])
+    rotor, k = (
+        Rotor(inertia_s=inputs["H_s"], damping_rating_pu=inputs["D_pu"]),
+        stiffness(0.0, inputs["X_pu"]),
+    )
     mode = swing_mode(rotor, k, f0_hz=inputs["f0_Hz"])
     assert (mode.wn_rad_per_s, mode.wn_rad_per_s / (2 * math.pi), mode.zeta) == (
         expected["wn_rad_s"],
         expected["f_Hz"],
         expected["zeta"],
     )
-    unit = Former(p_pu=0.0, x_pu=0.2, **virtual_machine(inputs["H_s"], inputs["D_pu"]))
+    unit = GridForming(p_pu=0.0, x_pu=0.2, **virtual_machine(inputs["H_s"], inputs["D_pu"]))
     values = eigenvalues(unit, 10.0, f0_hz=inputs["f0_Hz"])  # 0.2 + 1/10
     assert abs(values[0]) == expected["wn_rad_s"]
     assert -values[0].real / abs(values[0]) == expected["zeta"]
@@ -250,7 +253,7 @@ def test_track_against_a_linear_filter(jump):
     t = np.arange(n + 1) * dt
     step = np.where(t >= 0.02 - 1e-9, jump, 0.0)
     poles = [1.0, dt * b0 - 2.0, 1.0 + dt * b1]
-    run = track(TI, Disturbance(at_s=0.02, jump_deg=jump), f0_hz=50.0, t_end_s=n * dt, dt_s=dt)
+    run = track(TI, Disturbance(t_s=0.02, jump_deg=jump), f0_hz=50.0, t_end_s=n * dt, dt_s=dt)
     assert np.allclose(
         run.error_deg, lfilter([1.0, -2.0, 1.0], poles, step), atol=1e-9 * 1e-3 + 1e-12
     )
@@ -275,7 +278,7 @@ def test_track_against_a_linear_filter(jump):
     ],
 )
 def test_track_against_the_differential_equation(what):
-    event = Disturbance(at_s=0.02, **what)
+    event = Disturbance(t_s=0.02, **what)
 
     def grid(t):
         after = max(t - 0.02, 0.0)
@@ -345,7 +348,7 @@ def test_settling_time_is_the_envelope_s():
 
 
 def test_sogi_against_the_differential_equation():
-    event = Disturbance(at_s=0.03, jump_deg=30.0, v_pu=0.8)
+    event = Disturbance(t_s=0.03, jump_deg=30.0, v_pu=0.8)
 
     def slopes(t, y, angle, size):
         x, quadrature, own, slow = y
@@ -373,7 +376,7 @@ def test_sogi_against_the_differential_equation():
     assert run.f_hz.iloc[-1] == pytest.approx(50.0, abs=1e-3)
     ramp = track(
         TI,
-        Disturbance(at_s=0.0, rocof_hz_per_s=-5.0, ramp_s=0.4),
+        Disturbance(t_s=0.0, rocof_hz_per_s=-5.0, ramp_s=0.4),
         f0_hz=50.0,
         phases=1,
         t_end_s=0.8,
@@ -384,7 +387,7 @@ def test_sogi_against_the_differential_equation():
 
 
 def test_a_deep_dip_slows_the_loop():
-    jump = dict(at_s=0.0, jump_deg=10.0)
+    jump = dict(t_s=0.0, jump_deg=10.0)
     full, low = (
         track(TI, Disturbance(v_pu=v, **jump), f0_hz=60.0, t_end_s=0.2) for v in (1.0, 0.1)
     )
@@ -478,7 +481,7 @@ def network_follower(unit, scr, f0, t, jump_deg=0.0, v_grid=1.0, ramp=0.0, scr_a
     ],
 )
 def test_follower_against_the_equations_of_the_network(unit, scr, event):
-    run = simulate(unit, scr, Disturbance(at_s=0.0, **event), f0_hz=60.0, t_end_s=0.3)
+    run = simulate(unit, scr, Disturbance(t_s=0.0, **event), f0_hz=60.0, t_end_s=0.3)
     after = dict(
         jump_deg=event.get("jump_deg", 0.0),
         v_grid=event.get("v_pu", 1.0),
@@ -497,9 +500,9 @@ def test_follower_against_the_equations_of_the_network(unit, scr, event):
 
 
 def test_follower_at_rest_is_the_power_flow():
-    still = Disturbance(at_s=0.5)
+    still = Disturbance(t_s=0.5)
     for p, scr, k in ((0.8, 2.0, 0.0), (-0.8, 2.0, 0.0), (0.9, 1.2, 5.0), (0.5, INF, 3.0)):
-        unit = Follower(p_pu=p, pll=TI, support_pu=k)
+        unit = GridFollowing(p_pu=p, pll=TI, support_pu=k)
         run = simulate(unit, scr, still, f0_hz=60.0)
         assert np.allclose(run.to_numpy(), run.to_numpy()[0], atol=1e-6)
         row = run.iloc[0]
@@ -518,17 +521,17 @@ def test_follower_at_rest_is_the_power_flow():
 def test_support_raises_the_limit_from_half_the_scr_towards_the_scr():
     scr, wide = 2.0, dict(pll=TI, i_max_pu=9.0)
     for p in (0.999, -0.999):
-        eigenvalues(Follower(p_pu=p, **wide), scr, f0_hz=60.0)
+        eigenvalues(GridFollowing(p_pu=p, **wide), scr, f0_hz=60.0)
     for p in (1.001, -1.001):
         with pytest.raises(
             ValueError, match="at scr = 2 and support_pu = 0 the line cannot carry it"
         ):
-            eigenvalues(Follower(p_pu=p, **wide), scr, f0_hz=60.0)
+            eigenvalues(GridFollowing(p_pu=p, **wide), scr, f0_hz=60.0)
     assert (
         simulate(
-            Follower(p_pu=1.4, support_pu=10.0, **wide),
+            GridFollowing(p_pu=1.4, support_pu=10.0, **wide),
             scr,
-            Disturbance(at_s=0.1),
+            Disturbance(t_s=0.1),
             f0_hz=60.0,
             t_end_s=0.2,
         ).v_pu.iloc[0]
@@ -537,7 +540,7 @@ def test_support_raises_the_limit_from_half_the_scr_towards_the_scr():
 
     def rests(p, k):
         try:
-            eigenvalues(Follower(p_pu=p, support_pu=k, **wide), scr, f0_hz=60.0)
+            eigenvalues(GridFollowing(p_pu=p, support_pu=k, **wide), scr, f0_hz=60.0)
         except ValueError:
             return -1.0
         return 1.0
@@ -549,8 +552,8 @@ def test_support_raises_the_limit_from_half_the_scr_towards_the_scr():
 
 
 def test_an_infinite_grid_gives_the_pll_s_own_answer():
-    pure = Follower(p_pu=0.5, pll=TI, t_voltage_s=1e-6)
-    run = simulate(pure, INF, Disturbance(at_s=0.1, jump_deg=-0.01), f0_hz=60.0)
+    pure = GridFollowing(p_pu=0.5, pll=TI, t_voltage_s=1e-6)
+    run = simulate(pure, INF, Disturbance(t_s=0.1, jump_deg=-0.01), f0_hz=60.0)
     t = run.index[110:] - 0.1
     assert np.allclose(run.f_hz.iloc[110:] - 60.0, jump_answer(t, TI, -0.01).df_hz, atol=2e-6)
     assert np.allclose(run.angle_deg.iloc[110:], -jump_answer(t, TI, -0.01).error_deg, atol=2e-6)
@@ -574,7 +577,7 @@ def test_poles_of_a_pll_on_its_own_current(x, i, pll):
 
 
 def test_poles_are_those_of_a_follower_whose_other_loops_are_far_away():
-    unit = Follower(p_pu=0.5, pll=TI, t_voltage_s=1e-6, t_current_s=10.0, t_power_s=1e4)
+    unit = GridFollowing(p_pu=0.5, pll=TI, t_voltage_s=1e-6, t_current_s=10.0, t_power_s=1e4)
     i = 0.5 / terminal_voltage(0.5, 2.0)
     poles = pll_poles(TI, 0.5, i, f0_hz=60.0)
     ours = eigenvalues(unit, 2.0, f0_hz=60.0)
@@ -619,14 +622,14 @@ def rate_and_frequency(y, dt):
 @pytest.mark.parametrize(
     "unit",
     [
-        Former(p_pu=0.4, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.2),
-        Former(p_pu=0.3, x_pu=0.1, **virtual_machine(3.0, 10.0)),
+        GridForming(p_pu=0.4, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.2),
+        GridForming(p_pu=0.3, x_pu=0.1, **virtual_machine(3.0, 10.0)),
     ],
 )
 def test_a_former_swings_as_its_eigenvalues_say(unit):
     value = eigenvalues(unit, 5.0, f0_hz=60.0)[0]
     run = simulate(
-        unit, 5.0, Disturbance(at_s=0.0, jump_deg=0.01), f0_hz=60.0, t_end_s=4 / -value.real
+        unit, 5.0, Disturbance(t_s=0.0, jump_deg=0.01), f0_hz=60.0, t_end_s=4 / -value.real
     )
     rate, turning = rate_and_frequency(run.p_pu - unit.p_pu, 0.001)
     assert rate == pytest.approx(value.real, rel=0.01)
@@ -640,7 +643,7 @@ def test_a_follower_grows_or_decays_as_its_eigenvalues_say(scr, before):
     run = simulate(
         unit,
         before,
-        Disturbance(at_s=0.0, scr=scr, jump_deg=0.01),
+        Disturbance(t_s=0.0, scr=scr, jump_deg=0.01),
         f0_hz=60.0,
         t_end_s=0.3,
         dt_s=1e-4,
@@ -656,7 +659,7 @@ def test_a_pll_at_its_range_does_not_wind_up():
     run = simulate(
         replace(FOLLOWER, pll=FAST, t_voltage_s=1e-6),
         INF,
-        Disturbance(at_s=0.0, jump_deg=-100.0),
+        Disturbance(t_s=0.0, jump_deg=-100.0),
         f0_hz=60.0,
         t_end_s=0.05,
         dt_s=1e-4,
@@ -682,7 +685,7 @@ def test_a_pll_at_its_range_does_not_wind_up():
     assert np.allclose(run.angle_deg, np.degrees(exact.y[0]), atol=0.02)
     assert np.allclose(run.f_hz.iloc[1:60], 30.0)
     late = simulate(
-        FOLLOWER, 20.0, Disturbance(at_s=0.0, rocof_hz_per_s=100.0, ramp_s=0.5), f0_hz=60.0
+        FOLLOWER, 20.0, Disturbance(t_s=0.0, rocof_hz_per_s=100.0, ramp_s=0.5), f0_hz=60.0
     )
     assert late.f_hz.iloc[200] == pytest.approx(80.0, abs=0.2)
     assert late.f_hz.iloc[-1] == pytest.approx(90.0)
@@ -692,28 +695,30 @@ def test_a_pll_at_its_range_does_not_wind_up():
 def test_a_dip_to_nothing_is_survived_by_the_current():
     for unit in (FOLLOWER, replace(FORMER, i_max_pu=1.2)):
         run = simulate(
-            unit, INF, Disturbance(at_s=0.1, v_pu=0.0, dip_s=0.1), f0_hz=60.0, t_end_s=3.0
+            unit, INF, Disturbance(t_s=0.1, v_pu=0.0, dip_s=0.1), f0_hz=60.0, t_end_s=3.0
         )
         assert run.i_pu.iloc[150] == pytest.approx(1.2, abs=1e-6)
         assert run.i_pu.max() <= 1.2 + 1e-6
         assert abs(run.p_pu.iloc[150]) < 1e-9
         assert run.p_pu.iloc[-1] == pytest.approx(unit.p_pu, abs=1e-4)
         alone = (
-            60 * (1 + 0.05 * 0.4 * -math.expm1(-30 * 0.05)) if isinstance(unit, Former) else 60.0
+            60 * (1 + 0.05 * 0.4 * -math.expm1(-30 * 0.05))
+            if isinstance(unit, GridForming)
+            else 60.0
         )  # its power is missing, so it runs ahead; the PLL coasts
         assert run.f_hz.iloc[150] == pytest.approx(alone, abs=0.01)
 
 
 def test_after_a_line_trips_a_fast_pll_oscillates_within_its_limit():
     run = simulate(
-        replace(FOLLOWER, pll=FAST), 5.0, Disturbance(at_s=0.1, scr=1.4), f0_hz=60.0, t_end_s=0.5
+        replace(FOLLOWER, pll=FAST), 5.0, Disturbance(t_s=0.1, scr=1.4), f0_hz=60.0, t_end_s=0.5
     )
     # the range of its PLL
     assert run.f_hz.iloc[300:].min() == pytest.approx(30.0)
     assert run.f_hz.iloc[300:].max() == pytest.approx(90.0)
     assert run.i_pu.max() <= 1.2 + 1e-9
     assert run.angle_deg.abs().max() < 180
-    calm = simulate(FOLLOWER, 5.0, Disturbance(at_s=0.1, scr=1.4), f0_hz=60.0, t_end_s=0.5).iloc[-1]
+    calm = simulate(FOLLOWER, 5.0, Disturbance(t_s=0.1, scr=1.4), f0_hz=60.0, t_end_s=0.5).iloc[-1]
     assert calm.f_hz == pytest.approx(60.0, abs=1e-3)
     assert calm.v_pu == pytest.approx(terminal_voltage(0.6, 1.4), abs=1e-5)
 
@@ -729,18 +734,18 @@ def test_after_a_line_trips_a_fast_pll_oscillates_within_its_limit():
 def test_a_small_jump_is_the_matrix_exponential_of_a_sum_of_modes(unit, machine):
     """As many modes as there are states, with the eigenvalues as rates, fit the whole run."""
     values = eigenvalues(unit, 4.0, f0_hz=60.0, machine=machine)
-    assert len(values) == {Follower: 7, Former: 2}[type(unit)] + 3 * (machine is not None)
+    assert len(values) == {GridFollowing: 7, GridForming: 2}[type(unit)] + 3 * (machine is not None)
     assert np.all(np.diff(values.real) <= 0)
     quiet = replace(machine, governor=replace(STEAM, deadband_hz=0.0)) if machine else None
     values = eigenvalues(unit, 4.0, f0_hz=60.0, machine=quiet)
     run = simulate(
-        unit, 4.0, Disturbance(at_s=0.0, jump_deg=0.01), f0_hz=60.0, machine=quiet, t_end_s=1.0
+        unit, 4.0, Disturbance(t_s=0.0, jump_deg=0.01), f0_hz=60.0, machine=quiet, t_end_s=1.0
     )
     modes = np.exp(np.outer(run.index, values))
     for column in ("angle_deg", "p_pu", "f_hz"):
         y = run[column] - {"f_hz": 60.0, "p_pu": unit.p_pu}.get(
             column,
-            simulate(unit, 4.0, Disturbance(at_s=0.5), f0_hz=60.0, t_end_s=0.5)[column].iloc[0],
+            simulate(unit, 4.0, Disturbance(t_s=0.5), f0_hz=60.0, t_end_s=0.5)[column].iloc[0],
         )
         weights = np.linalg.lstsq(modes, y.to_numpy().astype(complex), rcond=None)[0]
         assert np.abs(modes @ weights - y).max() < 2e-3 * np.abs(y).max(), column
@@ -795,7 +800,7 @@ def phasor_former(unit, scr, f0, t, jump_deg=0.0, v_grid=1.0, ramp=0.0):
     ],
 )
 def test_former_against_droop_with_phasors(unit, scr, event):
-    run = simulate(unit, scr, Disturbance(at_s=0.0, **event), f0_hz=50.0, t_end_s=0.8)
+    run = simulate(unit, scr, Disturbance(t_s=0.0, **event), f0_hz=50.0, t_end_s=0.8)
     other = phasor_former(
         unit,
         scr,
@@ -813,22 +818,28 @@ def test_former_against_droop_with_phasors(unit, scr, event):
 
 @pytest.mark.parametrize("h, d, k", [(4.0, 20.0, 3.3), (0.3, 20.0, 2.0), (0.02, 40.0, 2.0)])
 def test_ramp_power_against_simulation_and_the_rule_of_thumb(h, d, k):
-    unit = Former(p_pu=0.0, x_pu=1 / k, **virtual_machine(h, d))
-    run = simulate(unit, INF, Disturbance(at_s=0.0, rocof_hz_per_s=-0.1), f0_hz=60.0, t_end_s=2.0)
+    unit = GridForming(p_pu=0.0, x_pu=1 / k, **virtual_machine(h, d))
+    run = simulate(unit, INF, Disturbance(t_s=0.0, rocof_hz_per_s=-0.1), f0_hz=60.0, t_end_s=2.0)
     t = run.index.to_numpy()
-    ours = ramp_power(t, Rotor(h_s=h, d_pu=d), -0.1, k_pu=k, f0_hz=60.0)
+    ours = ramp_power(t, Rotor(inertia_s=h, damping_rating_pu=d), -0.1, k_pu=k, f0_hz=60.0)
     assert np.allclose(ours, run.p_pu, rtol=1e-3, atol=1e-5)
-    assert ours[700] == ramp_power(t[700], Rotor(h_s=h, d_pu=d), -0.1, k_pu=k, f0_hz=60.0)
-    late = ramp_power(200.0, Rotor(h_s=h, d_pu=d), -0.1, k_pu=k, f0_hz=60.0)
+    assert ours[700] == ramp_power(
+        t[700], Rotor(inertia_s=h, damping_rating_pu=d), -0.1, k_pu=k, f0_hz=60.0
+    )
+    late = ramp_power(200.0, Rotor(inertia_s=h, damping_rating_pu=d), -0.1, k_pu=k, f0_hz=60.0)
     assert late == pytest.approx(0.1 / 60 * (2 * h + d * 200.0), rel=1e-3)
 
 
 def test_ramp_power_where_the_two_roots_meet():
     k, d = 2.5, 20.0
     h = d**2 / (8 * k * W0)  # zeta = 1
-    assert swing_mode(Rotor(h_s=h, d_pu=d), k, f0_hz=60.0).zeta == pytest.approx(1.0)
+    assert swing_mode(Rotor(inertia_s=h, damping_rating_pu=d), k, f0_hz=60.0).zeta == pytest.approx(
+        1.0
+    )
     at, near = (
-        ramp_power([0.0, 0.01, 0.1], Rotor(h_s=h * f, d_pu=d), 1.0, k_pu=k, f0_hz=60.0)
+        ramp_power(
+            [0.0, 0.01, 0.1], Rotor(inertia_s=h * f, damping_rating_pu=d), 1.0, k_pu=k, f0_hz=60.0
+        )
         for f in (1.0, 1.001)
     )
     assert at == pytest.approx(near, rel=2e-3, abs=1e-6)
@@ -837,32 +848,35 @@ def test_ramp_power_where_the_two_roots_meet():
 
 
 def test_with_little_damping_a_former_swings_for_long():
-    unit = Former(p_pu=0.2, x_pu=0.3, **virtual_machine(4.0, 1.0))
-    jump = Disturbance(at_s=0.0, jump_deg=1.0)
+    unit = GridForming(p_pu=0.2, x_pu=0.3, **virtual_machine(4.0, 1.0))
+    jump = Disturbance(t_s=0.0, jump_deg=1.0)
     run = simulate(unit, INF, jump, f0_hz=60.0, t_end_s=10.0, dt_s=0.002)
-    mode = swing_mode(Rotor(h_s=4.0, d_pu=1.0), stiffness(0.2, 0.3), f0_hz=60.0)
+    mode = swing_mode(Rotor(inertia_s=4.0, damping_rating_pu=1.0), stiffness(0.2, 0.3), f0_hz=60.0)
     size, at = peaks(run.p_pu - 0.2)
     assert len(size) > 35
     decay = mode.zeta * mode.wn_rad_per_s * (at[-2] - at[0]) * 0.002
     assert size[-2] == pytest.approx(size[0] * math.exp(-decay), rel=1e-2)
     turning = math.pi / (np.diff(at).mean() * 0.002)
     assert turning == pytest.approx(mode.wn_rad_per_s, rel=1e-3)
-    kept = swing_mode(Rotor(h_s=4.0, d_pu=0.0), 1.0, f0_hz=60.0)
+    kept = swing_mode(Rotor(inertia_s=4.0, damping_rating_pu=0.0), 1.0, f0_hz=60.0)
     assert kept.zeta == 0.0
 
 
 @pytest.mark.parametrize(
     "unit, scr",
     [
-        (Former(p_pu=0.42, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.3, i_max_pu=1.0), INF),
-        (Former(p_pu=0.6, x_pu=0.1, e_pu=1.04, i_max_pu=1.1, **virtual_machine(4.0, 20.0)), 4.0),
+        (GridForming(p_pu=0.42, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.3, i_max_pu=1.0), INF),
         (
-            Former(
+            GridForming(p_pu=0.6, x_pu=0.1, e_pu=1.04, i_max_pu=1.1, **virtual_machine(4.0, 20.0)),
+            4.0,
+        ),
+        (
+            GridForming(
                 p_pu=-0.5, droop_pu=0.02, filter_rad_per_s=100.0, x_pu=0.1, e_pu=0.95, i_max_pu=1.0
             ),
             3.0,
         ),
-        (Former(p_pu=0.7, droop_pu=0.02, filter_rad_per_s=60.0, x_pu=0.5), 4.0),
+        (GridForming(p_pu=0.7, droop_pu=0.02, filter_rad_per_s=60.0, x_pu=0.5), 4.0),
     ],
 )
 def test_current_limits_by_root_search_and_by_jumps(unit, scr):
@@ -890,13 +904,13 @@ def test_current_limits_by_root_search_and_by_jumps(unit, scr):
         deg = share_of_it * largest
         if deg > 180:
             continue
-        jump = Disturbance(at_s=0.0, jump_deg=-deg)
+        jump = Disturbance(t_s=0.0, jump_deg=-deg)
         run = simulate(unit, scr, jump, f0_hz=60.0, t_end_s=12.0, dt_s=0.01)
         assert (abs(run.angle_deg.iloc[-1] - limits.rest_deg) < 5) == stays
     small = simulate(
         unit,
         scr,
-        Disturbance(at_s=0.0, jump_deg=-0.999 * (limits.limit_deg - limits.rest_deg)),
+        Disturbance(t_s=0.0, jump_deg=-0.999 * (limits.limit_deg - limits.rest_deg)),
         f0_hz=60.0,
         t_end_s=0.01,
     )
@@ -905,7 +919,7 @@ def test_current_limits_by_root_search_and_by_jumps(unit, scr):
 
 
 def test_equal_voltages_have_the_printed_forms():
-    unit = Former(p_pu=0.42, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.1, i_max_pu=1.0)
+    unit = GridForming(p_pu=0.42, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.1, i_max_pu=1.0)
     limits = current_limits(unit, 5.0)
     assert math.sin(math.radians(limits.limit_deg / 2)) == pytest.approx(0.3 / 2)
     assert math.cos(math.radians(limits.lost_deg / 2)) == pytest.approx(0.42)
@@ -917,7 +931,7 @@ def test_equal_voltages_have_the_printed_forms():
         180 - limits.rest_deg
     )  # the limit is beyond its own instability
     assert current_limits(replace(unit, i_max_pu=8.0), 5.0).limit_deg == 180.0
-    run = simulate(unit, 5.0, Disturbance(at_s=0.0, jump_deg=-60.0), f0_hz=60.0, t_end_s=0.01).iloc[
+    run = simulate(unit, 5.0, Disturbance(t_s=0.0, jump_deg=-60.0), f0_hz=60.0, t_end_s=0.01).iloc[
         0
     ]
     assert run.i_pu == pytest.approx(1.0)
@@ -925,14 +939,14 @@ def test_equal_voltages_have_the_printed_forms():
 
 
 def test_a_dip_below_the_limit_loses_a_former_and_one_above_does_not():
-    unit = Former(p_pu=0.5, droop_pu=0.02, filter_rad_per_s=50.0, x_pu=0.3, i_max_pu=1.0)
+    unit = GridForming(p_pu=0.5, droop_pu=0.02, filter_rad_per_s=50.0, x_pu=0.3, i_max_pu=1.0)
     edge = deepest_dip(0.5, 1.0)
     assert edge == 0.5 == deepest_dip([-0.5, 0.1], 1.0)[0]
     deep, shallow = (
         simulate(
             unit,
             INF,
-            Disturbance(at_s=0.1, v_pu=v, jump_deg=0.0),
+            Disturbance(t_s=0.1, v_pu=v, jump_deg=0.0),
             f0_hz=60.0,
             t_end_s=6.0,
             dt_s=0.01,
@@ -946,7 +960,7 @@ def test_a_dip_below_the_limit_loses_a_former_and_one_above_does_not():
     back = simulate(
         unit,
         INF,
-        Disturbance(at_s=0.1, v_pu=0.9 * edge, dip_s=0.3),
+        Disturbance(t_s=0.1, v_pu=0.9 * edge, dip_s=0.3),
         f0_hz=60.0,
         t_end_s=6.0,
         dt_s=0.01,
@@ -960,7 +974,7 @@ def test_a_dip_below_the_limit_loses_a_former_and_one_above_does_not():
 
 def test_what_a_disturbance_does_when():
     event = Disturbance(
-        at_s=0.2, jump_deg=5.0, rocof_hz_per_s=-2.0, ramp_s=0.3, v_pu=0.9, dip_s=0.15
+        t_s=0.2, jump_deg=5.0, rocof_hz_per_s=-2.0, ramp_s=0.3, v_pu=0.9, dip_s=0.15
     )
     run = simulate(FORMER, 3.0, event, f0_hz=50.0)
     assert len(run) == 1001
@@ -978,14 +992,14 @@ def test_what_a_disturbance_does_when():
     assert np.flatnonzero(jump).tolist() == [200, 350]  # the dip begins and ends
     bus = track(TI, event, f0_hz=50.0, t_end_s=1.0, dt_s=1e-3)
     assert np.allclose(bus.f_grid_hz, run.f_grid_hz)
-    late = simulate(FORMER, 3.0, Disturbance(at_s=5.0, jump_deg=90.0), f0_hz=50.0)  # after the end
+    late = simulate(FORMER, 3.0, Disturbance(t_s=5.0, jump_deg=90.0), f0_hz=50.0)  # after the end
     assert len(late) == 1001
     assert np.allclose(late.p_pu, 0.4)
-    trip = simulate(FORMER, 5.0, Disturbance(at_s=0.2, scr=2.0), f0_hz=50.0, t_end_s=4.0).angle_deg
+    trip = simulate(FORMER, 5.0, Disturbance(t_s=0.2, scr=2.0), f0_hz=50.0, t_end_s=4.0).angle_deg
     assert trip.iloc[[0, 199, -1]].tolist() == pytest.approx(
         [math.degrees(math.asin(0.4 * x)) for x in (0.4, 0.4, 0.7)], abs=1e-3
     )
-    short = simulate(FORMER, 5.0, Disturbance(at_s=0.2, jump_deg=1.0), f0_hz=50.0, t_end_s=0.2)
+    short = simulate(FORMER, 5.0, Disturbance(t_s=0.2, jump_deg=1.0), f0_hz=50.0, t_end_s=0.2)
     assert len(short) == 201
 
 
@@ -1000,7 +1014,7 @@ def test_what_a_disturbance_does_when():
 )
 def test_rows_do_not_hang_on_their_distance(unit, event, machine):
     coarse, fine = (
-        simulate(unit, 3.0, Disturbance(at_s=0.1, **event), f0_hz=60.0, machine=machine, dt_s=dt)
+        simulate(unit, 3.0, Disturbance(t_s=0.1, **event), f0_hz=60.0, machine=machine, dt_s=dt)
         for dt in (0.004, 0.002)
     )
     assert np.allclose(coarse, fine.iloc[::2], atol=2e-5)
@@ -1021,7 +1035,7 @@ def test_a_very_small_converter_leaves_the_machine_of_chapter_1_alone(governor, 
     run = simulate(
         FORMER,
         3.0,
-        Disturbance(at_s=1.0, loss_mw=loss),
+        Disturbance(t_s=1.0, loss_mw=loss),
         f0_hz=60.0,
         machine=tiny,
         t_end_s=40.0,
@@ -1040,7 +1054,7 @@ def test_every_regions_governor_runs_against_its_stop(name):
     system = region.frequency
     grid = frequency.Grid(
         f0_hz=region.f0_hz,
-        **{field: system[field] for field in ("kinetic_energy_mws", "load_mw", "damping_pu")},
+        **{field: system[field] for field in ("kinetic_energy_mws", "load_mw", "damping_load_pu")},
     )
     headroom = 0.5 * system["loss_mw"]
     machine = Machine(
@@ -1055,14 +1069,17 @@ def test_every_regions_governor_runs_against_its_stop(name):
         run = simulate(
             unit,
             5.0,
-            Disturbance(at_s=0.5, loss_mw=system["loss_mw"]),
+            Disturbance(t_s=0.5, loss_mw=system["loss_mw"]),
             f0_hz=region.f0_hz,
             machine=machine,
             t_end_s=40.0,
             dt_s=dt_s,
         )
         relief = (
-            grid.damping_pu * grid.load_mw * (region.f0_hz - run.f_grid_hz.iloc[-1]) / region.f0_hz
+            grid.damping_load_pu
+            * grid.load_mw
+            * (region.f0_hz - run.f_grid_hz.iloc[-1])
+            / region.f0_hz
         )
         assert relief == pytest.approx(system["loss_mw"] - headroom, rel=0.02)
 
@@ -1099,7 +1116,7 @@ def test_beside_a_machine_in_one_system_of_equations():
     run = simulate(
         unit,
         3.0,
-        Disturbance(at_s=0.0, loss_mw=100.0),
+        Disturbance(t_s=0.0, loss_mw=100.0),
         f0_hz=60.0,
         machine=replace(BESIDE, governor=steam),
         t_end_s=8.0,
@@ -1111,11 +1128,11 @@ def test_beside_a_machine_in_one_system_of_equations():
 
 
 def test_who_helps_a_machine():
-    event = Disturbance(at_s=1.0, loss_mw=100.0)
+    event = Disturbance(t_s=1.0, loss_mw=100.0)
     units = dict(
-        nobody=Follower(p_pu=0.0, pll=TI),
-        follower=Follower(p_pu=0.0, pll=TI, droop_pu=0.05),
-        former=Former(p_pu=0.0, x_pu=0.2, **virtual_machine(4.0, 20.0)),
+        nobody=GridFollowing(p_pu=0.0, pll=TI),
+        follower=GridFollowing(p_pu=0.0, pll=TI, droop_pu=0.05),
+        former=GridForming(p_pu=0.0, x_pu=0.2, **virtual_machine(4.0, 20.0)),
     )
     runs = {
         name: simulate(unit, 3.0, event, f0_hz=60.0, machine=BESIDE, t_end_s=30.0, dt_s=0.01)
@@ -1135,8 +1152,8 @@ def test_who_helps_a_machine():
 
 
 def test_one_former_alone_in_closed_form():
-    unit = Former(p_pu=0.2, droop_pu=0.04, filter_rad_per_s=8.0, x_pu=0.15, e_pu=1.02)
-    run = microgrid([unit], 50.0, 10.0, 15.0, f0_hz=50.0, at_s=0.2)
+    unit = GridForming(p_pu=0.2, droop_pu=0.04, filter_rad_per_s=8.0, x_pu=0.15, e_pu=1.02)
+    run = microgrid([unit], 50.0, 10.0, 15.0, f0_hz=50.0, t_step_s=0.2)
 
     def power(load):
         i = 1.02 / (0.15j + 50.0 / load)
@@ -1157,7 +1174,7 @@ def test_one_former_alone_in_closed_form():
 def test_three_formers_by_their_own_power_flow():
     rng = np.random.default_rng(7)
     units = [
-        Former(
+        GridForming(
             p_pu=float(p),
             droop_pu=float(m),
             filter_rad_per_s=float(w),
@@ -1173,7 +1190,7 @@ def test_three_formers_by_their_own_power_flow():
         )
     ]
     s = np.array([10.0, 20.0, 5.0])
-    run = microgrid(units, s, 8.0, 6.0, f0_hz=60.0, at_s=0.5, t_end_s=8.0)
+    run = microgrid(units, s, 8.0, 6.0, f0_hz=60.0, t_step_s=0.5, t_end_s=8.0)
     p, f = (
         run[["p_1_kw", "p_2_kw", "p_3_kw"]].to_numpy(),
         run[["f_1_hz", "f_2_hz", "f_3_hz"]].to_numpy(),
@@ -1214,7 +1231,7 @@ def test_three_formers_by_their_own_power_flow():
 
 
 def test_nobody_holds_a_voltage_beyond_its_limit_and_a_follower_has_nothing_to_follow():
-    unit = Former(p_pu=0.0, droop_pu=0.05, filter_rad_per_s=30.0, x_pu=0.1, i_max_pu=1.0)
+    unit = GridForming(p_pu=0.0, droop_pu=0.05, filter_rad_per_s=30.0, x_pu=0.1, i_max_pu=1.0)
     assert microgrid([unit], 10.0, 5.0, 4.9, f0_hz=60.0).i_1_pu.max() < 1.0
     with pytest.raises(ValueError, match="former 1 needs 1.14.* pu of current, but i_max_pu is 1"):
         microgrid([unit], 10.0, 5.0, 6.5, f0_hz=60.0)
@@ -1240,11 +1257,12 @@ def test_arrays_give_what_scalars_give():
         math.sqrt((0.99 / 0.4) ** 2 - 0.25)
     )
     rotors = equivalent_rotor([0.05, 0.02], 10.0)
-    assert rotors.h_s.tolist() == [equivalent_rotor(m, 10.0).h_s for m in (0.05, 0.02)]
-    assert rotors.d_pu.tolist() == [20.0, 50.0]
-    modes = swing_mode(Rotor(h_s=4.0, d_pu=20.0), [1.0, 3.0], f0_hz=50.0)
+    assert rotors.inertia_s.tolist() == [equivalent_rotor(m, 10.0).inertia_s for m in (0.05, 0.02)]
+    assert rotors.damping_rating_pu.tolist() == [20.0, 50.0]
+    modes = swing_mode(Rotor(inertia_s=4.0, damping_rating_pu=20.0), [1.0, 3.0], f0_hz=50.0)
     assert modes.zeta.tolist() == [
-        swing_mode(Rotor(h_s=4.0, d_pu=20.0), k, f0_hz=50.0).zeta for k in (1.0, 3.0)
+        swing_mode(Rotor(inertia_s=4.0, damping_rating_pu=20.0), k, f0_hz=50.0).zeta
+        for k in (1.0, 3.0)
     ]
     many = inherent([0.05, 0.02], 0.3, 0.2, jump_deg=-5.0, df_hz=-0.1, f0_hz=60.0)
     ones = [inherent(m, 0.3, 0.2, jump_deg=-5.0, df_hz=-0.1, f0_hz=60.0) for m in (0.05, 0.02)]
@@ -1295,7 +1313,7 @@ def test_arrays_give_what_scalars_give():
             "t_end_s is 1e-06 s, less than one step of dt_s = 5e-05 s",
         ),
         (lambda: track(TI, Disturbance(), f0_hz=0.0), "f0_hz is 0"),
-        (lambda: Disturbance(at_s=-1.0), "at_s is -1"),
+        (lambda: Disturbance(t_s=-1.0), "t_s is -1"),
         (lambda: Disturbance(jump_deg=200.0), "jump_deg is 200"),
         (lambda: Disturbance(rocof_hz_per_s=NAN), "rocof_hz_per_s contains NaN"),
         (lambda: Disturbance(v_pu=-0.1), "v_pu is -0.1"),
@@ -1306,7 +1324,7 @@ def test_arrays_give_what_scalars_give():
         (lambda: transfer_limit(-1.0), "scr is -1"),
         (lambda: terminal_voltage(NAN, 3.0), "p_pu contains NaN"),
         (lambda: terminal_voltage(0.5, 0.0), "scr is 0"),
-        (lambda: Follower(p_pu=NAN, pll=TI), "p_pu contains NaN"),
+        (lambda: GridFollowing(p_pu=NAN, pll=TI), "p_pu contains NaN"),
         (lambda: replace(FOLLOWER, droop_pu=0.0), "droop_pu is 0"),
         (lambda: replace(FOLLOWER, support_pu=-1.0), "support_pu is -1"),
         (lambda: replace(FOLLOWER, i_max_pu=0.0), "i_max_pu is 0"),
@@ -1322,24 +1340,32 @@ def test_arrays_give_what_scalars_give():
             lambda: simulate(replace(FOLLOWER, i_max_pu=0.6), 3.0, Disturbance(), f0_hz=60.0),
             "needs 0.6129 pu of current at rest; i_max_pu is 0.6",
         ),
-        (lambda: Former(p_pu=0.1, droop_pu=0.0, filter_rad_per_s=1.0, x_pu=0.1), "droop_pu is 0"),
+        (
+            lambda: GridForming(p_pu=0.1, droop_pu=0.0, filter_rad_per_s=1.0, x_pu=0.1),
+            "droop_pu is 0",
+        ),
         (lambda: replace(FORMER, filter_rad_per_s=0.0), "filter_rad_per_s is 0"),
         (lambda: replace(FORMER, x_pu=-0.1), "x_pu is -0.1 pu"),
         (lambda: replace(FORMER, e_pu=0.0), "e_pu is 0"),
         (lambda: replace(FORMER, i_max_pu=-1.0), "i_max_pu is -1"),
         (lambda: equivalent_rotor(0.0, 1.0), "droop_pu is 0"),
         (lambda: equivalent_rotor(0.1, 0.0), "filter_rad_per_s is 0"),
-        (lambda: virtual_machine(0.0, 1.0), "h_s is 0"),
-        (lambda: virtual_machine(1.0, 0.0), "d_pu is 0"),
+        (lambda: virtual_machine(0.0, 1.0), "inertia_s is 0"),
+        (lambda: virtual_machine(1.0, 0.0), "damping_rating_pu is 0"),
         (
             lambda: stiffness(4.0, 0.3),
             "p_pu is 4 pu; through a reactance of 0.3 pu less than 3.333 pu can flow",
         ),
         (lambda: stiffness(0.0, 0.0), "x_pu is 0"),
-        (lambda: swing_mode(Rotor(h_s=1.0, d_pu=1.0), 0.0, f0_hz=60.0), "k_pu is 0"),
+        (
+            lambda: swing_mode(Rotor(inertia_s=1.0, damping_rating_pu=1.0), 0.0, f0_hz=60.0),
+            "k_pu is 0",
+        ),
         (lambda: inherent(0.05, 0.3, jump_deg=200.0, df_hz=0.0, f0_hz=60.0), "jump_deg is 200"),
         (
-            lambda: ramp_power(-1.0, Rotor(h_s=1.0, d_pu=1.0), 1.0, k_pu=1.0, f0_hz=60.0),
+            lambda: ramp_power(
+                -1.0, Rotor(inertia_s=1.0, damping_rating_pu=1.0), 1.0, k_pu=1.0, f0_hz=60.0
+            ),
             "t_s is -1",
         ),
         (lambda: share(9.0, [10.0, 0.0], 0.05, f0_hz=60.0), "rating_kva is 0"),
@@ -1376,10 +1402,19 @@ def test_arrays_give_what_scalars_give():
             lambda: simulate(FORMER, 3.0, Disturbance(), f0_hz=60.0, t_end_s=1e-4),
             "t_end_s is 0.0001 s",
         ),
-        (lambda: Rotor(h_s=NAN, d_pu=1.0), "h_s contains NaN"),
-        (lambda: Rotor(h_s=-1.0, d_pu=1.0), "h_s is -1 s; it must be above 0"),
-        (lambda: Rotor(h_s=1.0, d_pu=-1.0), "d_pu is -1 pu; it must be at least 0"),
-        (lambda: Rotor(h_s=[1.0, 2.0], d_pu=[1.0, 2.0, 3.0]), "h_s .2,., d_pu .3,."),
+        (lambda: Rotor(inertia_s=NAN, damping_rating_pu=1.0), "inertia_s contains NaN"),
+        (
+            lambda: Rotor(inertia_s=-1.0, damping_rating_pu=1.0),
+            "inertia_s is -1 s; it must be above 0",
+        ),
+        (
+            lambda: Rotor(inertia_s=1.0, damping_rating_pu=-1.0),
+            "damping_rating_pu is -1 pu; it must be at least 0",
+        ),
+        (
+            lambda: Rotor(inertia_s=[1.0, 2.0], damping_rating_pu=[1.0, 2.0, 3.0]),
+            "inertia_s .2,., damping_rating_pu .3,.",
+        ),
         (lambda: replace(FORMER, droop_pu=5.0), "droop_pu is 5; .* is it in per cent"),
         (lambda: replace(FORMER, droop_pu=[0.05, 0.02]), "droop_pu has shape"),
         (lambda: replace(FORMER, e_pu=230.0), "e_pu is 230 pu; it must be at most 10"),
@@ -1389,7 +1424,7 @@ def test_arrays_give_what_scalars_give():
         (lambda: inherent(2.0, 0.3, jump_deg=1.0, df_hz=0.0, f0_hz=60.0), "is it in per cent"),
         (lambda: share(9.0, [10.0, 10.0], [5.0, 2.5], f0_hz=60.0), "is it in per cent"),
         (lambda: pll_gains(0.04, 0.7, 5.0), "band is 5; .* is it in per cent"),
-        (lambda: virtual_machine(4.0, 0.5), "d_pu is 0.5 pu; it must be at least 1"),
+        (lambda: virtual_machine(4.0, 0.5), "damping_rating_pu is 0.5 pu; it must be at least 1"),
         (lambda: pll_natural(1e12, 0.7), "wn_rad_per_s is 1000000000000 rad/s; .* at most 1e.09"),
         (lambda: pll_gains(1e-8, 0.7, 0.05), "wn_rad_per_s of this settling_s, zeta and band is"),
         (lambda: pll_poles(TI, [0.1, 0.2], 0.5, f0_hz=60.0), "x_pu has shape"),
@@ -1398,7 +1433,12 @@ def test_arrays_give_what_scalars_give():
         (lambda: terminal_voltage([0.1, 0.2], [3.0] * 3), "p_pu .2,., scr .3,."),
         (lambda: stiffness([0.1, 0.2], [0.3] * 3), "p_pu .2,., x_pu .3,."),
         (lambda: equivalent_rotor([0.05, 0.02], [1.0] * 3), "droop_pu .2,., filter_rad_per_s"),
-        (lambda: swing_mode(Rotor(h_s=[1.0, 2.0], d_pu=1.0), [1.0] * 3, f0_hz=60.0), "k_pu .3,."),
+        (
+            lambda: swing_mode(
+                Rotor(inertia_s=[1.0, 2.0], damping_rating_pu=1.0), [1.0] * 3, f0_hz=60.0
+            ),
+            "k_pu .3,.",
+        ),
         (lambda: deepest_dip([0.5, 0.6], [1.0] * 3), "p_pu .2,., i_max_pu .3,."),
         (
             lambda: share(9.0, [[10.0], [10.0]], 0.05, f0_hz=60.0),
@@ -1406,8 +1446,10 @@ def test_arrays_give_what_scalars_give():
         ),
         (lambda: share(9.0, [10.0] * 3, [0.05] * 2, f0_hz=60.0), "rating_kva .3,., droop_pu .2,."),
         (
-            lambda: ramp_power(1.0, Rotor(h_s=[1.0, 2.0], d_pu=1.0), 1.0, k_pu=1.0, f0_hz=60.0),
-            "h_s of the rotor has shape .2,.; give a single number",
+            lambda: ramp_power(
+                1.0, Rotor(inertia_s=[1.0, 2.0], damping_rating_pu=1.0), 1.0, k_pu=1.0, f0_hz=60.0
+            ),
+            "inertia_s of the rotor has shape .2,.; give a single number",
         ),
         (
             lambda: Machine(
@@ -1436,15 +1478,15 @@ def test_arrays_give_what_scalars_give():
             "rating_kva has shape .3,.; give one number, or one for each of the 2 units",
         ),
         (
-            lambda: microgrid([FORMER], 10.0, 1.0, 2.0, f0_hz=60.0, at_s=1e-4),
-            "at_s is 0.0001 s, before the first step of dt_s = 0.001 s",
+            lambda: microgrid([FORMER], 10.0, 1.0, 2.0, f0_hz=60.0, t_step_s=1e-4),
+            "t_step_s is 0.0001 s, before the first step of dt_s = 0.001 s",
         ),
         (lambda: microgrid([FORMER], 10.0, -1.0, 2.0, f0_hz=60.0), "load_kw is -1"),
         (lambda: microgrid([FORMER], 10.0, 1.0, -2.0, f0_hz=60.0), "load_kw . step_kw is -1"),
         (lambda: microgrid([FORMER], 0.0, 1.0, 2.0, f0_hz=60.0), "rating_kva is 0"),
         (
-            lambda: microgrid([FORMER], 10.0, 1.0, 2.0, f0_hz=60.0, at_s=1.0, t_end_s=1.0),
-            "t_end_s is 1 s; it must come after the step at at_s = 1 s",
+            lambda: microgrid([FORMER], 10.0, 1.0, 2.0, f0_hz=60.0, t_step_s=1.0, t_end_s=1.0),
+            "t_end_s is 1 s; it must come after the step at t_step_s = 1 s",
         ),
     ],
 )
@@ -1458,16 +1500,17 @@ def test_bad_input_is_refused_in_words(call, message):
     [
         (
             lambda: loop_filter(FOLLOWER, 1e4),
-            "pll is an? inverter.Follower; it must be an? inverter.Pll",
+            "pll is an? inverter.GridFollowing; it must be an? inverter.Pll",
         ),
         (lambda: false_frequency(None, 10.0), "pll is None; it must be an? inverter.Pll"),
-        (lambda: Follower(p_pu=0.5, pll=166.6), "pll is 166.6; it must be an? inverter.Pll"),
+        (lambda: GridFollowing(p_pu=0.5, pll=166.6), "pll is 166.6; it must be an? inverter.Pll"),
         (lambda: transfer_limit(3.0, support="yes"), "support is 'yes'; it must be a bool"),
-        (lambda: swing_mode(FORMER, 3.0, f0_hz=60.0), "rotor is an? inverter.Former"),
-        (lambda: current_limits(FOLLOWER, 3.0), "unit is an? inverter.Follower"),
+        (lambda: swing_mode(FORMER, 3.0, f0_hz=60.0), "rotor is an? inverter.GridForming"),
+        (lambda: current_limits(FOLLOWER, 3.0), "unit is an? inverter.GridFollowing"),
         (
             lambda: simulate(TI, 3.0, Disturbance(), f0_hz=60.0),
-            "unit is an? inverter.Pll; it must be an? inverter.Follower or inverter.Former",
+            "unit is an? inverter.Pll; "
+            "it must be an? inverter.GridFollowing or inverter.GridForming",
         ),
         (
             lambda: simulate(FORMER, 3.0, frequency.Loss(t_s=1.0, p_mw=1.0), f0_hz=60.0),
@@ -1491,11 +1534,11 @@ def test_bad_input_is_refused_in_words(call, message):
         ),
         (
             lambda: microgrid(FORMER, 10.0, 1.0, 2.0, f0_hz=60.0),
-            "units is an? inverter.Former; put it into a list",
+            "units is an? inverter.GridForming; put it into a list",
         ),
         (
             lambda: microgrid([FORMER, TI], 10.0, 1.0, 2.0, f0_hz=60.0),
-            r"units\[1\] is an? inverter.Pll; it must be an? inverter.Former",
+            r"units\[1\] is an? inverter.Pll; it must be an? inverter.GridForming",
         ),
     ],
 )
@@ -1507,10 +1550,10 @@ def test_objects_of_another_kind_are_refused_in_words(call, message):
 def test_records_keep_floats_and_copies():
     assert repr(Pll(kp_per_s=140, ki_per_s2=10_000)) == "Pll(kp_per_s=140.0, ki_per_s2=10000.0)"
     given = np.array([1.0, 2.0])
-    rotor = Rotor(h_s=given, d_pu=20)
+    rotor = Rotor(inertia_s=given, damping_rating_pu=20)
     given[0] = 5.0
-    assert rotor.h_s.tolist() == [1.0, 2.0]
-    assert rotor.d_pu == 20.0
+    assert rotor.inertia_s.tolist() == [1.0, 2.0]
+    assert rotor.damping_rating_pu == 20.0
 
 
 def test_extreme_but_valid_numbers_have_right_answers():
@@ -1519,7 +1562,7 @@ def test_extreme_but_valid_numbers_have_right_answers():
     )  # zeta is half a thousand million
     assert slow.error_deg == pytest.approx(-10.0 * 1e-18, rel=1e-6)
     heavy = Rotor(
-        h_s=1e-6, d_pu=1e6
+        inertia_s=1e-6, damping_rating_pu=1e6
     )  # nothing but damping, which works on the whole angle at first
     added = ramp_power(0.1, heavy, -1.0, k_pu=3.0, f0_hz=60.0)
     assert added == pytest.approx(3.0 * math.pi * 0.1**2, rel=1e-3)
@@ -1531,5 +1574,5 @@ def test_extreme_but_valid_numbers_have_right_answers():
 
 def test_a_last_row_stands_at_every_end():
     """2.5 steps are rounded to 2, and the row at the end is not dropped."""
-    run = simulate(FORMER, 3.0, Disturbance(at_s=0.0), f0_hz=60.0, t_end_s=0.25, dt_s=0.1)
+    run = simulate(FORMER, 3.0, Disturbance(t_s=0.0), f0_hz=60.0, t_end_s=0.25, dt_s=0.1)
     assert run.index.tolist() == pytest.approx([0.0, 0.1, 0.2])

@@ -50,7 +50,7 @@ from v2gbook.market import (
     regression_baseline,
     reserve_needs,
     share_range,
-    simulate,
+    simulate_queue,
     split_value,
     statement,
     truthful_score,
@@ -71,8 +71,8 @@ def late(signal, steps):
     return np.r_[np.zeros(steps), signal][: len(signal)]
 
 
-def noise(seed, period_s=10.0):
-    return agc.regulation_signal(65 / 60, np.random.default_rng(seed), period_s=period_s).to_numpy()
+def noise(seed, dt_s=10.0):
+    return agc.regulation_signal(65 / 60, rng=np.random.default_rng(seed), dt_s=dt_s).to_numpy()
 
 
 def parts(score):
@@ -134,11 +134,15 @@ def test_a12_nordic_reserves_of_a_limited_battery():
     inputs, expected = case("A12")
     fleet, nordic = inputs["fleet"], market("nordic")
     reservoir = Reservoir(
-        out_mw=fleet["P_dis_MW"], in_mw=fleet["P_ch_MW"], give_mwh=fleet["E_up_MWh"], take_mwh=0.0
+        p_up_mw=fleet["P_dis_MW"],
+        p_down_mw=fleet["P_ch_MW"],
+        energy_up_mwh=fleet["E_up_MWh"],
+        energy_down_mwh=0.0,
     )
     assert largest_bid(reservoir, nordic.product("FCR-D up")) == expected["FCRD_up_MW"]
     assert (
-        reserve_needs(nordic.product("FCR-D up"), 10.0).give_mwh == expected["E_for_10MW_FCRD_MWh"]
+        reserve_needs(nordic.product("FCR-D up"), 10.0).energy_up_mwh
+        == expected["E_for_10MW_FCRD_MWh"]
     )
 
 
@@ -152,7 +156,7 @@ def test_e09_kempton_and_tomic_inside_a_car_year():
             capacity_per_kw_h=inputs["p_cap"],
             sell_per_kwh=inputs["p_el"],
             buy_per_kwh=0.0,
-            dispatch=inputs["R_dc"],
+            dispatch_ratio=inputs["R_dc"],
         ),
         aggregator_share=0.0,
         metering_per_year=0.0,
@@ -186,7 +190,7 @@ def test_e12_and_e13_are_the_anchors():
 
 def test_mileage_ratio_of_a_split_signal():
     assert mileage_ratio([0, 3, 1], [0, 1, 0.5]) == pytest.approx(5 / 1.5)
-    slow, fast = agc.split(noise(3), period_s=10.0, cutoff_s=300.0)
+    slow, fast = agc.split(noise(3), dt_s=10.0, cutoff_s=300.0)
     assert mileage_ratio(fast, slow) > 3
     with pytest.raises(ValueError, match="reference never moves"):
         mileage_ratio([0, 1], [1, 1])
@@ -260,11 +264,11 @@ def test_missing_power_loses_its_price_and_a_penalty():
         },
         index=[1, 2, 3],
     )
-    table = availability_statement(hours, penalty=9.0)
+    table = availability_statement(hours, penalty_multiple=9.0)
     assert table.capability.tolist() == [20.0, 20.0, 40.0]
     assert table.clawback.tolist() == [0.0, 0.0, -100.0]
     assert table.total.tolist() == [20.0, 20.0, -60.0]
-    assert availability_statement(hours, penalty=0.0).total.tolist() == [20.0, 20.0, 30.0]
+    assert availability_statement(hours, penalty_multiple=0.0).total.tolist() == [20.0, 20.0, 30.0]
     assert list(table.index) == [1, 2, 3]
 
 
@@ -277,7 +281,7 @@ def test_penalty_of_nine_is_the_rule_of_ninety_per_cent():
         float(
             chance
             @ availability_statement(
-                pd.DataFrame({"offered_mw": float(offer), **frame}), penalty=9.0
+                pd.DataFrame({"offered_mw": float(offer), **frame}), penalty_multiple=9.0
             ).total
         )
         for offer in range(101)
@@ -362,7 +366,7 @@ def test_flat_signal_is_scored_by_slopes():
     )
     assert performance(flat, 0.5 + 0.9 * STEPS).correlation == 0, "not below zero"
     finer = np.repeat(ramp, 2)
-    assert performance(np.full(780, 0.5), finer, period_s=5.0).correlation == pytest.approx(
+    assert performance(np.full(780, 0.5), finer, dt_s=5.0).correlation == pytest.approx(
         0.98, abs=1e-3
     ), "slopes are per 10 s whatever the sampling"
 
@@ -430,12 +434,12 @@ def test_allowance_moves_the_response_forward():
 
 def test_other_sampling_gives_the_same_score():
     fine = np.repeat(SQUARE, 5)
-    score = performance(fine, late(fine, 5), period_s=2.0)
+    score = performance(fine, late(fine, 5), dt_s=2.0)
     assert score.delay == pytest.approx(1 - 10 / 300)
     assert score.correlation == pytest.approx(1)
     assert score.lag_s == pytest.approx(10)
-    assert truthful_score(fine, late(fine, 5), period_s=2.0) == pytest.approx(1)
-    assert truthful_score(fine, late(fine, 6), period_s=2.0) == pytest.approx(1 - 2 / 300)
+    assert truthful_score(fine, late(fine, 5), dt_s=2.0) == pytest.approx(1)
+    assert truthful_score(fine, late(fine, 6), dt_s=2.0) == pytest.approx(1 - 2 / 300)
 
 
 @given(st.floats(0.1, 20.0))
@@ -576,7 +580,7 @@ def test_every_rule_file_can_be_read_and_says_where_it_comes_from():
             assert product.up or product.down
             assert product.confidence in ("read", "from memory", "chosen")
             if "from memory" in product.source:
-                assert product.step_mw > 0
+                assert product.bid_step_mw > 0
     assert "1 October 2025" in market("pjm").story
     assert "from memory" in market("pjm").story
     assert "do not bind ERCOT" in market("ercot_ader").story
@@ -871,7 +875,7 @@ def test_with_one_price_the_boundary_does_not_matter(price):
 
 
 START, DAYS = "2024-06-03", 42  # a Monday
-SITE = building(START, DAYS, np.random.default_rng(11))
+SITE = building(START, DAYS, rng=np.random.default_rng(11))
 HOURS = [16, 17, 18]
 
 
@@ -879,10 +883,10 @@ def days_of(first, count, weekday=True):
     return [day for day in pd.date_range(first, periods=count) if (day.day_of_week < 5) == weekday]
 
 
-def gives(days, kw=30.0, hours=HOURS):
+def gives(days, kw=30.0, clock_h=HOURS):
     car = pd.Series(0.0, index=SITE.index)
     for day in days:
-        car[day + pd.to_timedelta(hours, unit="h")] = kw
+        car[day + pd.to_timedelta(clock_h, unit="h")] = kw
     return car
 
 
@@ -897,7 +901,7 @@ def test_the_building_keeps_its_recipe():
     slope, level = np.polyfit(np.maximum(temp[busy] - 18, 0), load[busy], 1)
     assert slope == pytest.approx(2.5, abs=0.15)
     assert level == pytest.approx(100, abs=1.5)
-    long = building(START, 3000, np.random.default_rng(2)).temp_c
+    long = building(START, 3000, rng=np.random.default_rng(2)).temp_c
     daily = long.groupby(long.index.normalize()).mean()
     assert daily.mean() == pytest.approx(21, abs=0.3)
     assert daily.std() == pytest.approx(3, rel=0.05)
@@ -905,7 +909,7 @@ def test_the_building_keeps_its_recipe():
     swing = long.groupby(long.index.hour).mean()
     assert swing.idxmax() == 15
     assert swing.max() - swing.min() == pytest.approx(12, abs=0.1)
-    assert building(START, 5, np.random.default_rng(11)).temp_c.groupby(
+    assert building(START, 5, rng=np.random.default_rng(11)).temp_c.groupby(
         lambda t: t.date()
     ).mean().iloc[0] == pytest.approx(21 + 3 * np.random.default_rng(11).standard_normal(5)[0])
 
@@ -980,7 +984,7 @@ def test_same_day_adjustment():
     )
     meter["2024-06-21 12:00":"2024-06-21 13:00"] = 5.0
     assert high_5_of_10(meter, "2024-06-21", [16], adjust_cap=0.2).tolist() == pytest.approx([8.0])
-    with pytest.raises(ValueError, match="hours begin at 3; an adjustment needs four hours"):
+    with pytest.raises(ValueError, match="clock_h begins at 3; an adjustment needs four hours"):
         high_5_of_10(meter, "2024-06-21", [3], adjust_cap=0.2)
     assert high_5_of_10(meter, "2024-06-21", [4], adjust_cap=0.2).tolist() == [10.0]
 
@@ -1231,7 +1235,7 @@ def test_what_each_product_binds():
 @few
 def test_largest_bid_against_a_linear_programme(out, back, give, take, name):
     reservoir, product = (
-        Reservoir(out_mw=out, in_mw=back, give_mwh=give, take_mwh=take),
+        Reservoir(p_up_mw=out, p_down_mw=back, energy_up_mwh=give, energy_down_mwh=take),
         market("nordic").product(name),
     )
     best = -linprog(
@@ -1239,22 +1243,22 @@ def test_largest_bid_against_a_linear_programme(out, back, give, take, name):
     ).fun
     bid = largest_bid(reservoir, product)
     assert bid <= best + 1e-6
-    assert best - bid < product.step_mw + 1e-6
-    assert bid / product.step_mw == pytest.approx(round(bid / product.step_mw))
+    assert best - bid < product.bid_step_mw + 1e-6
+    assert bid / product.bid_step_mw == pytest.approx(round(bid / product.bid_step_mw))
 
 
 def test_steps_and_smallest_bids():
-    fleet = Reservoir(out_mw=3.7, in_mw=3.7, give_mwh=9.0, take_mwh=9.0)
+    fleet = Reservoir(p_up_mw=3.7, p_down_mw=3.7, energy_up_mwh=9.0, energy_down_mwh=9.0)
     assert largest_bid(fleet, market("gb_dc").product("DC low")) == 3.0
     assert largest_bid(fleet, market("fcr_continental").product("FCR")) == 2.0
-    assert largest_bid(replace(fleet, out_mw=0.999), market("gb_dc").product("DC low")) == 0.0
-    assert largest_bid(replace(fleet, out_mw=1.0), market("gb_dc").product("DC low")) == 1.0
-    assert largest_bid(replace(fleet, out_mw=0.3), market("nordic").product("FCR-D up")) == 0.3, (
+    assert largest_bid(replace(fleet, p_up_mw=0.999), market("gb_dc").product("DC low")) == 0.0
+    assert largest_bid(replace(fleet, p_up_mw=1.0), market("gb_dc").product("DC low")) == 1.0
+    assert largest_bid(replace(fleet, p_up_mw=0.3), market("nordic").product("FCR-D up")) == 0.3, (
         "0.3 / 0.1 is below 3 in floating point"
     )
     coarse = replace(market("gb_dc").product("DC low"), minimum_mw=2.0)
-    assert largest_bid(replace(fleet, out_mw=1.9), coarse) == 0.0
-    assert largest_bid(replace(fleet, out_mw=2.0), coarse) == 2.0
+    assert largest_bid(replace(fleet, p_up_mw=1.9), coarse) == 0.0
+    assert largest_bid(replace(fleet, p_up_mw=2.0), coarse) == 2.0
 
 
 # ---------------------------------------------------------------------------------------- the queue
@@ -1275,7 +1279,7 @@ STUDIED = replace(
 
 
 def waited(queue, projects=100_000, seed=9):
-    table = simulate(queue, projects, np.random.default_rng(seed))
+    table = simulate_queue(queue, projects, rng=np.random.default_rng(seed))
     return table, table[~table.fast].wait_years.mean()
 
 
@@ -1373,7 +1377,8 @@ def test_fast_track_is_fast_and_first_come_is_first_served():
 
 def test_same_seed_same_queue():
     pd.testing.assert_frame_equal(
-        simulate(QUEUE, 50, np.random.default_rng(1)), simulate(QUEUE, 50, np.random.default_rng(1))
+        simulate_queue(QUEUE, 50, rng=np.random.default_rng(1)),
+        simulate_queue(QUEUE, 50, rng=np.random.default_rng(1)),
     )
 
 
@@ -1453,7 +1458,7 @@ def test_a_car_year_by_hand():
         capacity_per_kw_h=0.02,
         sell_per_kwh=0.2,
         buy_per_kwh=0.08,
-        dispatch=0.1,
+        dispatch_ratio=0.1,
         score=0.9,
         wear_per_kwh=0.05,
         eta_charge=0.9,
@@ -1476,7 +1481,9 @@ def test_a_car_year_by_hand():
     assert year.left.to_numpy() == pytest.approx(np.cumsum(year.amount))
     assert year.left["hardware"] == pytest.approx(-1)
     assert year.amount["regulation, capacity"] + year.amount["regulation, energy"] == pytest.approx(
-        regulation_revenue(10.0, 5000.0, capacity_per_kw_h=0.018, energy_per_kwh=0.2, dispatch=0.1)
+        regulation_revenue(
+            10.0, 5000.0, capacity_per_kw_h=0.018, energy_per_kwh=0.2, dispatch_ratio=0.1
+        )
     )
 
 
@@ -1516,20 +1523,20 @@ BAD = [
         "it has offered_mw, score",
     ),
     (
-        lambda: availability_statement(FRAME, penalty=1.0),
+        lambda: availability_statement(FRAME, penalty_multiple=1.0),
         "hours has no column available_mw, price_per_mw_h",
     ),
     (
         lambda: availability_statement(
             pd.DataFrame({"offered_mw": [1.0], "available_mw": [1.0], "price_per_mw_h": [1.0]}),
-            penalty=-1.0,
+            penalty_multiple=-1.0,
         ),
-        "penalty is -1",
+        "penalty_multiple is -1",
     ),
-    (lambda: performance(SINE, SINE, period_s=7.0), "period_s is 7; it must divide 300 s"),
+    (lambda: performance(SINE, SINE, dt_s=7.0), "dt_s is 7; it must divide 300 s"),
     (
-        lambda: performance(SINE, SINE, period_s=300.0),
-        "period_s is 300; it must divide 300 s into equal parts",
+        lambda: performance(SINE, SINE, dt_s=300.0),
+        "dt_s is 300; it must divide 300 s into equal parts",
     ),
     (
         lambda: performance(SINE, SINE, lag_rule="best"),
@@ -1537,7 +1544,7 @@ BAD = [
     ),
     (
         lambda: performance(SINE[:59], SINE[:59]),
-        r"asked has shape \(59,\) at period_s = 10; a score needs one series of 10 minutes",
+        r"asked has shape \(59,\) at dt_s = 10; a score needs one series of 10 minutes",
     ),
     (
         lambda: performance(SINE, SINE[:-1]),
@@ -1597,7 +1604,7 @@ BAD = [
     (lambda: counted(payment("A", 1, "energy", "PJM", 1.0, rating_kw=0.0)), "rating_kw is 0"),
     (lambda: cars_needed(0.0, 7.0, 0.5), "offer_kw is 0 kW"),
     (lambda: cars_needed(1.0, 0.0, 0.5), "car_kw is 0 kW"),
-    (lambda: cars_needed(1.0, 7.0, 1.0), "availability is 1; it must be below 1"),
+    (lambda: cars_needed(1.0, 7.0, 1.0), "presence is 1; it must be below 1"),
     (lambda: cars_needed(1.0, 7.0, 0.5, 1.0), "reliability is 1; it must be below 1"),
     (
         lambda: meter_value(
@@ -1605,7 +1612,7 @@ BAD = [
         ),
         "dt_h is 0 h",
     ),
-    (lambda: building(START, 0, np.random.default_rng(1)), "days is 0 days"),
+    (lambda: building(START, 0, rng=np.random.default_rng(1)), "days is 0 days"),
     (
         lambda: high_5_of_10(SITE.load_kw, "2025-01-01", [8]),
         "there is no day 2025-01-01 in the data, which run from 2024-06-03 to 2024-07-14",
@@ -1636,8 +1643,14 @@ BAD = [
         ),
         "price_per_kwh is 0",
     ),
-    (lambda: Reservoir(out_mw=-1.0, in_mw=1.0, give_mwh=1.0, take_mwh=1.0), "out_mw is -1"),
-    (lambda: Reservoir(out_mw=1.0, in_mw=1.0, give_mwh=1.0, take_mwh=-1.0), "take_mwh is -1"),
+    (
+        lambda: Reservoir(p_up_mw=-1.0, p_down_mw=1.0, energy_up_mwh=1.0, energy_down_mwh=1.0),
+        "p_up_mw is -1",
+    ),
+    (
+        lambda: Reservoir(p_up_mw=1.0, p_down_mw=1.0, energy_up_mwh=1.0, energy_down_mwh=-1.0),
+        "energy_down_mwh is -1",
+    ),
     (lambda: reserve_needs(market("nordic").product("FCR-N"), -1.0), "bid_mw is -1 MW"),
     (
         lambda: replace(QUEUE, size_share=(0.5, 0.3, 0.1)),
@@ -1656,7 +1669,7 @@ BAD = [
     (lambda: replace(QUEUE, study_cv=-1.0), "study_cv is -1"),
     (lambda: replace(QUEUE, screen_years=-1.0), "screen_years is -1"),
     (lambda: replace(QUEUE, sizes_kw=(0.0, 1.0, 2.0)), "sizes_kw is 0"),
-    (lambda: simulate(QUEUE, 0, np.random.default_rng(1)), "projects is 0"),
+    (lambda: simulate_queue(QUEUE, 0, rng=np.random.default_rng(1)), "projects is 0"),
     (lambda: replace(DEAL, owner_share=60.0), "owner_share is 60"),
     (lambda: replace(DEAL, opt_out=-0.1), "opt_out is -0.1"),
     (lambda: replace(DEAL, floor=20.0), "floor is 20"),
@@ -1704,7 +1717,7 @@ BAD = [
     (lambda: performance(1e-12 * SINE, SINE), "asked is 0 throughout the scored time, or below"),
     (lambda: truthful_score(1e-200 * SINE, SINE), "asked is 0 throughout the scored time"),
     (lambda: precision_only(1e-200 * SINE, SINE), "asked is 0 throughout the scored time"),
-    (lambda: performance(SINE, SINE, period_s=1e-300), "period_s is 1e-300 s"),
+    (lambda: performance(SINE, SINE, dt_s=1e-300), "dt_s is 1e-300 s"),
     (lambda: over_offering(precision_only, SINE, [1.0], lag_steps=-1), "lag_steps is -1"),
     (lambda: over_offering(precision_only, SINE, [1.0], lag_steps=1.5), "lag_steps is 1.5"),
     (lambda: over_offering(precision_only, SINE, [1.0], lag_steps=391), "at most 390"),
@@ -1732,19 +1745,25 @@ BAD = [
     (lambda: valued(np.ones((96, 1)), np.ones(96)), r"load_kw has shape \(96, 1\)"),
     (lambda: valued(np.ones(96), np.ones(95)), r"load_kw \(96,\), p_kw \(95,\)"),
     (lambda: valued(np.ones(3), np.ones(3), np.ones(2)), r"retail_per_kwh \(2,\)"),
-    (lambda: building("soon", 2, np.random.default_rng(1)), "start is 'soon'; give a date"),
-    (lambda: building(2024, 2, np.random.default_rng(1)), "start is 2024; it must be a str or"),
-    (lambda: building(pd.NaT, 2, np.random.default_rng(1)), "start is a missing date"),
-    (lambda: building(START, 10**9, np.random.default_rng(1)), "days is 1000000000 days"),
-    (lambda: building(START, 2, 7), "rng is 7; it must be a Generator"),
-    (lambda: simulate(QUEUE, 10, 7), "rng is 7; it must be a Generator"),
-    (lambda: simulate(DEAL, 10, np.random.default_rng(1)), "queue is a market.Contract"),
-    (lambda: simulate(QUEUE, 10**13, np.random.default_rng(1)), "projects is 10000000000000"),
-    (lambda: high_5_of_10(SITE.load_kw, "2024-07-01", [24]), "hours is 24; it must be at most 23"),
-    (lambda: high_5_of_10(SITE.load_kw, "2024-07-01", [8.5]), r"hours is \[8.5\]; give whole"),
+    (lambda: building("soon", 2, rng=np.random.default_rng(1)), "start is 'soon'; give a date"),
+    (lambda: building(2024, 2, rng=np.random.default_rng(1)), "start is 2024; it must be a str or"),
+    (lambda: building(pd.NaT, 2, rng=np.random.default_rng(1)), "start is a missing date"),
+    (lambda: building(START, 10**9, rng=np.random.default_rng(1)), "days is 1000000000 days"),
+    (lambda: building(START, 2, rng=7), "rng is 7; it must be a Generator"),
+    (lambda: simulate_queue(QUEUE, 10, rng=7), "rng is 7; it must be a Generator"),
+    (lambda: simulate_queue(DEAL, 10, rng=np.random.default_rng(1)), "queue is a market.Contract"),
+    (
+        lambda: simulate_queue(QUEUE, 10**13, rng=np.random.default_rng(1)),
+        "projects is 10000000000000",
+    ),
+    (
+        lambda: high_5_of_10(SITE.load_kw, "2024-07-01", [24]),
+        "clock_h is 24; it must be at most 23",
+    ),
+    (lambda: high_5_of_10(SITE.load_kw, "2024-07-01", [8.5]), r"clock_h is \[8.5\]; give whole"),
     (lambda: high_5_of_10(SITE.load_kw, "2024-07-01", [9, 8]), "give whole hours of one day that"),
-    (lambda: high_5_of_10(SITE.load_kw, "2024-07-01", []), "hours is empty"),
-    (lambda: high_5_of_10(SITE.load_kw, "2024-07-01", 8), r"hours has shape \(\)"),
+    (lambda: high_5_of_10(SITE.load_kw, "2024-07-01", []), "clock_h is empty"),
+    (lambda: high_5_of_10(SITE.load_kw, "2024-07-01", 8), r"clock_h has shape \(\)"),
     (lambda: high_5_of_10(SITE.load_kw, "July", [8]), "day is July; give a date from 1900 to 2100"),
     (
         lambda: high_5_of_10(SITE.load_kw, "2024-07-01", [8], event_days="2024-06-20"),
@@ -1815,7 +1834,7 @@ def year_fields(**change):
             "capacity_per_kw_h": 1.0,
             "sell_per_kwh": 1.0,
             "buy_per_kwh": 1.0,
-            "dispatch": 0.1,
+            "dispatch_ratio": 0.1,
             **change,
         }
     )
@@ -1895,10 +1914,10 @@ FCR_N = market("nordic").product("FCR-N")
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"hours": math.nan}, "hours contains NaN"),
-        ({"hours": -1.0}, "hours is -1 h"),
+        ({"duration_h": math.nan}, "duration_h contains NaN"),
+        ({"duration_h": -1.0}, "duration_h is -1 h"),
         ({"factor": 0.0}, "factor is 0"),
-        ({"step_mw": 0.0}, "step_mw is 0 MW"),
+        ({"bid_step_mw": 0.0}, "bid_step_mw is 0 MW"),
         ({"up": "yes"}, "up is 'yes'; it must be one of False, True"),
         ({"up": False, "down": False}, "up and down of FCR-N are both False"),
         ({"confidence": "sure"}, "confidence is 'sure'"),

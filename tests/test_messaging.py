@@ -25,10 +25,10 @@ from v2gbook import messaging as module
 from v2gbook._check import read
 from v2gbook.messaging import (
     Backoff,
+    LatencyStage,
     Link,
     Rollout,
     Session,
-    Stage,
     allowed,
     budget,
     carries_discharge,
@@ -37,21 +37,21 @@ from v2gbook.messaging import (
     delivered,
     from_rational,
     from_wire_kw,
-    judge,
     latencies,
+    latency_stages,
     limits,
     moved,
     needed_s,
     rational,
     run_session,
     setpoint_profile,
-    stages,
     step,
     storm,
     timeouts,
     to_wire_w,
     typical_session,
     validate,
+    verdicts,
     wave_odds,
 )
 
@@ -326,7 +326,7 @@ def test_a_repeated_exchange_has_its_own_patience(message, limit_s):
 def test_plugged_in_and_never_set_up():
     assert deadline(Session()) == (20.0, "EV", "SessionSetup not finished within 20 s")
     log = run_session(
-        [(19.0, "EV", "SupportedAppProtocol"), (19.5, "EVSE", "SupportedAppProtocol")], until_s=30.0
+        [(19.0, "EV", "SupportedAppProtocol"), (19.5, "EVSE", "SupportedAppProtocol")], t_end_s=30.0
     )
     assert log.index[-1] == 20.0
     assert log.sender.iloc[-1] == "EV"
@@ -385,9 +385,9 @@ def test_a_log_ends_with_the_session():
     assert wrong.sender.iloc[-1] == "EV"
     assert wrong.message.iloc[-1] == "SessionSetup"
     assert wrong.state.iloc[-1] == "ended"
-    quiet = run_session(messages[:6], until_s=messages[5][0] + 60.0)
+    quiet = run_session(messages[:6], t_end_s=messages[5][0] + 60.0)
     assert len(quiet) == 6
-    assert len(run_session(messages, until_s=1e9)) == len(messages)
+    assert len(run_session(messages, t_end_s=1e9)) == len(messages)
     assert run_session([]).empty
     assert list(run_session([]).columns) == [
         "sender",
@@ -1155,14 +1155,14 @@ def test_stacks_that_cannot_be_merged(made, words):
 def test_p09_budget():
     """The published stages are the central path; without two messages, 550 ms are left."""
     inputs, expected = case("P09")
-    central, local = stages("central"), stages("local")
+    central, local = latency_stages("central"), latency_stages("local")
     assert sorted(round(stage.median_s * 1000) for stage in central) == sorted(
         inputs["stages_ms"].values()
     )
     total_s = budget(central).median_s["sum"]
     assert total_s * 1000 == expected["total_ms"]
     assert budget(local).median_s["sum"] == pytest.approx(0.55)
-    verdict = judge(total_s).in_time
+    verdict = verdicts(total_s).in_time
     names = {
         "ok_GB_DC_full_1s": "GB Dynamic Containment, full",
         "ok_GB_DC_initiation_0_5s": "GB Dynamic Containment, begins",
@@ -1173,8 +1173,8 @@ def test_p09_budget():
     assert {key: bool(verdict[name]) for key, name in names.items()} == {
         key: CASES["P09"]["expected"][key]["value"] for key in names
     }
-    assert judge(total_s).margin_s["Nordic FFR"] == 0.0
-    assert not judge(total_s + 1e-6).in_time["Nordic FFR"]
+    assert verdicts(total_s).margin_s["Nordic FFR"] == 0.0
+    assert not verdicts(total_s + 1e-6).in_time["Nordic FFR"]
     worst = sum(
         stage.quantile_s(1.0) if stage.name == "ISO 15118 loop" else stage.median_s
         for stage in central
@@ -1183,17 +1183,17 @@ def test_p09_budget():
 
 
 def test_labels_of_the_data():
-    assert all("illustrative" in stage.source for stage in stages())
+    assert all("illustrative" in stage.source for stage in latency_stages())
     assert set(limits().signal) == {"local", "central"}
     assert (limits().source != "").all()
     assert limits().limit_s["CSIP-AUS, default poll"] == 300.0
-    assert [s.name for s in stages() if s.shared] == ["frequency measured", "decision"]
+    assert [s.name for s in latency_stages() if s.shared] == ["frequency measured", "decision"]
 
 
 def test_quantiles_of_a_stage():
     long, loop = (
-        Stage(name="x", median_s=0.1, p95_s=0.3),
-        Stage(name="y", median_s=0.3, p95_s=0.48, kind="uniform"),
+        LatencyStage(name="x", median_s=0.1, p95_s=0.3),
+        LatencyStage(name="y", median_s=0.3, p95_s=0.48, kind="uniform"),
     )
     shape = math.log(3) / stats.norm.ppf(0.95)
     shares = np.array([0.01, 0.5, 0.95, 0.99])
@@ -1214,14 +1214,16 @@ def test_quantiles_of_a_stage():
 def test_latencies_of_fixed_stages():
     """With no spread only queue and losses remain, and both are known."""
     way = (
-        Stage(name="a", median_s=0.25, p95_s=0.25),
-        Stage(name="b", median_s=0.5, p95_s=0.5, shared=True),
+        LatencyStage(name="a", median_s=0.25, p95_s=0.25),
+        LatencyStage(name="b", median_s=0.5, p95_s=0.5, shared=True),
     )
     assert latencies(Link(way=way), 3, rng=rng()).tolist() == [[0.75] * 3]
     np.testing.assert_allclose(
         latencies(Link(way=way, calls_per_s=4.0), 3, rng=rng(), trials=2), [[0.75, 1.0, 1.25]] * 2
     )
-    drawn = latencies(Link(way=way, loss=0.3, retry_s=3.0, attempts=3), 200, rng=rng(), trials=500)
+    drawn = latencies(
+        Link(way=way, loss_probability=0.3, retry_s=3.0, attempts=3), 200, rng=rng(), trials=500
+    )
     assert set(np.unique(drawn).tolist()) == {0.75, 3.75, 6.75, math.inf}
     for value, share in ((0.75, 0.7), (3.75, 0.21), (6.75, 0.063), (math.inf, 0.027)):
         assert np.mean(drawn == value) == pytest.approx(
@@ -1233,8 +1235,8 @@ def test_latencies_of_fixed_stages():
 def test_latencies_of_random_stages():
     """Mean and spread of lognormal and uniform times; a shared stage moves all cars together."""
     way = (
-        Stage(name="a", median_s=0.1, p95_s=0.3),
-        Stage(name="b", median_s=0.3, p95_s=0.48, kind="uniform"),
+        LatencyStage(name="a", median_s=0.1, p95_s=0.3),
+        LatencyStage(name="b", median_s=0.3, p95_s=0.48, kind="uniform"),
     )
     sample = latencies(Link(way=way), 400, rng=rng(), trials=400)
     own = stats.lognorm(math.log(3) / stats.norm.ppf(0.95), scale=0.1)
@@ -1247,8 +1249,8 @@ def test_latencies_of_random_stages():
     assert np.ptp(together, axis=1).max() == 0.0
     assert np.ptp(together[:, 0]) > 0.1
     assert (
-        latencies(Link(way=stages(), loss=0.1), 7, rng=rng(1))
-        == latencies(Link(way=stages(), loss=0.1), 7, rng=rng(1))
+        latencies(Link(way=latency_stages(), loss_probability=0.1), 7, rng=rng(1))
+        == latencies(Link(way=latency_stages(), loss_probability=0.1), 7, rng=rng(1))
     ).all()
 
 
@@ -1264,9 +1266,9 @@ def test_moved_and_needed():
     assert needed_s(times, 1 / 6) == 0.1
     assert needed_s(0.7) == 0.7
     assert needed_s(np.arange(1, 101.0)) == 99.0
-    assert not judge(times).in_time.any()
-    assert judge(times, 0.8).in_time["Nordic FFR"]
-    assert judge(times, 0.8).needed_s.iloc[0] == 0.4
+    assert not verdicts(times).in_time.any()
+    assert verdicts(times, 0.8).in_time["Nordic FFR"]
+    assert verdicts(times, 0.8).needed_s.iloc[0] == 0.4
     for share in (0.0, 1.1):
         with pytest.raises(ValueError, match="share is"):
             needed_s(times, share)
@@ -1281,7 +1283,10 @@ def test_the_first_command_of_many():
 
 
 def test_stages_of_one_name_are_all_counted():
-    twins = (Stage(name="x", median_s=1.0, p95_s=2.0), Stage(name="x", median_s=3.0, p95_s=4.0))
+    twins = (
+        LatencyStage(name="x", median_s=1.0, p95_s=2.0),
+        LatencyStage(name="x", median_s=3.0, p95_s=4.0),
+    )
     assert budget(twins).median_s.to_list() == [1.0, 3.0, 4.0]
     assert budget(()).median_s.to_list() == [0.0]
 
@@ -1290,20 +1295,20 @@ def test_delivered_by_hand():
     """One prompt car, and one that gets the first set-point after the second, never the third."""
     late = np.array([[0.0, 2.5], [0.0, 0.5], [0.0, math.inf], [0.0, 0.0], [0.0, 9.0]])
     signal = np.array([10.0, 20.0, 30.0, 40.0, 50.0])
-    frame = delivered(signal, late, step_s=1.0)
+    frame = delivered(signal, late, dt_s=1.0)
     assert frame.delivered_kw.to_list() == [5.0, 10.0, 25.0, 40.0, 45.0]
     assert frame.signal_kw.to_list() == signal.tolist()
     assert frame.index.name == "t_s"
     assert frame.index.to_list() == [0.0, 1.0, 2.0, 3.0, 4.0]
     late[3, 1] = math.inf
-    assert delivered(signal, late, step_s=1.0).delivered_kw.to_list() == [
+    assert delivered(signal, late, dt_s=1.0).delivered_kw.to_list() == [
         5.0,
         10.0,
         25.0,
         30.0,
         35.0,
     ]
-    assert delivered(signal, late, step_s=1.0, newest=False).delivered_kw.to_list() == [
+    assert delivered(signal, late, dt_s=1.0, newest=False).delivered_kw.to_list() == [
         5.0,
         10.0,
         25.0,
@@ -1311,10 +1316,10 @@ def test_delivered_by_hand():
         30.0,
     ]
     assert (
-        delivered(signal, 2 * late, step_s=2.0).delivered_kw.to_list()
-        == delivered(signal, late, step_s=1.0).delivered_kw.to_list()
+        delivered(signal, 2 * late, dt_s=2.0).delivered_kw.to_list()
+        == delivered(signal, late, dt_s=1.0).delivered_kw.to_list()
     )
-    assert delivered(signal, 2 * late, step_s=2.0).index.to_list() == [0.0, 2.0, 4.0, 6.0, 8.0]
+    assert delivered(signal, 2 * late, dt_s=2.0).index.to_list() == [0.0, 2.0, 4.0, 6.0, 8.0]
 
 
 @pytest.mark.parametrize("newest", [True, False])
@@ -1322,7 +1327,7 @@ def test_delivered_by_brute_force(newest):
     draw = rng()
     late = np.where(draw.random((30, 8)) < 0.2, math.inf, draw.exponential(2.0, (30, 8)))
     signal = draw.normal(0.0, 100.0, 30)
-    frame = delivered(signal, late, step_s=0.5, newest=newest)
+    frame = delivered(signal, late, dt_s=0.5, newest=newest)
     for j in range(30):
         total = 0.0
         for car in range(8):
@@ -1337,19 +1342,19 @@ def test_delivered_by_brute_force(newest):
 
 def test_a_prompt_fleet_follows_and_a_deaf_one_rests():
     signal = np.sin(np.arange(20.0))
-    assert delivered(signal, np.zeros((20, 3)), step_s=2.0).delivered_kw.to_list() == pytest.approx(
+    assert delivered(signal, np.zeros((20, 3)), dt_s=2.0).delivered_kw.to_list() == pytest.approx(
         signal.tolist()
     )
-    assert (delivered(signal, np.full((20, 3), math.inf), step_s=2.0).delivered_kw == 0.0).all()
+    assert (delivered(signal, np.full((20, 3), math.inf), dt_s=2.0).delivered_kw == 0.0).all()
     for shape in ((19, 3), (20,)):
         with pytest.raises(ValueError, match=re.escape(f"latency_s has the shape {shape}")):
-            delivered(signal, np.zeros(shape), step_s=1.0)
+            delivered(signal, np.zeros(shape), dt_s=1.0)
 
 
 def test_backoff():
     plan = Backoff(wait_s=2.0, random_s=0.0, doublings=3)
-    assert [plan.delay_s(k, rng()) for k in range(6)] == [2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
-    spread = replace(plan, random_s=5.0).delay_s(np.full(4000, 1), rng())
+    assert [plan.delay_s(k, rng=rng()) for k in range(6)] == [2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
+    spread = replace(plan, random_s=5.0).delay_s(np.full(4000, 1), rng=rng())
     assert spread.min() >= 4.0
     assert spread.max() <= 9.0
     assert spread.mean() == pytest.approx(6.5, abs=0.15)
@@ -1369,27 +1374,42 @@ def test_a_storm():
     assert len(wild) == 600
     assert wild.index.name == "t_s"
     assert storm(
-        3, 5, Backoff(wait_s=0.1, random_s=0.0), rng=rng(), until_s=2
+        3, 5, Backoff(wait_s=0.1, random_s=0.0), rng=rng(), t_end_s=2
     ).connected.to_list() == [3, 3]
     assert storm(
-        3, 1, Backoff(wait_s=0.1, random_s=0.0), rng=rng(), until_s=4
+        3, 1, Backoff(wait_s=0.1, random_s=0.0), rng=rng(), t_end_s=4
     ).connected.to_list() == [1, 2, 3, 3]
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Stage(name="x", median_s=0.0, p95_s=1.0), "median_s is 0 s"),
-        (lambda: Stage(name="x", median_s=1.0, p95_s=0.9), "p95_s is 0.9 s; it must be at least 1"),
-        (lambda: Stage(name="x", median_s=1.0, p95_s=1.0, kind="normal"), "kind is 'normal'"),
-        (lambda: Stage(name="x", median_s=1.0, p95_s=1.91, kind="uniform"), "begin before 0"),
-        (lambda: Stage(name="x", median_s=1.0, p95_s=2.0).quantile_s(1.1), "share is 1.1"),
-        (lambda: Stage(name="x", median_s=1.0, p95_s=2.0).quantile_s(-0.1), "share is -0.1"),
-        (lambda: stages("cloud"), "path is 'cloud'"),
-        (lambda: Stage(name="x", median_s=math.nan, p95_s=1.0), "median_s contains NaN"),
-        (lambda: Stage(name="x", median_s=[1.0, 2.0], p95_s=3.0), "median_s has shape (2,)"),
-        (lambda: Stage(name="x", median_s=1.0, p95_s=1e7), "p95_s is 10000000 s; it must be at"),
-        (lambda: Stage(name="x", median_s=1.0, p95_s=2.0).quantile_s(95), "is it in per cent?"),
+        (lambda: LatencyStage(name="x", median_s=0.0, p95_s=1.0), "median_s is 0 s"),
+        (
+            lambda: LatencyStage(name="x", median_s=1.0, p95_s=0.9),
+            "p95_s is 0.9 s; it must be at least 1",
+        ),
+        (
+            lambda: LatencyStage(name="x", median_s=1.0, p95_s=1.0, kind="normal"),
+            "kind is 'normal'",
+        ),
+        (
+            lambda: LatencyStage(name="x", median_s=1.0, p95_s=1.91, kind="uniform"),
+            "begin before 0",
+        ),
+        (lambda: LatencyStage(name="x", median_s=1.0, p95_s=2.0).quantile_s(1.1), "share is 1.1"),
+        (lambda: LatencyStage(name="x", median_s=1.0, p95_s=2.0).quantile_s(-0.1), "share is -0.1"),
+        (lambda: latency_stages("cloud"), "path is 'cloud'"),
+        (lambda: LatencyStage(name="x", median_s=math.nan, p95_s=1.0), "median_s contains NaN"),
+        (lambda: LatencyStage(name="x", median_s=[1.0, 2.0], p95_s=3.0), "median_s has shape (2,)"),
+        (
+            lambda: LatencyStage(name="x", median_s=1.0, p95_s=1e7),
+            "p95_s is 10000000 s; it must be at",
+        ),
+        (
+            lambda: LatencyStage(name="x", median_s=1.0, p95_s=2.0).quantile_s(95),
+            "is it in per cent?",
+        ),
         (lambda: Session(state="asleep"), "state is 'asleep'"),
         (lambda: Session(service="AC", state="DC_CableCheck"), "state is 'DC_CableCheck'"),
         (lambda: Session(asked="Nonsense"), "asked is 'Nonsense'"),
@@ -1397,7 +1417,7 @@ def test_a_storm():
         (lambda: Session(since_s=math.inf), "since_s is infinite"),
         (lambda: run_session([(0.1, "EV")]), "messages[0] has 2 entries"),
         (lambda: run_session([(0.1, "CAR", "")]), "messages[0]: sender is 'CAR'"),
-        (lambda: run_session([], until_s=math.nan), "until_s contains NaN"),
+        (lambda: run_session([], t_end_s=math.nan), "t_end_s contains NaN"),
         (lambda: typical_session(loops=1e300), "loops is"),
         (lambda: typical_session(answer_s=-1.0), "answer_s is -1"),
         (lambda: from_rational("7", 0), "value must be a number"),
@@ -1408,45 +1428,45 @@ def test_a_storm():
         (lambda: setpoint_profile(1, [1.0, 2.0]), "p_kw has shape (2,)"),
         (lambda: setpoint_profile(1, 1.0, transaction=""), "transaction is ''"),
         (lambda: composite([profile()], start=START, duration_s=1e8), "duration_s is 100000000 s"),
-        (lambda: Link(way=(), loss=math.nan), "loss contains NaN"),
-        (lambda: Link(way=(), loss=2), "loss is 2; it must be a fraction"),
-        (lambda: Link(way=(), loss=[0.1, 0.2]), "loss has shape (2,)"),
+        (lambda: Link(way=(), loss_probability=math.nan), "loss_probability contains NaN"),
+        (lambda: Link(way=(), loss_probability=2), "loss_probability is 2; it must be a fraction"),
+        (lambda: Link(way=(), loss_probability=[0.1, 0.2]), "loss_probability has shape (2,)"),
         (lambda: Link(way=(), retry_s="1"), "retry_s must be a number"),
         (lambda: Link(way=(), attempts=1.5), "attempts is 1.5; it must be a whole number"),
         (lambda: Link(way=(), attempts=1e300), "attempts is"),
-        (lambda: latencies(Link(way=()), 1e5, rng=rng(), trials=1e5), "cars is 100000.0 and"),
+        (lambda: latencies(Link(way=()), 1e5, rng=rng(), trials=1e5), "n_cars is 100000.0 and"),
         (lambda: moved([1.0], math.inf), "t_s is infinite"),
         (lambda: needed_s([1.0], 99), "share is 99; it must be a fraction, at most 1"),
         (lambda: needed_s([1.0], [0.5, 0.9]), "share has shape (2,)"),
-        (lambda: delivered(5.0, [[0.0]], step_s=1.0), "signal_kw has shape ()"),
+        (lambda: delivered(5.0, [[0.0]], dt_s=1.0), "signal_kw has shape ()"),
         (lambda: Backoff(wait_s=math.inf), "wait_s is infinite"),
         (lambda: Backoff(doublings=2.5), "doublings is 2.5; it must be a whole number"),
         (lambda: Backoff(doublings=1000), "doublings is 1000; it must be at most 60"),
-        (lambda: Backoff().delay_s(0.5, rng()), "failures is 0.5; it must be a whole number"),
-        (lambda: storm(1.5, 1, Backoff(), rng=rng()), "cars is 1.5; it must be a whole number"),
-        (lambda: storm(1e300, 1, Backoff(), rng=rng()), "cars is"),
-        (lambda: storm(1, 1, Backoff(), rng=rng(), until_s=1e6), "until_s is 1000000 s"),
+        (lambda: Backoff().delay_s(0.5, rng=rng()), "failures is 0.5; it must be a whole number"),
+        (lambda: storm(1.5, 1, Backoff(), rng=rng()), "n_cars is 1.5; it must be a whole number"),
+        (lambda: storm(1e300, 1, Backoff(), rng=rng()), "n_cars is"),
+        (lambda: storm(1, 1, Backoff(), rng=rng(), t_end_s=1e6), "t_end_s is 1000000 s"),
         (lambda: Rollout(waves=10, abort=0.1), "waves has shape ()"),
         (lambda: Rollout(waves=(), abort=0.1), "waves is empty"),
         (lambda: Rollout(waves=(10,), abort=[0.1]), "abort has shape (1,)"),
         (lambda: wave_odds(Rollout(waves=(10,), abort=0.1), [0.1, 0.2]), "failure has shape (2,)"),
-        (lambda: Link(way=(), loss=1.0), "loss is 1"),
-        (lambda: Link(way=(), loss=-0.1), "loss is -0.1"),
+        (lambda: Link(way=(), loss_probability=1.0), "loss_probability is 1"),
+        (lambda: Link(way=(), loss_probability=-0.1), "loss_probability is -0.1"),
         (lambda: Link(way=(), retry_s=0.0), "retry_s is 0"),
         (lambda: Link(way=(), attempts=0), "attempts is 0"),
         (lambda: Link(way=(), calls_per_s=0.0), "calls_per_s is 0"),
-        (lambda: latencies(Link(way=()), 0, rng=rng()), "cars is 0"),
+        (lambda: latencies(Link(way=()), 0, rng=rng()), "n_cars is 0"),
         (lambda: latencies(Link(way=()), 1, rng=rng(), trials=0), "trials is 0"),
-        (lambda: delivered([math.nan], [[0.0]], step_s=1.0), "signal_kw contains NaN"),
-        (lambda: delivered([1.0], [[0.0]], step_s=0.0), "step_s is 0"),
-        (lambda: delivered([1.0], [[-1.0]], step_s=1.0), "latency_s is -1"),
+        (lambda: delivered([math.nan], [[0.0]], dt_s=1.0), "signal_kw contains NaN"),
+        (lambda: delivered([1.0], [[0.0]], dt_s=0.0), "dt_s is 0"),
+        (lambda: delivered([1.0], [[-1.0]], dt_s=1.0), "latency_s is -1"),
         (lambda: Backoff(wait_s=0.0), "wait_s is 0"),
         (lambda: Backoff(random_s=-1.0), "random_s is -1"),
         (lambda: Backoff(doublings=-1), "doublings is -1"),
-        (lambda: Backoff().delay_s(-1, rng()), "failures is -1"),
-        (lambda: storm(0, 1, Backoff(), rng=rng()), "cars is 0"),
+        (lambda: Backoff().delay_s(-1, rng=rng()), "failures is -1"),
+        (lambda: storm(0, 1, Backoff(), rng=rng()), "n_cars is 0"),
         (lambda: storm(1, 0, Backoff(), rng=rng()), "per_s is 0"),
-        (lambda: storm(1, 1, Backoff(), rng=rng(), until_s=0), "until_s is 0"),
+        (lambda: storm(1, 1, Backoff(), rng=rng(), t_end_s=0), "t_end_s is 0"),
         (lambda: Rollout(waves=(10, 0), abort=0.1), "waves is 0"),
         (lambda: Rollout(waves=(10.5,), abort=0.1), "whole numbers of cars"),
         (lambda: Rollout(waves=(10,), abort=1.1), "abort is 1.1"),
@@ -1473,15 +1493,15 @@ def test_bad_input(make, words):
         (lambda: setpoint_profile(1, 1.0, start=5), "start is 5; it must be a str"),
         (lambda: composite(profile(), start=START, duration_s=1), "put it into a list"),
         (lambda: composite([5], start=START, duration_s=1), "profiles[0] is 5"),
-        (lambda: budget(stages()[0]), "put it into a list"),
+        (lambda: budget(latency_stages()[0]), "put it into a list"),
         (lambda: budget(["network"]), "way[0] is 'network'"),
-        (lambda: Stage(name=5, median_s=1.0, p95_s=1.0), "name is 5"),
-        (lambda: Stage(name="x", median_s=1.0, p95_s=1.0, shared="yes"), "shared is 'yes'"),
-        (lambda: Link(way=stages()[0]), "put it into a list"),
-        (lambda: latencies(stages(), 1, rng=rng()), "link is a tuple"),
+        (lambda: LatencyStage(name=5, median_s=1.0, p95_s=1.0), "name is 5"),
+        (lambda: LatencyStage(name="x", median_s=1.0, p95_s=1.0, shared="yes"), "shared is 'yes'"),
+        (lambda: Link(way=latency_stages()[0]), "put it into a list"),
+        (lambda: latencies(latency_stages(), 1, rng=rng()), "link is a tuple"),
         (lambda: latencies(Link(way=()), 1, rng=7), "rng is 7; it must be a Generator"),
-        (lambda: delivered([1.0], [[0.0]], step_s=1.0, newest="yes"), "newest is 'yes'"),
-        (lambda: Backoff().delay_s(0, 7), "rng is 7"),
+        (lambda: delivered([1.0], [[0.0]], dt_s=1.0, newest="yes"), "newest is 'yes'"),
+        (lambda: Backoff().delay_s(0, rng=7), "rng is 7"),
         (lambda: storm(1, 1, 5.0, rng=rng()), "backoff is 5.0"),
         (lambda: wave_odds((10, 90), 0.1), "plan is a tuple"),
     ],
@@ -1492,9 +1512,9 @@ def test_wrong_kinds(make, words):
 
 
 def test_records_keep_what_they_were_given_as_plain_values():
-    link = Link(way=list(stages()), loss=0, retry_s=1, attempts=3.0)
+    link = Link(way=list(latency_stages()), loss_probability=0, retry_s=1, attempts=3.0)
     assert isinstance(link.way, tuple)
-    assert [type(value) for value in (link.loss, link.retry_s, link.attempts)] == [
+    assert [type(value) for value in (link.loss_probability, link.retry_s, link.attempts)] == [
         float,
         float,
         int,
@@ -1505,7 +1525,7 @@ def test_records_keep_what_they_were_given_as_plain_values():
 def test_records_cannot_be_changed():
     for record in (
         Session(),
-        Stage(name="x", median_s=1.0, p95_s=1.0),
+        LatencyStage(name="x", median_s=1.0, p95_s=1.0),
         Link(way=()),
         Backoff(),
         Rollout(waves=(1,), abort=0.0),

@@ -141,7 +141,7 @@ def test_steps_follow_real_time_where_the_clock_is_set_forward():
     frame = sessions(
         ("2025-03-09 09:50", "2025-03-09 10:20"), ("2025-03-09 20:00", "2025-03-09 20:01")
     )
-    plugged = _presence.plugged("frame", frame, 15)
+    plugged = _presence.plugged("sessions", frame, 15)
     assert len(plugged) == 92
     here = plugged[plugged > 0].index
     assert here.strftime("%H:%M").tolist() == ["03:00"]
@@ -149,7 +149,7 @@ def test_steps_follow_real_time_where_the_clock_is_set_forward():
 
 def test_steps_follow_real_time_where_the_clock_is_set_back():
     frame = sessions(("2025-11-02 08:00", "2025-11-02 09:30"))
-    plugged = _presence.plugged("frame", frame, 30)
+    plugged = _presence.plugged("sessions", frame, 30)
     assert len(plugged) == 50
     here = plugged[plugged > 0].index
     assert here.strftime("%H:%M %Z").tolist() == ["01:00 PDT", "01:30 PDT", "01:00 PST"]
@@ -157,7 +157,7 @@ def test_steps_follow_real_time_where_the_clock_is_set_back():
 
 def test_the_clock_of_a_car_may_go_back():
     """It comes at 1:45 and goes at 1:15, half an hour later."""
-    plugged = _presence.plugged("frame", sessions(("2025-11-02 08:45", "2025-11-02 09:15")), 15)
+    plugged = _presence.plugged("sessions", sessions(("2025-11-02 08:45", "2025-11-02 09:15")), 15)
     assert plugged.sum() == 2
 
 
@@ -167,8 +167,8 @@ def test_fleet_and_risk_count_the_same_cars():
     come = come + pd.to_timedelta(rng.uniform(0, 5 * 24, 300), "h").round("s")
     stay = pd.to_timedelta(rng.uniform(0.1, 12, 300), "h").round("s")
     frame = pd.DataFrame({"arrival": come, "departure": come + stay, "delivered_kwh": 0.0})
-    counts = fleet.availability(frame)
-    powers = risk.availability(frame, 1.0)
+    counts = fleet.plugged_cars(frame)
+    powers = risk.available_by_day(frame, 1.0)
     clock = counts.index.tz_localize(None)
     want = counts.groupby(clock).min()
     assert powers.to_numpy().ravel().tolist() == want.tolist()

@@ -23,9 +23,10 @@ from v2gbook.risk import (
     Attitude,
     Deal,
     Scenarios,
-    availability,
+    available_by_day,
     backtest,
     best_offer,
+    compare_rules,
     critical_share,
     crps,
     cvar,
@@ -37,7 +38,6 @@ from v2gbook.risk import (
     forecast_scores,
     frontier,
     information,
-    judge,
     normal_cvar,
     normal_offer,
     normal_profit,
@@ -51,7 +51,7 @@ from v2gbook.risk import (
     recency,
     reliability,
     scoreboard,
-    settle,
+    settlement,
     standard_rules,
     var,
 )
@@ -248,21 +248,24 @@ def test_normal_profit_by_quadrature(deal):
     )
 
 
-@pytest.mark.parametrize("cars, share", [(1, 0.3), (7, 0.5), (100, 0.9)])
-def test_outcomes_against_scipy(cars, share):
-    power, chance = outcomes(cars, share, 0.01)
-    assert power.tolist() == pytest.approx([0.01 * k for k in range(cars + 1)])
-    assert chance == pytest.approx(stats.binom(cars, share).pmf(np.arange(cars + 1)), abs=1e-12)
-    rho = 0.2
-    chance = outcomes(cars, share, 0.01, rho)[1]
-    odds = (1 - rho) / rho
+@pytest.mark.parametrize("n_cars, presence", [(1, 0.3), (7, 0.5), (100, 0.9)])
+def test_outcomes_against_scipy(n_cars, presence):
+    power, chance = outcomes(n_cars, presence, 0.01)
+    assert power.tolist() == pytest.approx([0.01 * k for k in range(n_cars + 1)])
     assert chance == pytest.approx(
-        stats.betabinom(cars, share * odds, (1 - share) * odds).pmf(np.arange(cars + 1)), abs=1e-12
+        stats.binom(n_cars, presence).pmf(np.arange(n_cars + 1)), abs=1e-12
+    )
+    correlation = 0.2
+    chance = outcomes(n_cars, presence, 0.01, correlation)[1]
+    odds = (1 - correlation) / correlation
+    assert chance == pytest.approx(
+        stats.betabinom(n_cars, presence * odds, (1 - presence) * odds).pmf(np.arange(n_cars + 1)),
+        abs=1e-12,
     )
     count = power / 0.01
-    assert chance @ count == pytest.approx(cars * share)
-    assert chance @ count**2 - (cars * share) ** 2 == pytest.approx(
-        cars * share * (1 - share) * (1 + (cars - 1) * rho)
+    assert chance @ count == pytest.approx(n_cars * presence)
+    assert chance @ count**2 - (n_cars * presence) ** 2 == pytest.approx(
+        n_cars * presence * (1 - presence) * (1 + (n_cars - 1) * correlation)
     )
 
 
@@ -635,7 +638,7 @@ def test_availability_by_hand():
 
     The day before the first arrival is no day.
     """
-    table = availability(
+    table = available_by_day(
         stays(
             ("2019-05-02 08:05", "2019-05-02 09:10"),
             ("2019-05-02 08:15", "2019-05-02 08:45"),
@@ -670,7 +673,7 @@ def test_availability_where_the_clock_changes():
     )
     first = pd.Timestamp("2025-11-02 08:30", tz="UTC").tz_convert("America/Los_Angeles")
     sessions.loc[3, "departure"] = first  # gone when the clock shows 1:00 again
-    table = availability(sessions, 1.0)
+    table = available_by_day(sessions, 1.0)
     assert table.loc["2025-03-09", 1.5:3.5].tolist() == [1, 1, 1, 1, 1, 1, 2, 1, 1]
     assert table.loc["2025-11-02", 0.75:2.0].tolist() == [2, 1, 1, 1, 1, 1]
 
@@ -679,7 +682,7 @@ def test_availability_where_midnight_is_skipped():
     night = pd.to_datetime(["2017-10-15 01:00", "2017-10-15 02:00"]).tz_localize(
         "America/Sao_Paulo"
     )
-    table = availability(pd.DataFrame({"arrival": night[:1], "departure": night[1:]}), 1.0)
+    table = available_by_day(pd.DataFrame({"arrival": night[:1], "departure": night[1:]}), 1.0)
     assert table.loc["2017-10-15", :2.0].tolist() == [1] * 8 + [0]
 
 
@@ -690,14 +693,14 @@ def test_availability_refuses_sessions_that_cannot_be():
     turned = good.rename(columns={"arrival": "departure", "departure": "arrival"})
     for bad in (lost, turned, good.assign(station="A1"), data.sessions("jpl")):
         with pytest.raises(ValueError, match="sessions: session"):
-            availability(bad, 0.007)
-    apart = availability(good.assign(station=["A1", "A2"]), 0.007)
-    assert apart.equals(availability(good, 0.007))
+            available_by_day(bad, 0.007)
+    apart = available_by_day(good.assign(station=["A1", "A2"]), 0.007)
+    assert apart.equals(available_by_day(good, 0.007))
 
 
 @pytest.fixture(scope="module")
 def jpl():
-    return availability(fleet.check_sessions(data.sessions("jpl"), drop=True), 0.007)
+    return available_by_day(fleet.check_sessions(data.sessions("jpl"), drop=True), 0.007)
 
 
 def test_availability_counts_what_a_list_counts(jpl):
@@ -814,13 +817,13 @@ def test_settle_by_hand():
     came.iloc[1] = [3.0, 2.0]
     came.iloc[0] = [1.0, 2.0]
     offer = came * 0 + 2.0
-    done = settle(offer, came, LOSING)
+    done = settlement(offer, came, LOSING)
     assert (done.days, done.days_kept, done.promises, done.kept) == (2, 1, 4, 3)
     assert (done.offered_mwh, done.short_mwh) == (2.0, 0.25)
     assert done.penalty == pytest.approx(90 * 0.25)
     assert done.profit == pytest.approx(20 * 2.0 - 90 * 0.25)
     assert done.perfect_profit == pytest.approx(20 * 0.25 * 8)
-    nothing = settle(offer * 0, came, LOSING)
+    nothing = settlement(offer * 0, came, LOSING)
     assert (nothing.promises, nothing.kept, nothing.days_kept, nothing.profit) == (0, 0, 2, 0.0)
 
 
@@ -855,8 +858,8 @@ def test_the_future_cannot_be_used():
         (days.iloc[10:], days.iloc[:5]),
     ):
         with pytest.raises(ValueError, match="must not be tested on days that they were fitted to"):
-            judge(train, test, DEAL, RULES)
-    assert list(judge(days.iloc[:10], days.iloc[10:], DEAL, RULES).index) == list(RULES)
+            compare_rules(train, test, DEAL, RULES)
+    assert list(compare_rules(days.iloc[:10], days.iloc[10:], DEAL, RULES).index) == list(RULES)
 
 
 def test_later_days_do_not_change_earlier_offers(jpl):
@@ -889,7 +892,7 @@ def test_backtest_walks_forward(every, starts):
     assert table.index.names == ["start", "rule"]
     for start, stop in zip(firsts, [*firsts[1:], pd.Timestamp("2021-01-01")]):
         test = days[(days.index >= start) & (days.index < stop)]
-        settled = judge(days[days.index < start], test, deal, RULES)
+        settled = compare_rules(days[days.index < start], test, deal, RULES)
         assert table.loc[start].drop(columns="side").equals(settled)
     assert table.groupby(level="rule").days.sum().eq(8).all()
 
@@ -977,10 +980,10 @@ BAD = [
     (lambda: profit(-1.0, 1.0, DEAL), "offer_mw is -1 MW; it must be at least 0"),
     (lambda: profit(1.0, -1.0, DEAL), "available_mw is -1 MW; it must be at least 0"),
     (lambda: profit(1.0, np.nan, DEAL), "available_mw contains NaN"),
-    (lambda: outcomes(2.5, 0.5, 1.0), "cars is 2.5; it must be a whole number"),
-    (lambda: outcomes(0, 0.5, 1.0), "cars is 0; it must be at least 1"),
-    (lambda: outcomes(5, 1.0, 1.0), "share is 1; it must be below 1"),
-    (lambda: outcomes(5, 0.0, 1.0), "share is 0; it must be above 0"),
+    (lambda: outcomes(2.5, 0.5, 1.0), "n_cars is 2.5; it must be a whole number"),
+    (lambda: outcomes(0, 0.5, 1.0), "n_cars is 0; it must be at least 1"),
+    (lambda: outcomes(5, 1.0, 1.0), "presence is 1; it must be below 1"),
+    (lambda: outcomes(5, 0.0, 1.0), "presence is 0; it must be above 0"),
     (lambda: outcomes(5, 0.5, 1.0, 1.0), "correlation is 1; it must be below 1"),
     (lambda: outcomes(5, 0.5, 1.0, -0.1), "correlation is -0.1; it must be at least 0"),
     (lambda: outcomes(5, 0.5, 0.0), "car_mw is 0 MW; it must be above 0"),
@@ -1084,7 +1087,7 @@ BAD = [
         lambda: fleet_paths(
             5, 1.2, 1.0, persistence=0.5, shape=(2, 2), rng=np.random.default_rng()
         ),
-        "share is 1.2; it must be at most 1",
+        "presence is 1.2; it must be at most 1",
     ),
     (
         lambda: fleet_paths(
@@ -1096,12 +1099,12 @@ BAD = [
         lambda: fleet_paths(
             5.5, 0.5, 1.0, persistence=0.5, shape=(2, 2), rng=np.random.default_rng()
         ),
-        "cars is 5.5; it must be a whole number",
+        "n_cars is 5.5; it must be a whole number",
     ),
-    (lambda: availability(HALF, 1.0), "sessions has no column arrival, departure"),
-    (lambda: availability(stays(DAY).iloc[:0], 1.0), "sessions is empty"),
+    (lambda: available_by_day(HALF, 1.0), "sessions has no column arrival, departure"),
+    (lambda: available_by_day(stays(DAY).iloc[:0], 1.0), "sessions is empty"),
     (
-        lambda: availability(stays(DAY), 0.0),
+        lambda: available_by_day(stays(DAY), 0.0),
         "car_mw is 0 MW; it must be above 0",
     ),
     (lambda: recency(0, 0.5), "n is 0 days; it must be at least 1"),
@@ -1137,40 +1140,42 @@ BAD = [
         "first_test is 2020-02-03; days has no day before it to learn from",
     ),
     (
-        lambda: judge(HALF.iloc[:3], HALF.iloc[3:], DEAL, RULES),
+        lambda: compare_rules(HALF.iloc[:3], HALF.iloc[3:], DEAL, RULES),
         "train has no Thursday to learn from, and the days to test have one",
     ),
     (
-        lambda: judge(HALF.iloc[:5], HALF.iloc[5:], DEAL, {"mine": lambda past, deal: 1.0}),
+        lambda: compare_rules(HALF.iloc[:5], HALF.iloc[5:], DEAL, {"mine": lambda past, deal: 1.0}),
         "the rule returned an array of shape (); it must give one offer for each of the 2",
     ),
     (
-        lambda: judge(HALF.iloc[:5], HALF.iloc[5:], DEAL, {"mine": lambda past, deal: -past[0]}),
+        lambda: compare_rules(
+            HALF.iloc[:5], HALF.iloc[5:], DEAL, {"mine": lambda past, deal: -past[0]}
+        ),
         "the offer of the rule is -1 MW; it must be at least 0",
     ),
     (
-        lambda: settle(HALF.iloc[:5], HALF.iloc[5:], DEAL),
+        lambda: settlement(HALF.iloc[:5], HALF.iloc[5:], DEAL),
         "offer_mw and days must have the same index and columns",
     ),
     (
-        lambda: settle(HALF.iloc[:, :1], HALF.iloc[:, :1], DEAL),
+        lambda: settlement(HALF.iloc[:, :1], HALF.iloc[:, :1], DEAL),
         "the columns of days are [8.0]; they must be clock hours, at least two, rising and evenly",
     ),
     (
-        lambda: settle(*[HALF.assign(late=1.0).set_axis([8.0, 8.25, 9.0], axis=1)] * 2, DEAL),
+        lambda: settlement(*[HALF.assign(late=1.0).set_axis([8.0, 8.25, 9.0], axis=1)] * 2, DEAL),
         "they must be clock hours, at least two, rising and evenly spaced",
     ),
     (
-        lambda: settle(*[HALF.iloc[:, ::-1]] * 2, DEAL),
+        lambda: settlement(*[HALF.iloc[:, ::-1]] * 2, DEAL),
         "they must be clock hours, at least two, rising and evenly spaced",
     ),
-    (lambda: settle(HALF, HALF.mask(HALF > 9), DEAL), "days contains NaN"),
+    (lambda: settlement(HALF, HALF.mask(HALF > 9), DEAL), "days contains NaN"),
     (
-        lambda: settle(HALF, HALF, HOURLY),
+        lambda: settlement(HALF, HALF, HOURLY),
         "deal has prices of shape (6,); give one number, or one for each of the 2 intervals",
     ),
     (
-        lambda: judge(HALF[:5], HALF[5:].iloc[:, :1], DEAL, RULES),
+        lambda: compare_rules(HALF[:5], HALF[5:].iloc[:, :1], DEAL, RULES),
         "train and test must have the same columns",
     ),
     (lambda: offers(-HALF, LATER, RULES["firm"], DEAL), "train is -1 MW; it must be at least 0"),
@@ -1212,7 +1217,7 @@ BAD = [
         lambda: firm_offer(np.ones((4, 2)), [0.7, 0.8, 0.9]),
         "reliability has shape (3,); give one number, or one for each of the 2 intervals",
     ),
-    (lambda: outcomes(10**7, 0.5, 1.0), "cars is 10000000; it must be at most 1e+06"),
+    (lambda: outcomes(10**7, 0.5, 1.0), "n_cars is 10000000; it must be at most 1e+06"),
     (lambda: cvar([1.0, 2.0], 0.5, [50, 50]), "probability is 50; it must be a fraction"),
     (lambda: cvar_lp([1e29, -1e29], 0.5), "losses: the linear programme could not be solved"),
     (lambda: information([1.0, 2.0], HOURLY), "deal has prices of shape (6,)"),
@@ -1245,15 +1250,15 @@ OF_ANOTHER_KIND = [
         lambda: fleet_paths(5, 0.5, 1.0, persistence=0.5, shape=(2, 2), rng=7),
         "rng is 7; it must be a Generator",
     ),
-    (lambda: availability([1], 0.007), "sessions is a list; it must be a DataFrame"),
+    (lambda: available_by_day([1], 0.007), "sessions is a list; it must be a DataFrame"),
     (lambda: offers(HALF, "2020-02-17", RULES["firm"], DEAL), "test_days must be time stamps"),
     (lambda: offers(HALF, LATER, "firm", DEAL), "rule is 'firm'; it must be a function"),
     (
-        lambda: judge(HALF[:5], HALF[5:], DEAL, {"mine": 1.0}),
+        lambda: compare_rules(HALF[:5], HALF[5:], DEAL, {"mine": 1.0}),
         "rules['mine'] is 1.0; it must be a function",
     ),
     (
-        lambda: settle(HALF.set_axis(HALF.index.astype(str)), HALF, DEAL),
+        lambda: settlement(HALF.set_axis(HALF.index.astype(str)), HALF, DEAL),
         "the index of offer_mw must be time stamps",
     ),
     (lambda: backtest(HALF, DEAL, RULES, first_test=20200210), "first_test is 20200210"),

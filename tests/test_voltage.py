@@ -41,7 +41,7 @@ from v2gbook.voltage import (
     required_q,
     response,
     sensitivity,
-    settle,
+    simulate,
     time_constant,
     voltage_rise,
 )
@@ -675,7 +675,7 @@ def test_arguments_stay_as_they_are():
     before = p_kw.copy()
     units = Units(buses=["R15"], s_kva=30, curve=VOLT_VAR["B"])
     flow = power_flow(STREET, p_kw, units=units)
-    settle(STREET, units, p_kw, period_s=1.0, t_end_s=5.0)
+    simulate(STREET, units, p_kw, period_s=1.0, t_end_s=5.0)
     assert (p_kw == before).all()
     assert (units.buses, units.s_kva) == (("R15",), 30.0)
     assert flow.q_units_kvar.shape == (1,)
@@ -931,7 +931,7 @@ def test_one_unit_on_a_street_swings_out_below_the_largest_gain_only(share, peri
     assert loop_gain(SQUARE, coupling(grid, units).to_numpy()) == pytest.approx(gain)
     swings = np.abs(
         np.diff(
-            settle(
+            simulate(
                 grid, units, 0.0, period_s=period_s, t_end_s=20 * period_s, v0_pu=1.0001
             ).q_end_kvar
         )
@@ -952,7 +952,7 @@ def test_several_units_on_a_street_follow_the_spectral_radius(share):
     factor = share * limit / loop_gain(SQUARE, x)
     assert factor * loop_gain(SQUARE, np.diag(np.diag(x))) < 0.7 * limit
     units = replace(one, s_kva=tuple(factor * s for s in one.s_kva))
-    table = settle(STREET, units, 0.0, period_s=5.0, t_end_s=150.0, v0_pu=1.0001)
+    table = simulate(STREET, units, 0.0, period_s=5.0, t_end_s=150.0, v0_pu=1.0001)
     swings = table[[f"q_{bus}_kvar" for bus in buses]].diff().abs().max(axis=1).to_numpy()[1:]
     if share < 1:
         assert swings[-1] < 0.3 * swings[10]
@@ -960,10 +960,10 @@ def test_several_units_on_a_street_follow_the_spectral_radius(share):
         assert swings[-1] > 3 * swings[10]
 
 
-def test_settle_by_hand():
+def test_simulate_by_hand():
     """One step of the loop: measured without reactive power, then 90 % of the way to the answer."""
     units = Units(buses=("end",), s_kva=20.0, curve=VOLT_VAR["B"])
-    table = settle(TWO, units, [0.0, 28.0], [0.0, 1.0], period_s=5.0, t_end_s=10.0, v0_pu=1.01)
+    table = simulate(TWO, units, [0.0, 28.0], [0.0, 1.0], period_s=5.0, t_end_s=10.0, v0_pu=1.01)
     assert table.index.tolist() == [0.0, 5.0, 10.0]
     assert table.index.name == "t_s"
     first = far_voltage(28.0, 1.0, v1_v=404.0, r_ohm=0.2, x_ohm=0.1) / 400.0
@@ -985,7 +985,7 @@ def test_settled_units_rest_where_power_flow_says_and_scipy_agrees(s_kva):
     v = flow.v_pu[[STREET.buses.index(bus) for bus in buses]]
     assert flow.q_units_kvar == pytest.approx(s_kva * VOLT_VAR["B"](v), abs=1e-3)
     assert flow.q_units_kvar.min() < -1.0
-    end = settle(
+    end = simulate(
         STREET, units, p, -0.2 * STREET.load_kvar, v0_pu=1.02, period_s=0.5, t_end_s=60.0
     ).iloc[-1]
     assert end[[f"v_{bus}_pu" for bus in buses]].to_numpy() == pytest.approx(v, abs=1e-5)
@@ -1058,7 +1058,7 @@ def test_a_loop_at_rest_does_not_trip_over_rounding():
             v_kv=1.0,
         )
         units = Units(buses=(n - 1,), s_kva=20.0, curve=VOLT_VAR["B"])
-        table = settle(
+        table = simulate(
             grid,
             units,
             rng.normal(size=n) * 20,
@@ -1265,21 +1265,21 @@ BAD = {
     "negative coupling": (lambda: loop_gain(VOLT_VAR["B"], -0.1), "x_pu is -0.1 pu"),
     "no period": (lambda: largest_gain(0.0, 1.0), "period_s is 0 s"),
     "no time constant": (lambda: largest_gain(1.0, 0.0), "tau_s is 0 s"),
-    "settle for no time": (
-        lambda: settle(TWO, UNITS, 0.0, period_s=5.0, t_end_s=1.0),
+    "simulate for no time": (
+        lambda: simulate(TWO, UNITS, 0.0, period_s=5.0, t_end_s=1.0),
         "t_end_s is 1 s",
         "at least one period_s, which is 5 s",
     ),
-    "settle without period": (
-        lambda: settle(TWO, UNITS, 0.0, period_s=0.0, t_end_s=1.0),
+    "simulate without period": (
+        lambda: simulate(TWO, UNITS, 0.0, period_s=0.0, t_end_s=1.0),
         "period_s is 0 s",
     ),
-    "settle many at once": (
-        lambda: settle(TWO, UNITS, np.zeros((3, 2)), period_s=1.0, t_end_s=5.0),
+    "simulate many at once": (
+        lambda: simulate(TWO, UNITS, np.zeros((3, 2)), period_s=1.0, t_end_s=5.0),
         r"one scenario.*\(3,\)",
     ),
-    "settle without source": (
-        lambda: settle(TWO, UNITS, 0.0, period_s=1.0, t_end_s=5.0, v0_pu=0.0),
+    "simulate without source": (
+        lambda: simulate(TWO, UNITS, 0.0, period_s=1.0, t_end_s=5.0, v0_pu=0.0),
         "v0_pu is 0 pu",
     ),
     "line without impedance": (
@@ -1340,7 +1340,7 @@ BAD = {
         "per cent",
     ),
     "root in volts": (
-        lambda: settle(TWO, UNITS, 0.0, period_s=1.0, t_end_s=5.0, v0_pu=400.0),
+        lambda: simulate(TWO, UNITS, 0.0, period_s=1.0, t_end_s=5.0, v0_pu=400.0),
         "v0_pu is 400",
         "at most 1.5",
     ),
@@ -1403,7 +1403,7 @@ BAD = {
         "r_pu has shape",
     ),
     "too many measurements": (
-        lambda: settle(TWO, UNITS, 0.0, period_s=1e-3, t_end_s=1e6),
+        lambda: simulate(TWO, UNITS, 0.0, period_s=1e-3, t_end_s=1e6),
         "t_end_s is 1e\\+06",
         "steps",
     ),
@@ -1423,8 +1423,8 @@ def test_bad_input_is_refused_in_words(name):
         assert re.search(word, str(error.value)), str(error.value)
 
 
-def test_settle_says_so_when_the_street_cannot_carry_it():
+def test_simulate_says_so_when_the_street_cannot_carry_it():
     with pytest.raises(NoSolution, match="no solution"):
-        settle(TWO, UNITS, [0.0, -1000.0], period_s=1.0, t_end_s=5.0)
+        simulate(TWO, UNITS, [0.0, -1000.0], period_s=1.0, t_end_s=5.0)
     assert issubclass(NoSolution, ArithmeticError)
     assert issubclass(NoSolution, ValueError)  # as what far_voltage says beyond the nose

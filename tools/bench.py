@@ -79,7 +79,7 @@ def models():
     system = region.frequency
     grid = frequency.Grid(
         f0_hz=region.f0_hz,
-        **{name: system[name] for name in ("kinetic_energy_mws", "load_mw", "damping_pu")},
+        **{name: system[name] for name in ("kinetic_energy_mws", "load_mw", "damping_load_pu")},
     )
     governor = frequency.Governor(
         rating_mw=0.8 * grid.load_mw, headroom_mw=0.08 * grid.load_mw, **system["governor"]
@@ -116,7 +116,7 @@ def schedules():
     box = presets.current().charger
     vehicle = charger.Vehicle(**{name: box[name] for name in charger.Vehicle.__dataclass_fields__})
     wall = charger.Charger(**box["dc"])
-    car = charger.linear(vehicle, wall, charge_kw=8.0, discharge_kw=8.0)
+    car = charger.linear_storage(vehicle, wall, charge_kw=8.0, discharge_kw=8.0)
     rng = np.random.default_rng(8)
 
     def prices(steps):
@@ -129,7 +129,7 @@ def schedules():
 
     day, diary = (
         prices(96),
-        arbitrage.Diary(soc_start=0.5, plugged=np.ones(96), soc_promise=np.r_[np.zeros(95), 0.5]),
+        arbitrage.Diary(soc_start=0.5, plugged=np.ones(96), soc_departure=np.r_[np.zeros(95), 0.5]),
     )
     ours = seconds(lambda: arbitrage.optimise(car, diary, day, wear_per_kwh=0.05), 50)
     tell("a schedule of 96 steps, median", f"{1000 * statistics.median(ours):.1f} ms", "<= 4 ms")
@@ -161,7 +161,7 @@ def schedules():
     stays = arbitrage.Diary(
         soc_start=start,
         plugged=((k >= come[:, None]) & (k < go[:, None])).astype(float),
-        soc_promise=np.where(k == go[:, None] - 1, leave[:, None], 0.0),
+        soc_departure=np.where(k == go[:, None] - 1, leave[:, None], 0.0),
     )
     for limit_kw in (6000.0, 2000.0):
         site = arbitrage.Site(import_limit_kw=limit_kw)
@@ -180,7 +180,7 @@ def schedules():
         leave_h=7.5,
         back_h=17.5,
         spread_h=0.5,
-        soc_promise=0.8,
+        soc_departure=0.8,
         rng=rng,
     )
     taken = seconds(lambda: arbitrage.optimise(car, life, year, wear_per_kwh=0.05), 2)
@@ -234,7 +234,7 @@ def streets():
         ("  with volt-var", lambda: voltage.power_flow(street, cars_kw, units=units)),
         (
             "  60 s of its loop in time",
-            lambda: voltage.settle(street, units, cars_kw, period_s=1.0, t_end_s=60.0),
+            lambda: voltage.simulate(street, units, cars_kw, period_s=1.0, t_end_s=60.0),
         ),
     ):
         tell(what, spread([1000 * s for s in seconds(work, 40)]), "<= 16 ms")
@@ -246,17 +246,22 @@ def control_rooms():
     room = agc.Agc(bias_mw_per_hz=3500.0, units=(plant,), ki_per_s=0.01)
     pair = [
         agc.Area(
-            name=name, rating_mw=10_000.0, inertia_s=5.0, damping_pu=1.0, droop_pu=0.05, agc=room
+            name=name,
+            rating_mw=10_000.0,
+            inertia_s=5.0,
+            damping_rating_pu=1.0,
+            droop_pu=0.05,
+            agc=room,
         )
         for name in ("one", "two")
     ]
     tie = agc.Tie(between=("one", "two"), stiffness_mw_per_rad=3000.0, damping_mw_per_hz=500.0)
-    lost = [agc.Loss(area="one", t_s=10.0, p_mw=300.0)]
+    lost = [agc.AreaLoss(area="one", t_s=10.0, p_mw=300.0)]
     run = seconds(
         lambda: agc.simulate(pair, lost, [tie], f0_hz=presets.current().f0_hz, t_end_s=600.0), 9
     )
     tell("10 min of two areas with AGC, 0.1 s steps", spread([1000 * s for s in run]))
-    month = agc.regulation_signal(720.0, np.random.default_rng(2))
+    month = agc.regulation_signal(720.0, rng=np.random.default_rng(2))
     for what, energy_mwh in (
         ("a month of 4 s signal, one fleet", 2.0),
         ("  a day of it, 100 fleets", np.linspace(0.5, 6.0, 100)),
@@ -271,17 +276,17 @@ def control_rooms():
             soc_max=0.9,
         )
         part = month if np.ndim(energy_mwh) == 0 else month[:21_600]
-        work = functools.partial(agc.follow, part, fleet, period_s=4.0)
+        work = functools.partial(agc.follow, part, fleet, dt_s=4.0)
         tell(what, f"{median_s(work, 3):.2f} s", "seconds")
 
 
 def converters():
     """A follower and a former through one second, and the eigenvalues of the follower."""
     units = {
-        "follower": inverter.Follower(
+        "follower": inverter.GridFollowing(
             p_pu=0.5, droop_pu=0.05, pll=inverter.pll_gains(0.04, 0.7, 0.05)
         ),
-        "former": inverter.Former(
+        "former": inverter.GridForming(
             p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15, i_max_pu=1.2
         ),
     }
@@ -346,11 +351,11 @@ def crowds():
         eta_charge=0.94,
         eta_discharge=0.93,
     )
-    year = fleet.stays(data.sessions("jpl", "2019-05-01", "2020-03-01"), car, soc_leave=0.9)
-    day = fleet.Scenario(cars=year, command=np.sin(np.arange(96) / 3), seed=10, come=0.8)
+    year = fleet.stays(data.sessions("jpl", "2019-05-01", "2020-03-01"), car, soc_departure=0.9)
+    day = fleet.Scenario(cars=year, command=np.sin(np.arange(96) / 3), seed=10, presence=0.8)
     taken = statistics.median(seconds(lambda: fleet.simulate(1_000_000, day), 3))
     tell("a million cars x 96 steps, one process", f"{96 / taken:.0f} M EV-steps/s", ">= 100 M")
-    today = fleet.stays(data.sessions("jpl", "2019-10-01", "2019-10-02"), car, soc_leave=0.9)
+    today = fleet.stays(data.sessions("jpl", "2019-10-01", "2019-10-02"), car, soc_departure=0.9)
     signal = 150.0 * np.sin(np.arange(124) / 3) - 40.0
     for rule in ("proportional", "urgency", "optimal"):
         work = functools.partial(fleet.disaggregate, today, signal, rule)

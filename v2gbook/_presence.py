@@ -23,12 +23,12 @@ _MOST_DAYS = 36_525  # a century
 # --------------------------------------------------------------------------- how many are there
 
 
-def probabilities(n, p, rho=0.0):
+def probabilities(n_cars, presence, correlation=0.0):
     r"""Probability that k of n cars are there, for each k = 0, 1, ... n.
 
-    Each car is there with probability p, and two of them have the correlation rho: binomial if it
-    is 0, else beta-binomial. Both are one formula, in which a count is so many times as likely as
-    the one before:
+    Each car is there with probability p (`presence`), and two of them have the correlation rho:
+    binomial if it is 0, else beta-binomial. Both are one formula, in which a count is so many times
+    as likely as the one before:
 
     .. math:: \frac{P(k + 1)}{P(k)} =
         \frac{(n - k)\,\big(p\,(1-\rho) + k\,\rho\big)}
@@ -37,19 +37,19 @@ def probabilities(n, p, rho=0.0):
     The products of these begin at the mean, where the counts are likely, so that hardly a digit is
     lost even with millions of cars.
     """
-    k = np.arange(n)
-    one_more = (n - k) * (p * (1 - rho) + k * rho)
-    one_less = (k + 1) * ((1 - p) * (1 - rho) + (n - k - 1) * rho)
-    mean = int(n * p)
+    k = np.arange(n_cars)
+    one_more = (n_cars - k) * (presence * (1 - correlation) + k * correlation)
+    one_less = (k + 1) * ((1 - presence) * (1 - correlation) + (n_cars - k - 1) * correlation)
+    mean = int(n_cars * presence)
     below = np.cumprod((one_less[:mean] / one_more[:mean])[::-1])[::-1]
     above = np.cumprod(one_more[mean:] / one_less[mean:])
     weight = np.concatenate([below, [1.0], above])
     return weight / weight.sum()
 
 
-def at_least(n, p, rho=0.0):
+def at_least(n_cars, presence, correlation=0.0):
     """Probability that k of n cars are there or more, for each k = 0, 1, ... n."""
-    sums = np.cumsum(probabilities(n, p, rho)[::-1])[::-1]
+    sums = np.cumsum(probabilities(n_cars, presence, correlation)[::-1])[::-1]
     return sums / sums[0]
 
 
@@ -58,20 +58,20 @@ def holds(probability, reliability):
     return probability >= reliability - _SAME
 
 
-def fewest_cars(present, p, reliability, rho=0.0, *, most):
-    """Smallest fleet of which so many cars are there with this reliability; p is above 0.
+def fewest_cars(n_present, presence, reliability, correlation=0.0, *, most):
+    """Smallest fleet of which so many cars are there with this reliability; presence is above 0.
 
     None if `most` cars are too few. Without correlation it may be billions, since then no sum is
     needed.
     """
 
-    def enough(n):
-        if rho == 0:
-            return holds(betainc(present, n - present + 1, p), reliability)
-        return holds(at_least(n, p, rho)[present], reliability)
+    def enough(n_cars):
+        if correlation == 0:
+            return holds(betainc(n_present, n_cars - n_present + 1, presence), reliability)
+        return holds(at_least(n_cars, presence, correlation)[n_present], reliability)
 
-    least = present
-    fleet = present
+    least = n_present
+    fleet = n_present
     while not enough(fleet):
         if fleet >= most:
             return None
@@ -84,54 +84,54 @@ def fewest_cars(present, p, reliability, rho=0.0, *, most):
 # ------------------------------------------------------------------------ from step to step
 
 
-def transition(p, persistence):
+def transition(presence, persistence):
     """Probabilities that a car that is there stays, and that one that is away comes, in a step.
 
     Each car is a Markov chain of its own, eq. (10.9): p is the share that is there in the long run,
     and persistence to the power of m the correlation with the number of cars m steps later.
     """
-    stays = p + (1 - p) * persistence
-    comes = p * (1 - persistence)
+    stays = presence + (1 - presence) * persistence
+    comes = presence * (1 - persistence)
     return stays, comes
 
 
-def walk(n, p, persistence, *, steps, size, rng):
+def walk(n_cars, presence, persistence, *, steps, size, rng):
     """Draw how many of n cars are there in one step after the other: arrays of this size.
 
-    p is a number, or one for each. The first step is drawn from the long run, in which all others
-    stay.
+    Presence is a number, or one for each. The first step is drawn from the long run, in which all
+    others stay.
     """
-    stays, comes = transition(p, persistence)
-    there = rng.binomial(n, p, size)
+    stays, comes = transition(presence, persistence)
+    there = rng.binomial(n_cars, presence, size)
     yield there
     for _ in range(steps - 1):
         stayed = rng.binomial(there, stays)
-        came = rng.binomial(n - there, comes)
+        came = rng.binomial(n_cars - there, comes)
         there = stayed + came
         yield there
 
 
-def common_share(p, rho, *, size, rng):
-    """Draw shares of the cars, p on average, that a common cause leaves.
+def common_share(presence, correlation, *, size, rng):
+    """Draw shares of the cars, `presence` on average, that a common cause leaves.
 
-    They follow the beta distribution that gives any two cars the correlation rho.
+    They follow the beta distribution that gives any two cars this correlation.
     """
-    if rho == 0 or p in (0, 1):
-        return np.full(size, p)
-    cause = (1 - rho) / rho
-    return rng.beta(p * cause, (1 - p) * cause, size)
+    if correlation == 0 or presence in (0, 1):
+        return np.full(size, presence)
+    cause = (1 - correlation) / correlation
+    return rng.beta(presence * cause, (1 - presence) * cause, size)
 
 
-def moves(counts, n, p, persistence):
+def moves(counts, n_cars, presence, persistence):
     """Probability of each count in the next step (columns) after each count now (rows).
 
     The next count is a sum of single cars, so its transform is a product of theirs.
     """
-    stays, comes = transition(p, persistence)
+    stays, comes = transition(presence, persistence)
     size = len(counts)
     turn = np.exp(2j * np.pi * np.arange(size) / size) - 1
     here = counts[:, None]
-    transform = (1 + stays * turn) ** here * (1 + comes * turn) ** (n - here)
+    transform = (1 + stays * turn) ** here * (1 + comes * turn) ** (n_cars - here)
     chance = np.fft.fft(transform, axis=1).real  # of the next count, modulo their number
     return chance[:, counts % size] / size
 
@@ -139,76 +139,78 @@ def moves(counts, n, p, persistence):
 # --------------------------------------------------------------------------- tables of sessions
 
 
-def has_stamps(frame, column):
+def has_stamps(sessions, column):
     """Whether a column holds time stamps."""
-    return frame[column].dtype.kind == "M"
+    return sessions[column].dtype.kind == "M"
 
 
-def refuse_table(name, frame):
+def refuse_table(name, sessions):
     """Refuse a table that cannot be one of sessions, whatever is in its rows."""
-    columns(name, frame, ["arrival", "departure", "delivered_kwh"])
+    columns(name, sessions, ["arrival", "departure", "delivered_kwh"])
     for column in ("arrival", "departure", "delivered_kwh", "station"):
-        if column in frame and not isinstance(frame[column], pd.Series):
+        if column in sessions and not isinstance(sessions[column], pd.Series):
             raise ValueError(f"{name} has more than one column {column}")
-    if frame.empty:
+    if sessions.empty:
         raise ValueError(f"{name} is empty: the table has no session")
-    if not (has_stamps(frame, "arrival") and has_stamps(frame, "departure")):
+    if not (has_stamps(sessions, "arrival") and has_stamps(sessions, "departure")):
         raise ValueError(
             f"{name}: arrival and departure must both be time stamps; "
             "for text from a file use pd.to_datetime(..., utc=True).dt.tz_convert(zone)"
         )
-    if frame.arrival.dt.tz != frame.departure.dt.tz:
+    if sessions.arrival.dt.tz != sessions.departure.dt.tz:
         raise ValueError(
             f"{name}: arrival and departure must have the same time zone, or both must have none; "
-            f"they have {frame.arrival.dt.tz} and {frame.departure.dt.tz}"
+            f"they have {sessions.arrival.dt.tz} and {sessions.departure.dt.tz}"
         )
-    if frame.delivered_kwh.dtype.kind not in "iuf":
-        raise ValueError(f"{name}: delivered_kwh must be numbers, not {frame.delivered_kwh.dtype}")
+    if sessions.delivered_kwh.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{name}: delivered_kwh must be numbers, not {sessions.delivered_kwh.dtype}"
+        )
 
 
-def stay_h(frame):
+def stay_h(sessions):
     """How long each car stayed. [h]"""
-    return (frame.departure - frame.arrival).dt.total_seconds() / 3600
+    return (sessions.departure - sessions.arrival).dt.total_seconds() / 3600
 
 
-def energy_kwh(frame):
+def energy_kwh(sessions):
     """What each car took. [kWh]"""
-    return frame.delivered_kwh.to_numpy(float, na_value=np.nan)
+    return sessions.delivered_kwh.to_numpy(float, na_value=np.nan)
 
 
-def _busy_until(frame):
+def _busy_until(sessions):
     """Latest departure of the sessions that came earlier to the same station.
 
     NaT for the first of them, and where stations are not told.
     """
-    if "station" not in frame:
-        return pd.Series(pd.NaT, index=frame.index, dtype=frame.departure.dtype)
-    order = frame.arrival.array.argsort(kind="stable")
-    in_order = frame.iloc[order].reset_index(drop=True)
+    if "station" not in sessions:
+        return pd.Series(pd.NaT, index=sessions.index, dtype=sessions.departure.dtype)
+    order = sessions.arrival.array.argsort(kind="stable")
+    in_order = sessions.iloc[order].reset_index(drop=True)
     latest = in_order.groupby("station").departure.cummax()
     known = latest.groupby(in_order.station).ffill()  # where a departure is missing
     earlier = known.groupby(in_order.station).shift()
     back = np.argsort(order, kind="stable")
-    return earlier.iloc[back].set_axis(frame.index)
+    return earlier.iloc[back].set_axis(sessions.index)
 
 
-def _most_kwh(frame, p_kw):
+def _most_kwh(sessions, p_kw):
     """Energy that each charger can give in the stay; without a power there is no limit."""
     if p_kw is None:
-        return np.full(len(frame), np.inf)
+        return np.full(len(sessions), np.inf)
     power = checked("p_kw", p_kw, "kW", gt=0)
-    if np.shape(power) not in ((), (len(frame),)):
-        raise ValueError(f"p_kw has shape {np.shape(power)}; there are {len(frame)} sessions")
-    return power * stay_h(frame).to_numpy()
+    if np.shape(power) not in ((), (len(sessions),)):
+        raise ValueError(f"p_kw has shape {np.shape(power)}; there are {len(sessions)} sessions")
+    return power * stay_h(sessions).to_numpy()
 
 
-def _faults(frame, most_kwh):
+def _faults(sessions, most_kwh):
     """What is wrong with sessions, by their places in the table: the first fault of each."""
-    arrival = frame.arrival.array
-    departure = frame.departure.array
-    hours = stay_h(frame).to_numpy()
-    energy = energy_kwh(frame)
-    taken_until = _busy_until(frame)
+    arrival = sessions.arrival.array
+    departure = sessions.departure.array
+    hours = stay_h(sessions).to_numpy()
+    energy = energy_kwh(sessions)
+    taken_until = _busy_until(sessions)
     faults: dict[int, str] = {}
     for i in np.flatnonzero(np.isnan(hours)).tolist():
         faults.setdefault(i, "has no arrival or no departure")
@@ -221,16 +223,16 @@ def _faults(frame, most_kwh):
     for i in np.flatnonzero(energy > most_kwh + _EPS).tolist():
         most = f"its charger gives at most {most_kwh[i]:.2f} kWh in the {hours[i]:.2f} h it stayed"
         faults.setdefault(i, f"took {energy[i]:g} kWh, and {most}")
-    for i in np.flatnonzero(taken_until > frame.arrival).tolist():
-        station = f"arrives {arrival[i]} at station {frame.station.iloc[i]}"
+    for i in np.flatnonzero(taken_until > sessions.arrival).tolist():
+        station = f"arrives {arrival[i]} at station {sessions.station.iloc[i]}"
         faults.setdefault(i, f"{station}, which is taken until {taken_until.iloc[i]}")
     return faults
 
 
-def _refused(frame, p_kw):
+def _refused(sessions, p_kw):
     """A sentence for each session that is impossible, by its place in the table."""
-    faults = _faults(frame, _most_kwh(frame, p_kw))
-    return {place: f"session {frame.index[place]} {faults[place]}" for place in sorted(faults)}
+    faults = _faults(sessions, _most_kwh(sessions, p_kw))
+    return {place: f"session {sessions.index[place]} {faults[place]}" for place in sorted(faults)}
 
 
 def and_more(count, what):
@@ -248,31 +250,31 @@ def _first_of(refused):
     return f"{first}{and_more(len(others), 'session')}"
 
 
-def refuse_impossible(name, frame, p_kw=None):
+def refuse_impossible(name, sessions, p_kw=None):
     """Refuse a table in which a session is impossible."""
-    refused = _refused(frame, p_kw)
+    refused = _refused(sessions, p_kw)
     if refused:
         raise ValueError(f"{name}: {_first_of(refused)}")
 
 
-def _possible(frame, p_kw):
+def _possible(sessions, p_kw):
     """The sessions without those that are impossible, of which `attrs` tells."""
-    refused = _refused(frame, p_kw)
-    kept = frame[~np.isin(np.arange(len(frame)), list(refused))]
+    refused = _refused(sessions, p_kw)
+    kept = sessions[~np.isin(np.arange(len(sessions)), list(refused))]
     if kept.empty:
-        raise ValueError(f"frame has no session left: {_first_of(refused)}")
-    kept.attrs = {**frame.attrs, "refused": list(refused.values())}
+        raise ValueError(f"sessions has no session left: {_first_of(refused)}")
+    kept.attrs = {**sessions.attrs, "refused": list(refused.values())}
     return kept
 
 
 def check_sessions(
-    frame: pd.DataFrame, p_kw: ArrayLike | None = None, *, drop: bool = False
+    sessions: pd.DataFrame, p_kw: ArrayLike | None = None, *, drop: bool = False
 ) -> pd.DataFrame:
     """Return the sessions if all of them are possible, or say what is wrong.
 
     Parameters
     ----------
-    frame : DataFrame
+    sessions : DataFrame
         Sessions as from `data.sessions`: `arrival` and `departure` (time stamps),
         `delivered_kwh` (at least 0). With a column `station`, sessions must not overlap there.
         Without it, or where it is empty, each session is a car, and a plug, of its own.
@@ -285,34 +287,34 @@ def check_sessions(
     Returns
     -------
     DataFrame
-        The frame itself, or with `drop` the rows that are left; then `attrs["refused"]` lists a
+        The table itself, or with `drop` the rows that are left; then `attrs["refused"]` lists a
         sentence for each row that was left out.
 
     Raises
     ------
     TypeError
-        If `frame` is no DataFrame.
+        If `sessions` is no DataFrame.
     ValueError
         If there is no session, a column is missing or of a wrong kind, or `p_kw` is no power;
         without `drop` also if a session is impossible.
 
     Examples
     --------
-    >>> frame = pd.DataFrame({
+    >>> sessions = pd.DataFrame({
     ...     "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-05 09:00"]),
     ...     "departure": pd.to_datetime(["2025-05-05 16:00", "2025-05-05 10:00"]),
     ...     "delivered_kwh": [12.0, 20.0],
     ... })
-    >>> good = check_sessions(frame, 8.0, drop=True)
+    >>> good = check_sessions(sessions, 8.0, drop=True)
     >>> len(good), good.attrs["refused"][0][:38]
     (1, 'session 1 took 20 kWh, and its charger')
     """
-    refuse_table("frame", frame)
+    refuse_table("sessions", sessions)
     one_of("drop", drop, (False, True))
     if drop:
-        return _possible(frame, p_kw)
-    refuse_impossible("frame", frame, p_kw)
-    return frame
+        return _possible(sessions, p_kw)
+    refuse_impossible("sessions", sessions, p_kw)
+    return sessions
 
 
 # ------------------------------------------------------------------------- counting the plugged
@@ -323,12 +325,12 @@ def clock(times):
     return times.dt.tz_localize(None)
 
 
-def recorded_days(name, frame):
+def recorded_days(name, sessions):
     """Midnights on the clock from the first arrival to the last.
 
     Months without any session are gaps in the record, not days on which nobody came.
     """
-    arrival = clock(frame.arrival)
+    arrival = clock(sessions.arrival)
     first = arrival.min().normalize()
     last = arrival.max().normalize()
     if (last - first).days > _MOST_DAYS:
@@ -346,11 +348,11 @@ def _midnight(day, zone):
     return day.tz_localize(zone, nonexistent="shift_forward", ambiguous=True)
 
 
-def _steps_of(days, zone, step_min):
+def _steps_of(days, zone, dt_min):
     """Starts of all steps from the first day to the last; a day may have 23 or 25 hours."""
     start = _midnight(days[0], zone)
     end = _midnight(days[-1] + pd.Timedelta(days=1), zone)
-    return pd.date_range(start, end, freq=pd.Timedelta(minutes=step_min), inclusive="left")
+    return pd.date_range(start, end, freq=pd.Timedelta(minutes=dt_min), inclusive="left")
 
 
 def in_each_step(first, last, steps, weight=None):
@@ -363,7 +365,7 @@ def in_each_step(first, last, steps, weight=None):
     return np.cumsum(come[:steps] - go[:steps])
 
 
-def plugged(name, frame, step_min):
+def plugged(name, sessions, dt_min):
     """How many cars are at the plug throughout each step, as a Series by the steps' starts.
 
     A car counts in the steps that it stays from beginning to end: one that comes or goes within a
@@ -373,11 +375,11 @@ def plugged(name, frame, step_min):
     quarter hours. Power is promised, and energy is sold, for hours that pass; and a car that is
     there through the hour that the clock shows twice is there for two hours.
     """
-    days = recorded_days(name, frame)
-    time = _steps_of(days, frame.arrival.dt.tz, step_min)
-    step = pd.Timedelta(minutes=step_min)
-    first = np.ceil((frame.arrival - time[0]).to_numpy() / step - _EPS).astype(int)
-    last = np.floor((frame.departure - time[0]).to_numpy() / step + _EPS).astype(int)
+    days = recorded_days(name, sessions)
+    time = _steps_of(days, sessions.arrival.dt.tz, dt_min)
+    step = pd.Timedelta(minutes=dt_min)
+    first = np.ceil((sessions.arrival - time[0]).to_numpy() / step - _EPS).astype(int)
+    last = np.floor((sessions.departure - time[0]).to_numpy() / step + _EPS).astype(int)
     count = in_each_step(first, np.maximum(first, last), len(time))
     recorded = time.tz_localize(None).normalize().isin(days)
     return pd.Series(count, index=time, name="plugged")[recorded]

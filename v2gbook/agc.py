@@ -84,7 +84,7 @@ class Area:
         Base of the per-unit values, above 0 [MW].
     inertia_s : float
         Kinetic energy of all rotors over the rating (H), above 0 [s].
-    damping_pu : float
+    damping_rating_pu : float
         Load damping (D), 0 or more: fall of the load, in pu of the rating, per pu of frequency [-].
     droop_pu : float
         Fall of frequency, in pu of f0, that moves the governors by the whole rating (R): a fraction
@@ -102,7 +102,7 @@ class Area:
 
     Examples
     --------
-    >>> home = Area(name="home", rating_mw=10_000, inertia_s=5, damping_pu=1, droop_pu=0.05)
+    >>> home = Area(name="home", rating_mw=10_000, inertia_s=5, damping_rating_pu=1, droop_pu=0.05)
     >>> home.stiffness_mw_per_hz(50)
     4200.0
     """
@@ -110,7 +110,7 @@ class Area:
     name: str
     rating_mw: float
     inertia_s: float
-    damping_pu: float
+    damping_rating_pu: float
     droop_pu: float
     t_valve_s: float = 0.2
     t_turbine_s: float = 0.5
@@ -122,7 +122,7 @@ class Area:
             self,
             rating_mw={"one": True, **_ABOVE_0},
             inertia_s={"one": True, **_LAG},
-            damping_pu={"one": True, "ge": 0, "le": 1000},
+            damping_rating_pu={"one": True, "ge": 0, "le": 1000},
             droop_pu={"one": True, "gt": 0, "finite": False},
             t_valve_s={"one": True, **_LAG},
             t_turbine_s={"one": True, **_LAG},
@@ -155,7 +155,7 @@ class Area:
             If `f0_hz` is not at least 1 Hz.
         """
         f0 = checked("f0_hz", f0_hz, **_NOMINAL)
-        return self.rating_mw / f0 * (1 / self.droop_pu + self.damping_pu)  # eq. (2.1)
+        return self.rating_mw / f0 * (1 / self.droop_pu + self.damping_rating_pu)  # eq. (2.1)
 
 
 def _listed(areas):
@@ -221,8 +221,8 @@ def primary_response(
 
     Examples
     --------
-    >>> one = Area(name="1", rating_mw=1000, inertia_s=5, damping_pu=0.6, droop_pu=0.05)
-    >>> two = Area(name="2", rating_mw=1000, inertia_s=4, damping_pu=0.9, droop_pu=0.0625)
+    >>> one = Area(name="1", rating_mw=1000, inertia_s=5, damping_rating_pu=0.6, droop_pu=0.05)
+    >>> two = Area(name="2", rating_mw=1000, inertia_s=4, damping_rating_pu=0.9, droop_pu=0.0625)
     >>> end = primary_response([one, two], [187.5, 0.0], f0_hz=60.0)
     >>> end.df_hz.round(3).tolist(), end.export_mw.round(1).tolist()
     ([-0.3, -0.3], [-84.5, 84.5])
@@ -233,11 +233,11 @@ def primary_response(
     beta = _stiffnesses(listed, f0_hz)
     if beta.sum() < _LEAST_MW_PER_HZ:
         raise ValueError(
-            "areas have no stiffness: droop_pu is infinite and damping_pu is 0 everywhere, so that "
-            "frequency never settles"
+            "areas have no stiffness: droop_pu is infinite and damping_rating_pu is 0 everywhere, "
+            "so that frequency never settles"
         )
     df_hz = -loss.sum() / beta.sum()  # eq. (2.2)
-    load_gain = np.array([area.rating_mw * area.damping_pu for area in listed])
+    load_gain = np.array([area.rating_mw * area.damping_rating_pu for area in listed])
     governor_gain = np.array([area.rating_mw / area.droop_pu for area in listed])
     return pd.DataFrame(
         {
@@ -370,9 +370,9 @@ class Unit:
         Largest change of its target, above 0; infinite for converters [MW/min].
     lag_s : float
         First-order lag from target to output, above 0 [s].
-    give_mwh : float
+    energy_up_mwh : float
         Energy that it can still give at its meter, 0 or more; infinite for a plant [MWh].
-    take_mwh : float
+    energy_down_mwh : float
         Energy that it can still take at its meter, 0 or more; infinite for a plant [MWh].
 
     Examples
@@ -384,10 +384,10 @@ class Unit:
     ...     high_mw=100,
     ...     ramp_mw_per_min=6000,
     ...     lag_s=0.5,
-    ...     give_mwh=50,
-    ...     take_mwh=40,
+    ...     energy_up_mwh=50,
+    ...     energy_down_mwh=40,
     ... )
-    >>> cars.give_mwh / cars.high_mw
+    >>> cars.energy_up_mwh / cars.high_mw
     0.5
     """
 
@@ -397,8 +397,8 @@ class Unit:
     high_mw: float
     ramp_mw_per_min: float = math.inf
     lag_s: float = 0.5
-    give_mwh: float = math.inf
-    take_mwh: float = math.inf
+    energy_up_mwh: float = math.inf
+    energy_down_mwh: float = math.inf
 
     def __post_init__(self):
         instance("name", self.name, str)
@@ -410,8 +410,8 @@ class Unit:
             high_mw={"one": True, "unit": "MW", "ge": 0, "finite": False},
             ramp_mw_per_min={"one": True, "unit": "MW/min", "gt": 0, "finite": False},
             lag_s={"one": True, **_PERIOD},
-            give_mwh={"one": True, **_STORE},
-            take_mwh={"one": True, **_STORE},
+            energy_up_mwh={"one": True, **_STORE},
+            energy_down_mwh={"one": True, **_STORE},
         )
 
 
@@ -649,9 +649,9 @@ def restored(areas: Area | Sequence[Area], loss_mw: ArrayLike, *, f0_hz: float) 
     >>> plant = Unit(name="plant", share=1, low_mw=-300, high_mw=300)
     >>> room = Agc(bias_mw_per_hz=4200, units=[plant], ki_per_s=0.01)
     >>> home = Area(
-    ...     name="home", rating_mw=10_000, inertia_s=5, damping_pu=1, droop_pu=0.05, agc=room
+    ...     name="home", rating_mw=10_000, inertia_s=5, damping_rating_pu=1, droop_pu=0.05, agc=room
     ... )
-    >>> far = Area(name="far", rating_mw=30_000, inertia_s=5, damping_pu=1, droop_pu=0.05)
+    >>> far = Area(name="far", rating_mw=30_000, inertia_s=5, damping_rating_pu=1, droop_pu=0.05)
     >>> end = restored([home, far], [468.0, 0.0], f0_hz=50.0)
     >>> end.df_hz.round(3).tolist(), end.secondary_mw.tolist()
     ([-0.01, -0.01], [300.0, 0.0])
@@ -714,7 +714,7 @@ class Tie:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class AreaLoss:
     """Generation that trips in an area at a time.
 
     Attributes
@@ -728,8 +728,8 @@ class Loss:
 
     Examples
     --------
-    >>> Loss(area="home", t_s=10, p_mw=300)
-    Loss(area='home', t_s=10.0, p_mw=300.0)
+    >>> AreaLoss(area="home", t_s=10, p_mw=300)
+    AreaLoss(area='home', t_s=10.0, p_mw=300.0)
     """
 
     area: str
@@ -808,7 +808,7 @@ def _slopes(areas, ties, export, f0_hz):
         turbine = 2 * n + i
         momentum = 2 * area.inertia_s * area.rating_mw
         by_state[i] -= export[i] / momentum  # eq. (2.6)
-        by_state[i, i] -= area.damping_pu * area.rating_mw / momentum
+        by_state[i, i] -= area.damping_rating_pu * area.rating_mw / momentum
         by_state[i, turbine] = area.rating_mw / momentum
         by_power[i, i] = 1 / momentum
         by_state[valve, i] = -1 / (area.droop_pu * area.t_valve_s)
@@ -846,8 +846,8 @@ class _ControlRoom:
         self.goal = [0.0] * len(units)
         self.target = [0.0] * len(units)
         self.out = [0.0] * len(units)
-        self.give = [unit.give_mwh for unit in units]
-        self.take = [unit.take_mwh for unit in units]
+        self.give = [unit.energy_up_mwh for unit in units]
+        self.take = [unit.energy_down_mwh for unit in units]
 
     def command(self, export_mw, deviation_hz):
         """Begin a new cycle: measure, integrate, share out."""
@@ -943,7 +943,7 @@ def _columns(areas, states, export_of, errors, f0_hz):
 
 def simulate(
     areas: Area | Sequence[Area],
-    losses: Sequence[Loss],
+    losses: Sequence[AreaLoss],
     ties: Sequence[Tie] = (),
     *,
     f0_hz: float,
@@ -962,7 +962,7 @@ def simulate(
     ----------
     areas : Area or list of Area
         The areas, with different names.
-    losses : list of Loss
+    losses : list of AreaLoss
         What trips, in which area and when; may be empty.
     ties : list of Tie
         Lines between areas; none for areas that are not connected.
@@ -1008,11 +1008,11 @@ def simulate(
     >>> plant = Unit(name="plant", share=1, low_mw=-500, high_mw=500, ramp_mw_per_min=200)
     >>> room = Agc(bias_mw_per_hz=4200, units=[plant], ki_per_s=0.02, kp=0.1, cycle_s=4)
     >>> home = Area(
-    ...     name="home", rating_mw=10_000, inertia_s=5, damping_pu=1, droop_pu=0.05, agc=room
+    ...     name="home", rating_mw=10_000, inertia_s=5, damping_rating_pu=1, droop_pu=0.05, agc=room
     ... )
-    >>> far = Area(name="far", rating_mw=30_000, inertia_s=5, damping_pu=1, droop_pu=0.05)
+    >>> far = Area(name="far", rating_mw=30_000, inertia_s=5, damping_rating_pu=1, droop_pu=0.05)
     >>> tie = Tie(between=["home", "far"], stiffness_mw_per_rad=3000, damping_mw_per_hz=500)
-    >>> trip = Loss(area="home", t_s=1, p_mw=300)
+    >>> trip = AreaLoss(area="home", t_s=1, p_mw=300)
     >>> run = simulate([home, far], [trip], [tie], f0_hz=50, t_end_s=400, dt_s=0.5)
     >>> run.home_f_hz.min().round(3).item(), run.home_f_hz.iloc[-1].round(3).item()
     (49.957, 50.0)
@@ -1020,7 +1020,7 @@ def simulate(
     300
     """
     listed = _listed(areas)
-    losses = instances("losses", losses, Loss)
+    losses = instances("losses", losses, AreaLoss)
     ties = instances("ties", ties, Tie)
     _check_names(listed, losses, ties)
     f0_hz = one("f0_hz", f0_hz, **_NOMINAL)
@@ -1041,10 +1041,10 @@ def simulate(
 
 
 def regulation_signal(
-    hours: float,
-    rng: np.random.Generator,
+    duration_h: float,
     *,
-    period_s: float = 4.0,
+    rng: np.random.Generator,
+    dt_s: float = 4.0,
     slow_s: float = 900.0,
     fast_s: float = 30.0,
     rms: float = 0.35,
@@ -1055,11 +1055,11 @@ def regulation_signal(
 
     Parameters
     ----------
-    hours : float
+    duration_h : float
         Length, above 0 [h].
     rng : numpy.random.Generator
         Source of the noise, such as ``np.random.default_rng(1)``.
-    period_s : float
+    dt_s : float
         Time between two values, above 0 [s].
     slow_s : float
         Time constant of the slow noise, above 0; this model's assumption, as is the other [s].
@@ -1085,8 +1085,8 @@ def regulation_signal(
     --------
     >>> signal = regulation_signal(
     ...     24.0,
-    ...     np.random.default_rng(2),
-    ...     period_s=4.0,
+    ...     rng=np.random.default_rng(2),
+    ...     dt_s=4.0,
     ...     slow_s=900.0,
     ...     fast_s=30.0,
     ...     rms=0.35,
@@ -1094,28 +1094,28 @@ def regulation_signal(
     >>> len(signal), round(float(signal.std()), 2)
     (21600, 0.36)
     """
-    hours = one("hours", hours, "h", gt=0)
+    duration_h = one("duration_h", duration_h, "h", gt=0)
     instance("rng", rng, np.random.Generator)
-    period_s = one("period_s", period_s, **_PERIOD)
+    dt_s = one("dt_s", dt_s, **_PERIOD)
     slow_s = one("slow_s", slow_s, **_PERIOD)
     fast_s = one("fast_s", fast_s, **_PERIOD)
     one("rms", rms)
     size = fraction("rms", rms, gt=0)
-    count = round(hours * 3600 / period_s)
+    count = round(duration_h * 3600 / dt_s)
     if not 1 <= count <= MOST_STEPS // 4:
         raise ValueError(
-            f"hours = {hours:g} and period_s = {period_s:g} make {count:g} values; give 1 to "
+            f"duration_h = {duration_h:g} and dt_s = {dt_s:g} make {count:g} values; give 1 to "
             f"{MOST_STEPS // 4:g}"
         )
-    total = _mean_reverting(count, period_s, slow_s, rng)
-    total += _mean_reverting(count, period_s, fast_s, rng)
+    total = _mean_reverting(count, dt_s, slow_s, rng)
+    total += _mean_reverting(count, dt_s, fast_s, rng)
     signal = np.clip(total * size / math.sqrt(2), -1.0, 1.0)
-    return pd.Series(signal, index=pd.Index(np.arange(count) * period_s, name="t_s"), name="signal")
+    return pd.Series(signal, index=pd.Index(np.arange(count) * dt_s, name="t_s"), name="signal")
 
 
-def _mean_reverting(count, period_s, memory_s, rng):
+def _mean_reverting(count, dt_s, memory_s, rng):
     """Noise of variance 1 whose correlation decays with the time constant `memory_s`."""
-    kept = math.exp(-period_s / memory_s)
+    kept = math.exp(-dt_s / memory_s)
     noise = rng.standard_normal(count) * math.sqrt(1 - kept**2)
     noise[0] += rng.standard_normal() * kept
     return _first_order(noise, kept)
@@ -1128,7 +1128,7 @@ def _first_order(x, kept):
     return smooth.to_numpy(copy=True)
 
 
-def split(signal: ArrayLike, *, period_s: float, cutoff_s: float) -> tuple[np.ndarray, np.ndarray]:
+def split(signal: ArrayLike, *, dt_s: float, cutoff_s: float) -> tuple[np.ndarray, np.ndarray]:
     r"""Split a signal into a slow part for plants and a fast part for converters.
 
     The filter is causal: it knows nothing of what comes.
@@ -1141,7 +1141,7 @@ def split(signal: ArrayLike, *, period_s: float, cutoff_s: float) -> tuple[np.nd
     ----------
     signal : array, shape (steps,)
         Any signal; the two parts are in its unit.
-    period_s : float
+    dt_s : float
         Time between two values, above 0 [s].
     cutoff_s : float
         Time constant of the filter, above 0 [s].
@@ -1158,14 +1158,14 @@ def split(signal: ArrayLike, *, period_s: float, cutoff_s: float) -> tuple[np.nd
 
     Examples
     --------
-    >>> slow, fast = split([0.0, 1.0, 1.0, 1.0], period_s=4.0, cutoff_s=8.0)
+    >>> slow, fast = split([0.0, 1.0, 1.0, 1.0], dt_s=4.0, cutoff_s=8.0)
     >>> slow.round(3), fast.round(3)
     (array([0.   , 0.393, 0.632, 0.777]), array([0.   , 0.607, 0.368, 0.223]))
     """
     s = row("signal", signal)
-    period_s = one("period_s", period_s, **_PERIOD)
+    dt_s = one("dt_s", dt_s, **_PERIOD)
     cutoff_s = one("cutoff_s", cutoff_s, **_PERIOD)
-    kept = math.exp(-period_s / cutoff_s)
+    kept = math.exp(-dt_s / cutoff_s)
     slow = _first_order(np.concatenate([s[:1], (1 - kept) * s[1:]]), kept)  # eq. (2.9)
     return slow, s - slow
 
@@ -1276,7 +1276,7 @@ class Offset:
         )
 
 
-def drift_per_h(fleet: Fleet, signal: ArrayLike) -> FloatOrArray:
+def soc_drift_per_h(fleet: Fleet, signal: ArrayLike) -> FloatOrArray:
     r"""How fast losses empty a battery that follows a signal of mean zero.
 
     .. math:: \frac{d\,soc}{dt} = -\frac{P\,\overline{|s|}}{2E}
@@ -1304,7 +1304,7 @@ def drift_per_h(fleet: Fleet, signal: ArrayLike) -> FloatOrArray:
     Examples
     --------
     >>> fleet = Fleet(p_mw=2.0, energy_mwh=4.0, soc=0.5, eta_charge=0.92, eta_discharge=0.9)
-    >>> round(drift_per_h(fleet, [1.0, -1.0, 0.5, -0.5]), 4)
+    >>> round(soc_drift_per_h(fleet, [1.0, -1.0, 0.5, -0.5]), 4)
     -0.0358
     """
     instance("fleet", fleet, Fleet)
@@ -1364,7 +1364,7 @@ class _Battery:
 
 
 def follow(
-    signal: ArrayLike, fleet: Fleet, *, period_s: float, offset: Offset | None = None
+    signal: ArrayLike, fleet: Fleet, *, dt_s: float, offset: Offset | None = None
 ) -> pd.DataFrame:
     """What a fleet delivers that obeys a signal as long as its battery allows.
 
@@ -1374,10 +1374,10 @@ def follow(
         Signal from -1 to 1, above 0 where it asks for power to the grid [-].
     fleet : Fleet
         The battery, or several cases of it.
-    period_s : float
+    dt_s : float
         Time between two values, above 0 [s].
     offset : Offset or None
-        Schedule that leads the state of charge back; its period must be a multiple of `period_s`.
+        Schedule that leads the state of charge back; its period must be a multiple of `dt_s`.
 
     Returns
     -------
@@ -1398,20 +1398,20 @@ def follow(
     --------
     >>> fleet = Fleet(p_mw=2.0, energy_mwh=1.0, soc=0.5, eta_charge=0.92, eta_discharge=0.9)
     >>> offset = Offset(share=0.2, period_s=900.0)
-    >>> run = follow([1.0, 1.0, -0.5, 0.5], fleet, period_s=900.0, offset=offset)
+    >>> run = follow([1.0, 1.0, -0.5, 0.5], fleet, dt_s=900.0, offset=offset)
     >>> run.delivered_mw.round(2).tolist()
     [1.6, 0.2, -1.2, 0.4]
     """
     s = row("signal", signal, ge=-1, le=1)
     instance("fleet", fleet, Fleet)
-    period_s = one("period_s", period_s, **_PERIOD)
-    battery = _Battery(fleet, period_s / 3600)
+    dt_s = one("dt_s", dt_s, **_PERIOD)
+    battery = _Battery(fleet, dt_s / 3600)
     share = 0.0
     block = 256  # without an offset any length will do
     if offset is not None:
         instance("offset", offset, Offset)
         share = offset.share
-        block = _whole_steps("period_s of the offset", offset.period_s, "period_s", period_s)
+        block = _whole_steps("period_s of the offset", offset.period_s, "dt_s", dt_s)
     _check_room(len(s), battery.shape)
     columns = np.empty((4, len(s), *battery.shape))
     asked, scheduled, delivered, trace = columns
@@ -1420,12 +1420,12 @@ def follow(
     for start in range(0, len(s), block):
         now = following
         if offset is not None:
-            following = battery.ordered(offset, now, block * (period_s / 3600))
+            following = battery.ordered(offset, now, block * (dt_s / 3600))
         span = slice(start, start + block)
         wish = np.clip(asked[span] + now, -battery.power, battery.power)
         scheduled[span] = now
         delivered[span], trace[span] = battery.obey(wish)
-    return _followed(columns, period_s)
+    return _followed(columns, dt_s)
 
 
 def _check_room(count, shape):
@@ -1437,11 +1437,11 @@ def _check_room(count, shape):
         )
 
 
-def _followed(columns, period_s):
+def _followed(columns, dt_s):
     """The table of `follow`; with several cases its columns have two levels."""
     names = ("asked_mw", "schedule_mw", "delivered_mw", "soc")
     count = columns.shape[1]
-    t_s = pd.Index(np.arange(count) * period_s, name="t_s")
+    t_s = pd.Index(np.arange(count) * dt_s, name="t_s")
     if columns.ndim == 2:
         return pd.DataFrame(dict(zip(names, columns)), index=t_s)
     tables = [pd.DataFrame(values.reshape(count, -1), index=t_s) for values in columns]

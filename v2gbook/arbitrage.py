@@ -54,8 +54,8 @@ _SOC = {"ge": -1e-9, "le": 1 + 1e-9}  # what a schedule computed may be off by r
 
 def spread_profit(
     sold_kwh: ArrayLike,
-    price_buy: ArrayLike,
-    price_sell: ArrayLike,
+    buy_per_kwh: ArrayLike,
+    sell_per_kwh: ArrayLike,
     *,
     eta_round_trip: ArrayLike,
 ) -> FloatOrArray:
@@ -67,7 +67,7 @@ def spread_profit(
     ----------
     sold_kwh : float or array
         Energy sold, at the meter, at least 0 [kWh].
-    price_buy, price_sell : float or array
+    buy_per_kwh, sell_per_kwh : float or array
         What a kilowatt-hour costs, and what it earns [per kWh].
     eta_round_trip : float or array
         Efficiency from the meter to the battery and back, a fraction above 0.
@@ -90,9 +90,9 @@ def spread_profit(
     """
     eta = fraction("eta_round_trip", eta_round_trip, gt=0)
     sold = checked("sold_kwh", sold_kwh, "kWh", ge=0)
-    buy = checked("price_buy", price_buy, "per kWh")
-    sell = checked("price_sell", price_sell, "per kWh")
-    together(sold_kwh=sold, price_buy=buy, price_sell=sell, eta_round_trip=eta)
+    buy = checked("buy_per_kwh", buy_per_kwh, "per kWh")
+    sell = checked("sell_per_kwh", sell_per_kwh, "per kWh")
+    together(sold_kwh=sold, buy_per_kwh=buy, sell_per_kwh=sell, eta_round_trip=eta)
     with np.errstate(over="ignore"):
         bought = np.divide(sold, eta)
         profit = np.multiply(sold, sell) - bought * buy  # eq. (8.1)
@@ -107,7 +107,7 @@ def _known_result(name, value):
 
 
 def implied_efficiency(
-    profit: ArrayLike, sold_kwh: ArrayLike, price_buy: ArrayLike, price_sell: ArrayLike
+    profit: ArrayLike, sold_kwh: ArrayLike, buy_per_kwh: ArrayLike, sell_per_kwh: ArrayLike
 ) -> FloatOrArray:
     r"""Return the round-trip efficiency that explains a stated profit: eq. (8.1) solved for it.
 
@@ -119,7 +119,7 @@ def implied_efficiency(
         Stated profit, in the currency of the prices.
     sold_kwh : float or array
         Energy sold, at the meter, above 0 [kWh].
-    price_buy, price_sell : float or array
+    buy_per_kwh, sell_per_kwh : float or array
         What a kilowatt-hour costs (above 0), and what it earns [per kWh].
 
     Returns
@@ -140,9 +140,9 @@ def implied_efficiency(
     """
     stated = np.asarray(checked("profit", profit))
     sold = np.asarray(checked("sold_kwh", sold_kwh, "kWh", gt=0))
-    buy = np.asarray(checked("price_buy", price_buy, "per kWh", gt=0))
-    sell = np.asarray(checked("price_sell", price_sell, "per kWh"))
-    together(profit=stated, sold_kwh=sold, price_buy=buy, price_sell=sell)
+    buy = np.asarray(checked("buy_per_kwh", buy_per_kwh, "per kWh", gt=0))
+    sell = np.asarray(checked("sell_per_kwh", sell_per_kwh, "per kWh"))
+    together(profit=stated, sold_kwh=sold, buy_per_kwh=buy, sell_per_kwh=sell)
     spent = sold * sell - stated
     lossless = sold * buy  # what the purchase costs without losses
     impossible = (spent <= 0) | (lossless > spent * (1 + 1e-12))
@@ -150,8 +150,8 @@ def implied_efficiency(
         most = sold * (sell - buy)
         first = [array[impossible][0] for array in np.broadcast_arrays(stated, buy, sell, most)]
         raise ValueError(
-            "profit = {:g} needs an efficiency outside 0..1: with price_buy = {:g} and "
-            "price_sell = {:g} the spread gives at most {:g}, without losses".format(*first)
+            "profit = {:g} needs an efficiency outside 0..1: with buy_per_kwh = {:g} and "
+            "sell_per_kwh = {:g} the spread gives at most {:g}, without losses".format(*first)
         )
     return plain(lossless / spent)  # eq. (8.2)
 
@@ -226,7 +226,7 @@ def regulation_revenue(
     *,
     capacity_per_kw_h: ArrayLike,
     energy_per_kwh: ArrayLike,
-    dispatch: ArrayLike,
+    dispatch_ratio: ArrayLike,
 ) -> FloatOrArray:
     r"""Return the revenue of a regulation contract: paid for being there, and for what flows.
 
@@ -242,7 +242,7 @@ def regulation_revenue(
         Price of capacity [per kW and hour].
     energy_per_kwh : float or array
         Price of energy [per kWh].
-    dispatch : float or array
+    dispatch_ratio : float or array
         Energy dispatched over energy contracted, a fraction.
 
     Returns
@@ -262,7 +262,7 @@ def regulation_revenue(
     Examples
     --------
     >>> regulation_revenue(
-    ...     15.0, 6570.0, capacity_per_kw_h=0.04, energy_per_kwh=0.1, dispatch=0.1
+    ...     15.0, 6570.0, capacity_per_kw_h=0.04, energy_per_kwh=0.1, dispatch_ratio=0.1
     ... )
     4927.5
     """
@@ -270,13 +270,13 @@ def regulation_revenue(
     plugged = checked("plugged_h", plugged_h, "h", ge=0)
     capacity = checked("capacity_per_kw_h", capacity_per_kw_h, "per kW and hour")
     energy = checked("energy_per_kwh", energy_per_kwh, "per kWh")
-    share = fraction("dispatch", dispatch)
+    share = fraction("dispatch_ratio", dispatch_ratio)
     together(
         p_kw=power,
         plugged_h=plugged,
         capacity_per_kw_h=capacity,
         energy_per_kwh=energy,
-        dispatch=share,
+        dispatch_ratio=share,
     )
     contracted_kwh = np.multiply(power, plugged)
     return plain(contracted_kwh * (capacity + np.multiply(energy, share)))  # eq. (8.6)
@@ -616,18 +616,18 @@ def _export(import_kw, export_kw):
 
 def _interval_steps(tariff, dt_h, steps):
     """Steps in one billing interval of a load that is long enough to be billed."""
-    step_min = 60 * dt_h
-    wanted = tariff.interval_min / step_min
+    dt_min = 60 * dt_h
+    wanted = tariff.interval_min / dt_min
     charged = any(rule["price_per_kw_month"] > 0 for rule in tariff.demand)
     if wanted < 1 - 1e-9 and charged:
         raise ValueError(
-            f"import_kw has steps of {step_min:g} min, but the tariff {tariff.name!r} bills the "
+            f"import_kw has steps of {dt_min:g} min, but the tariff {tariff.name!r} bills the "
             f"highest mean of {tariff.interval_min} min. Give a load with steps of at most "
-            f"{tariff.interval_min} min, or replace(tariff, interval_min={step_min:g})"
+            f"{tariff.interval_min} min, or replace(tariff, interval_min={dt_min:g})"
         )
     if wanted > 1 and abs(wanted - round(wanted)) > 1e-9:
         raise ValueError(
-            f"steps of {step_min:g} min in import_kw do not divide the billing interval of "
+            f"steps of {dt_min:g} min in import_kw do not divide the billing interval of "
             f"{tariff.interval_min} min"
         )
     interval_steps = max(1, round(wanted))
@@ -880,7 +880,7 @@ class Diary:
     drive_kwh : float or array
         Taken out of the battery by driving in the step; 0 where the car is plugged in all the
         time [kWh].
-    soc_promise : float or array
+    soc_departure : float or array
         Lowest state of charge allowed at the end of the step, a fraction; 0 where nothing was
         promised.
 
@@ -896,7 +896,7 @@ class Diary:
     ...     soc_start=0.6,
     ...     plugged=[1, 1, 0, 1],
     ...     drive_kwh=[0.0, 0.0, 8.0, 0.0],
-    ...     soc_promise=[0.0, 0.8, 0.0, 0.5],
+    ...     soc_departure=[0.0, 0.8, 0.0, 0.5],
     ... )
     >>> float(diary.drive_kwh.sum())
     8.0
@@ -905,14 +905,14 @@ class Diary:
     soc_start: FloatOrArray
     plugged: np.ndarray
     drive_kwh: FloatOrArray = 0.0
-    soc_promise: FloatOrArray = 0.0
+    soc_departure: FloatOrArray = 0.0
 
     def __post_init__(self):
         plugged = np.atleast_1d(fraction("plugged", self.plugged))
         if plugged.ndim > 2:
             raise ValueError(f"plugged has shape {plugged.shape}; give (steps,) or (cars, steps)")
         drive = checked("drive_kwh", self.drive_kwh, "kWh", ge=0, le=_MOST)
-        promise = fraction("soc_promise", self.soc_promise, **_SOC)
+        promise = fraction("soc_departure", self.soc_departure, **_SOC)
         start = fraction("soc_start", self.soc_start, **_SOC)
         if np.shape(start) not in ((), plugged.shape[:-1]):
             raise ValueError(
@@ -922,7 +922,7 @@ class Diary:
         object.__setattr__(self, "soc_start", start)
         object.__setattr__(self, "plugged", plugged)
         object.__setattr__(self, "drive_kwh", _as_plugged("drive_kwh", drive, plugged))
-        object.__setattr__(self, "soc_promise", _as_plugged("soc_promise", promise, plugged))
+        object.__setattr__(self, "soc_departure", _as_plugged("soc_departure", promise, plugged))
         driving = (self.plugged >= 1) & (np.asarray(self.drive_kwh) > 0)
         if driving.any():
             step = int(np.argwhere(driving)[0, -1])
@@ -1305,7 +1305,7 @@ def optimise(
     ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=10.0, p_discharge_kw=10.0,
     ...     eta_charge=0.93, eta_discharge=0.93,
     ... )
-    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1, 1], soc_promise=[0, 0, 0, 0.5])
+    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1, 1], soc_departure=[0, 0, 0, 0.5])
     >>> prices = Prices(dt_h=1.0, buy_per_kwh=[0.1, 0.1, 0.3, 0.3])
     >>> plan = optimise(car, diary, prices, Site(load_kw=2.0), wear_per_kwh=0.02)
     >>> plan.p_kw.round(2).tolist(), round(plan.cost, 2)
@@ -1525,7 +1525,7 @@ class _Problem:
 
     def _bounds(self):
         """Limits of every column."""
-        promise = np.atleast_2d(self.diary.soc_promise)
+        promise = np.atleast_2d(self.diary.soc_departure)
         window = np.maximum(self.car["soc_min"][:, None], promise)
         self.least_soc = np.where(self.plugged > 0, window, promise)
         most_soc = np.broadcast_to(self.car["soc_max"][:, None], self.plugged.shape)
@@ -1761,7 +1761,7 @@ def floor_line(storage: Storage, diary: Diary, *, dt_h: float) -> np.ndarray:
     ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=20.0, p_discharge_kw=10.0,
     ...     eta_charge=0.9, eta_discharge=0.9,
     ... )
-    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1, 1], soc_promise=[0, 0, 0, 0.8])
+    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1, 1], soc_departure=[0, 0, 0, 0.8])
     >>> floor_line(car, diary, dt_h=1.0).round(3).tolist()
     [0.2, 0.2, 0.5, 0.8]
     """
@@ -1776,8 +1776,8 @@ def _floor(storage, diary, dt_h):
     car = _columns(storage, diary)
     plugged = diary.plugged
     rise = dt_h * car["eta_charge"] * car["p_charge_kw"] * plugged / car["energy_kwh"]
-    window = np.maximum(car["soc_min"], diary.soc_promise)
-    own = np.where(plugged > 0, window, diary.soc_promise)
+    window = np.maximum(car["soc_min"], diary.soc_departure)
+    own = np.where(plugged > 0, window, diary.soc_departure)
     change = diary.drive_kwh / car["energy_kwh"] - rise
     higher = max if plugged.ndim == 1 else np.maximum
     least_by_step = _by_step(own)
@@ -1846,7 +1846,7 @@ def follow(
     ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=10.0, p_discharge_kw=10.0,
     ...     eta_charge=0.9, eta_discharge=0.9,
     ... )
-    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1], soc_promise=[0, 0, 0.4])
+    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1], soc_departure=[0, 0, 0.4])
     >>> prices = Prices(dt_h=1.0, buy_per_kwh=[0.3, 0.2, 0.2], sell_per_kwh=0.1)
     >>> plan = follow(car, diary, prices, [10.0, 0.0, 0.0], Site(load_kw=1.0), wear_per_kwh=0.02)
     >>> plan.p_kw.round(2).tolist(), plan.soc.round(3).tolist()
@@ -2033,7 +2033,7 @@ def rolling(
     ...     energy_kwh=60.0, soc_min=0.2, soc_max=0.9, p_charge_kw=10.0, p_discharge_kw=10.0,
     ...     eta_charge=0.9, eta_discharge=0.9,
     ... )
-    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1, 1], soc_promise=[0, 0, 0, 0.5])
+    >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1, 1], soc_departure=[0, 0, 0, 0.5])
     >>> prices = Prices(dt_h=1.0, buy_per_kwh=[0.1, 0.2, 0.3, 0.4])
     >>> plan = rolling(
     ...     car, diary, prices, lambda k, steps: [0.1, 0.1, 0.3, 0.3][k : k + steps],
@@ -2091,13 +2091,13 @@ def _planning_steps(prices, every, horizon):
 
 def _part_of_diary(diary, span, soc, floor):
     """The diary of some steps, with a promise at their end that keeps the later ones possible."""
-    promise = diary.soc_promise[span].copy()
+    promise = diary.soc_departure[span].copy()
     promise[-1] = max(promise[-1], floor[span.stop - 1])
     return Diary(
         soc_start=min(max(soc, 0.0), 1.0),
         plugged=diary.plugged[span],
         drive_kwh=diary.drive_kwh[span],
-        soc_promise=promise,
+        soc_departure=promise,
     )
 
 
@@ -2140,7 +2140,7 @@ def commuter(
     leave_h: float,
     back_h: float,
     spread_h: float,
-    soc_promise: float,
+    soc_departure: float,
     rng: np.random.Generator,
 ) -> Diary:
     """Return the synthetic diary of a commuter who charges at home.
@@ -2163,7 +2163,7 @@ def commuter(
         Mean clock time of the return, at least an hour later, up to 24 [h].
     spread_h : float
         Standard deviation of both times, 0 to 24 [h].
-    soc_promise : float
+    soc_departure : float
         State of charge on leaving, a fraction above soc_min.
     rng : numpy.random.Generator
         Draws the times.
@@ -2171,7 +2171,7 @@ def commuter(
     Returns
     -------
     Diary
-        One car; starts at `soc_promise`.
+        One car; starts at `soc_departure`.
 
     Raises
     ------
@@ -2189,14 +2189,14 @@ def commuter(
     ... )
     >>> week = pd.date_range("2025-07-07", periods=7 * 24, freq="h", tz="Europe/Amsterdam")
     >>> diary = commuter(
-    ...     week, car, drive_kwh=8.0, leave_h=8.0, back_h=17.0, spread_h=0.0, soc_promise=0.8,
+    ...     week, car, drive_kwh=8.0, leave_h=8.0, back_h=17.0, spread_h=0.0, soc_departure=0.8,
     ...     rng=np.random.default_rng(1),
     ... )
     >>> float(diary.plugged.sum()), float(diary.drive_kwh.sum())
     (123.0, 40.0)
     """
     stamps("time", time)
-    driven = _promised(storage, drive_kwh, soc_promise)
+    driven = _promised(storage, drive_kwh, soc_departure)
     leave_h = one("leave_h", leave_h, "h", ge=0, le=23)
     back_h = one("back_h", back_h, "h", ge=1, le=24)
     spread_h = one("spread_h", spread_h, "h", ge=0, le=24)
@@ -2214,7 +2214,7 @@ def commuter(
     clock = np.asarray(time.hour + time.minute / 60)
     workday = np.asarray(days.day_of_week) < 5
     away = workday & (clock >= leave[day]) & (clock < back[day])
-    return _diary(away, np.full(len(time), driven), soc_promise)
+    return _diary(away, np.full(len(time), driven), soc_departure)
 
 
 def _local_days(time):
@@ -2228,7 +2228,7 @@ def workplace(
     storage: Storage,
     *,
     presence: float,
-    soc_promise: float,
+    soc_departure: float,
     rng: np.random.Generator,
 ) -> Diary:
     """Return a diary at a workplace charger, drawn from real sessions.
@@ -2247,7 +2247,7 @@ def workplace(
         One car.
     presence : float
         Share of weekdays on which the car comes, a fraction.
-    soc_promise : float
+    soc_departure : float
         State of charge on every departure, a fraction above soc_min. The data have none, so this is
         assumed.
     rng : numpy.random.Generator
@@ -2256,7 +2256,7 @@ def workplace(
     Returns
     -------
     Diary
-        One car; starts at `soc_promise`. Sessions over midnight are cut there; energy is cut to
+        One car; starts at `soc_departure`. Sessions over midnight are cut there; energy is cut to
         what the promise holds above soc_min.
 
     Raises
@@ -2282,13 +2282,13 @@ def workplace(
     ... )
     >>> week = pd.date_range("2025-07-07", periods=7 * 24, freq="h", tz="Europe/Amsterdam")
     >>> diary = workplace(
-    ...     week, sessions, car, presence=1.0, soc_promise=0.8, rng=np.random.default_rng(1)
+    ...     week, sessions, car, presence=1.0, soc_departure=0.8, rng=np.random.default_rng(1)
     ... )
     >>> float(diary.plugged.sum()), float(diary.drive_kwh.sum())
     (40.0, 30.0)
     """
-    step_h = even_step(time)
-    _promised(storage, 0.0, soc_promise)
+    dt_h = even_step(time)
+    _promised(storage, 0.0, soc_departure)
     one("presence", fraction("presence", presence))
     instance("rng", rng, np.random.Generator)
     by_weekday = _by_weekday(_possible(sessions))
@@ -2296,19 +2296,19 @@ def workplace(
     clock = np.asarray(time.hour + time.minute / 60)
     away = np.ones(len(time), bool)
     drive = np.zeros(len(time))
-    room_kwh = (soc_promise - storage.soc_min) * storage.energy_kwh
-    step_kwh = storage.eta_charge * storage.p_charge_kw * step_h
+    room_kwh = (soc_departure - storage.soc_min) * storage.energy_kwh
+    step_kwh = storage.eta_charge * storage.p_charge_kw * dt_h
     for day in days.unique():
         if day.day_of_week >= 5 or rng.uniform() >= presence:
             continue
         choice = by_weekday[day.day_of_week]
         session = choice.iloc[int(rng.integers(len(choice)))]
         start, end = _clock_times(session)
-        inside = np.flatnonzero((days == day) & (clock >= start) & (clock + step_h <= end))
+        inside = np.flatnonzero((days == day) & (clock >= start) & (clock + dt_h <= end))
         if len(inside) and inside[0] > 0:
             away[inside] = False
             drive[inside[0] - 1] = min(session.delivered_kwh, room_kwh, step_kwh * len(inside))
-    return _diary(away, drive, soc_promise)
+    return _diary(away, drive, soc_departure)
 
 
 def _possible(sessions):
@@ -2354,7 +2354,7 @@ def _clock_times(session):
     return start, 24.0 if over_midnight else end
 
 
-def _promised(storage, drive_kwh, soc_promise):
+def _promised(storage, drive_kwh, soc_departure):
     """Energy of a day's driving, for one car that can promise so much."""
     instance("storage", storage, Storage)
     for field in fields(storage):
@@ -2362,29 +2362,29 @@ def _promised(storage, drive_kwh, soc_promise):
             raise ValueError(
                 f"{field.name} of the storage is an array; this diary is that of one car"
             )
-    one("soc_promise", fraction("soc_promise", soc_promise))
-    if not storage.soc_min < soc_promise <= storage.soc_max:
+    one("soc_departure", fraction("soc_departure", soc_departure))
+    if not storage.soc_min < soc_departure <= storage.soc_max:
         raise ValueError(
-            f"soc_promise = {soc_promise:g} must lie within the window "
+            f"soc_departure = {soc_departure:g} must lie within the window "
             f"{storage.soc_min:g} to {storage.soc_max:g}"
         )
     driven = one("drive_kwh", drive_kwh, "kWh", ge=0)
-    if driven > (soc_promise - storage.soc_min) * storage.energy_kwh:
+    if driven > (soc_departure - storage.soc_min) * storage.energy_kwh:
         raise ValueError(
             f"drive_kwh = {driven:g} kWh a day is more than the battery holds between "
-            "soc_promise and soc_min"
+            "soc_departure and soc_min"
         )
     return driven
 
 
-def _diary(away, drive_kwh, soc_promise):
+def _diary(away, drive_kwh, soc_departure):
     """Driving just before each return, the promise just before each leaving."""
     away_next = np.append(away[1:], away[-1])
     returns = away & ~away_next
     leaves = ~away & away_next
     return Diary(
-        soc_start=soc_promise,
+        soc_start=soc_departure,
         plugged=(~away).astype(float),
         drive_kwh=np.where(returns, drive_kwh, 0.0),
-        soc_promise=np.where(leaves, soc_promise, 0.0),
+        soc_departure=np.where(leaves, soc_departure, 0.0),
     )

@@ -7,8 +7,8 @@ vehicle to the grid; charging is negative.
 
 The functions go from the converter (`loss_kw`, `battery_kw`, `grid_kw`, `round_trip`,
 `q_limit_kvar`) to the battery (`charge_time`, `soc_after`, `step`, `simulate`) and to what can be
-promised (`kempton_tomic`, `offer`, `lendable`, `backup_days`). `linear` reduces a pair to the
-constant efficiencies that a linear programme needs.
+promised (`kempton_tomic`, `offer`, `lendable`, `backup_days`). `linear_storage` reduces a pair to
+the constant efficiencies that a linear programme needs.
 """
 
 from dataclasses import dataclass, replace
@@ -863,14 +863,16 @@ def charge_time(
     return plain(np.maximum(_clock(pace, end) - _clock(pace, start), 0.0))  # eq. (4.7)
 
 
-def _charged(vehicle, charger, soc, hours):
+def _charged(vehicle, charger, soc, duration_h):
     """As `soc_after`, of arguments that are checked."""
     pace = _pace(vehicle, charger)
-    reached = _soc_on_clock(pace, _clock(pace, soc) + hours)
+    reached = _soc_on_clock(pace, _clock(pace, soc) + duration_h)
     return np.minimum(reached, np.maximum(vehicle.soc_max, soc))
 
 
-def soc_after(vehicle: Vehicle, charger: Charger, soc: ArrayLike, hours: ArrayLike) -> FloatOrArray:
+def soc_after(
+    vehicle: Vehicle, charger: Charger, soc: ArrayLike, duration_h: ArrayLike
+) -> FloatOrArray:
     """Return the state of charge after charging as fast as possible.
 
     This is eq. (4.7) solved for soc.
@@ -883,7 +885,7 @@ def soc_after(vehicle: Vehicle, charger: Charger, soc: ArrayLike, hours: ArrayLi
         The converter, which charges with `p_charge_kw`.
     soc : float or array
         State of charge at the start, 0 to 1 [-].
-    hours : float or array
+    duration_h : float or array
         Length of the charging, 0 or more [h].
 
     Returns
@@ -914,9 +916,9 @@ def soc_after(vehicle: Vehicle, charger: Charger, soc: ArrayLike, hours: ArrayLi
     instance("vehicle", vehicle, Vehicle)
     instance("charger", charger, Charger)
     soc = _checked_soc("soc", soc)
-    hours = checked("hours", hours, **_TIME)
-    _fit(vehicle=vehicle, charger=charger, soc=soc, hours=hours)
-    return plain(_charged(vehicle, charger, soc, hours))
+    duration_h = checked("duration_h", duration_h, **_TIME)
+    _fit(vehicle=vehicle, charger=charger, soc=soc, duration_h=duration_h)
+    return plain(_charged(vehicle, charger, soc, duration_h))
 
 
 def _check_promise(vehicle, soc_departure):
@@ -930,15 +932,15 @@ def _check_promise(vehicle, soc_departure):
         )
 
 
-def _floor(vehicle, charger, hours_left, soc_departure):
+def _floor(vehicle, charger, left_h, soc_departure):
     """As `soc_floor`, of arguments that are checked."""
     pace = _pace(vehicle, charger)
-    line = _soc_on_clock(pace, _clock(pace, soc_departure) - hours_left)
+    line = _soc_on_clock(pace, _clock(pace, soc_departure) - left_h)
     return np.maximum(line, vehicle.soc_min)
 
 
 def soc_floor(
-    vehicle: Vehicle, charger: Charger, hours_left: ArrayLike, soc_departure: ArrayLike
+    vehicle: Vehicle, charger: Charger, left_h: ArrayLike, soc_departure: ArrayLike
 ) -> FloatOrArray:
     """Return the lowest state of charge from which a departure can still be kept.
 
@@ -950,7 +952,7 @@ def soc_floor(
         The battery.
     charger : Charger
         The converter, which charges with `p_charge_kw`.
-    hours_left : float or array
+    left_h : float or array
         Time until departure, 0 or more [h].
     soc_departure : float or array
         Promised state of charge, at most `soc_max` [-].
@@ -982,11 +984,11 @@ def soc_floor(
     """
     instance("vehicle", vehicle, Vehicle)
     instance("charger", charger, Charger)
-    hours = checked("hours_left", hours_left, **_TIME)
+    left_h = checked("left_h", left_h, **_TIME)
     promise = _checked_soc("soc_departure", soc_departure)
-    _fit(vehicle=vehicle, charger=charger, hours_left=hours, soc_departure=promise)
+    _fit(vehicle=vehicle, charger=charger, left_h=left_h, soc_departure=promise)
     _check_promise(vehicle, promise)
-    return plain(_floor(vehicle, charger, hours, promise))
+    return plain(_floor(vehicle, charger, left_h, promise))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -1135,7 +1137,7 @@ class Stay:
     ----------
     soc_arrival : float
         State of charge on arrival, 0 to 1 [-].
-    hours : float
+    duration_h : float
         Time until departure, above 0 [h].
     soc_departure : float
         State of charge that is promised for the departure, 0 to 1 [-].
@@ -1147,20 +1149,20 @@ class Stay:
 
     Examples
     --------
-    >>> night = Stay(soc_arrival=0.5, hours=12.0, soc_departure=0.8)
-    >>> night.hours
+    >>> night = Stay(soc_arrival=0.5, duration_h=12.0, soc_departure=0.8)
+    >>> night.duration_h
     12.0
     """
 
     soc_arrival: float
-    hours: float
+    duration_h: float
     soc_departure: float
 
     def __post_init__(self):
         keep(
             self,
             soc_arrival={"one": True},
-            hours={"one": True, **_LENGTH},
+            duration_h={"one": True, **_LENGTH},
             soc_departure={"one": True},
         )
         _checked_soc("soc_arrival", self.soc_arrival)
@@ -1179,21 +1181,21 @@ def _check_single(**records):
 
 def _steps_of(stay, dt_h):
     """How many steps a stay has."""
-    count = round(stay.hours / dt_h)
-    if abs(count * dt_h - stay.hours) > 1e-6:
+    count = round(stay.duration_h / dt_h)
+    if abs(count * dt_h - stay.duration_h) > 1e-6:
         raise ValueError(
-            f"a stay of {stay.hours:g} h is not a whole number of steps of dt_h = {dt_h:g} h"
+            f"a stay of {stay.duration_h:g} h is not a whole number of steps of dt_h = {dt_h:g} h"
         )
-    return steps("stay.hours", stay.hours, dt_h, most=_MOST_STEPS)
+    return steps("stay.duration_h", stay.duration_h, dt_h, most=_MOST_STEPS)
 
 
 def _check_reach(vehicle, charger, stay):
     """Refuse a promise that cannot be kept, and say what can be reached."""
-    reach = float(_charged(vehicle, charger, stay.soc_arrival, stay.hours))
+    reach = float(_charged(vehicle, charger, stay.soc_arrival, stay.duration_h))
     if reach < stay.soc_departure - _NEGLIGIBLE:
         raise ValueError(
             f"soc_departure = {stay.soc_departure:g} cannot be kept: from {stay.soc_arrival:g} "
-            f"the car reaches {reach:.3f} in {stay.hours:g} h at full power"
+            f"the car reaches {reach:.3f} in {stay.duration_h:g} h at full power"
         )
     _check_promise(vehicle, stay.soc_departure)
 
@@ -1251,7 +1253,7 @@ def simulate(
     ...     energy_kwh=50.0, soc_min=0.1, soc_max=0.9, dc_charge_kw=50.0, dc_discharge_kw=50.0,
     ...     eta_charge=1.0, eta_discharge=1.0,
     ... )
-    >>> stay = Stay(soc_arrival=0.5, hours=4.0, soc_departure=0.8)
+    >>> stay = Stay(soc_arrival=0.5, duration_h=4.0, soc_departure=0.8)
     >>> table = simulate(car, wall, stay, [5.0, 5.0, 0.0, 0.0], dt_h=1.0)
     >>> table.soc.round(3).tolist()
     [0.5, 0.4, 0.4, 0.6, 0.8]
@@ -1269,7 +1271,7 @@ def simulate(
         )
     _check_reach(vehicle, charger, stay)
     times_h = dt_h * np.arange(count + 1)
-    floors = _floor(vehicle, charger, stay.hours - times_h, stay.soc_departure)
+    floors = _floor(vehicle, charger, stay.duration_h - times_h, stay.soc_departure)
     lowest = np.minimum(floors, 1.0)[1:]
     rows = _followed(vehicle, charger, stay, np.broadcast_to(wish, count), lowest, dt_h)
     table = pd.DataFrame(
@@ -1546,7 +1548,7 @@ def offer(
 
 
 def lendable(
-    hours: ArrayLike,
+    duration_h: ArrayLike,
     need_kwh: ArrayLike,
     *,
     charge_kw: ArrayLike,
@@ -1564,7 +1566,7 @@ def lendable(
 
     Parameters
     ----------
-    hours : float or array
+    duration_h : float or array
         Length of the stay, 0 or more [h].
     need_kwh : float or array
         Energy that the battery must hold on departure beyond that on arrival, 0 or more [kWh].
@@ -1596,14 +1598,14 @@ def lendable(
     >>> round(lent_kwh, 2)
     15.3
     """
-    stay = checked("hours", hours, **_TIME)
+    stay = checked("duration_h", duration_h, **_TIME)
     need = checked("need_kwh", need_kwh, **_ENERGY)
     charge = checked("charge_kw", charge_kw, **_ABOVE_0)
     give = checked("discharge_kw", discharge_kw, **_ABOVE_0)
     eta_in = fraction("eta_charge", eta_charge, **_EFFICIENCY)
     eta_out = fraction("eta_discharge", eta_discharge, **_EFFICIENCY)
     together(
-        hours=stay,
+        duration_h=stay,
         need_kwh=need,
         charge_kw=charge,
         discharge_kw=give,
@@ -1738,7 +1740,7 @@ def _check_working_point(name, power_kw, eta):
         )
 
 
-def linear(
+def linear_storage(
     vehicle: Vehicle, charger: Charger, *, charge_kw: ArrayLike, discharge_kw: ArrayLike
 ) -> Storage:
     """Return a pair as a store whose efficiencies are frozen at one working point.
@@ -1777,7 +1779,7 @@ def linear(
     ...     energy_kwh=60.0, soc_min=0.1, soc_max=0.9, dc_charge_kw=100.0, dc_discharge_kw=20.0,
     ...     eta_charge=0.97, eta_discharge=0.97,
     ... )
-    >>> store = linear(car, wall, charge_kw=8.0, discharge_kw=6.0)
+    >>> store = linear_storage(car, wall, charge_kw=8.0, discharge_kw=6.0)
     >>> round(store.eta_charge, 3), round(store.eta_discharge, 3)
     (0.923, 0.925)
     """

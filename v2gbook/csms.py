@@ -555,7 +555,7 @@ class ChargePoint:
                 pass
             if self.connections > connections:
                 failures = 0
-            wait_s = float(self.backoff.delay_s(failures, self.rng))
+            wait_s = float(self.backoff.delay_s(failures, rng=self.rng))
             await asyncio.sleep(max(wait_s, self._not_before_s))
             failures += 1
 

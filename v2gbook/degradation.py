@@ -100,7 +100,7 @@ def kelvin(temp_c: ArrayLike) -> FloatOrArray:
 
 
 def throughput_price(
-    pack_per_kwh: ArrayLike, cycles: ArrayLike, depth: ArrayLike, *, directions: int
+    pack_cost_per_kwh: ArrayLike, cycles: ArrayLike, depth: ArrayLike, *, directions: int
 ) -> FloatOrArray:
     r"""Cost per kWh of throughput if a battery lives for so many cycles.
 
@@ -108,7 +108,7 @@ def throughput_price(
 
     Parameters
     ----------
-    pack_per_kwh : float or array
+    pack_cost_per_kwh : float or array
         Price of a kWh of battery [per kWh].
     cycles : float or array
         Cycles until it is replaced [-].
@@ -134,12 +134,12 @@ def throughput_price(
     >>> round(42.222222 * throughput_price(130.0, 1000, 0.8, directions=2), 2)
     3.43
     """
-    price = checked("pack_per_kwh", pack_per_kwh, **_PACK_PRICE)
+    price = checked("pack_cost_per_kwh", pack_cost_per_kwh, **_PACK_PRICE)
     lives = checked("cycles", cycles, **_CYCLES)
     depths = fraction("depth", depth, **_DEPTH)
     counts = "(1 counts energy taken out, 2 counts energy in and out)"
     directions = whole("directions", directions, counts, ge=1, le=2)
-    together(pack_per_kwh=price, cycles=lives, depth=depths)
+    together(pack_cost_per_kwh=price, cycles=lives, depth=depths)
     return plain(price / (directions * np.asarray(lives) * depths))  # eq. (9.1)
 
 
@@ -179,7 +179,7 @@ def _keep_single(record, **limits):
 
 def kempton_tomic_wear(
     energy_kwh: float,
-    pack_per_kwh: float,
+    pack_cost_per_kwh: float,
     *,
     labour: float,
     cycles: float,
@@ -194,7 +194,7 @@ def kempton_tomic_wear(
     ----------
     energy_kwh : float
         Energy of the pack [kWh].
-    pack_per_kwh : float
+    pack_cost_per_kwh : float
         Price of a kWh of battery [per kWh].
     labour : float
         Cost of the replacement itself, in the currency of the price.
@@ -228,7 +228,7 @@ def kempton_tomic_wear(
     (9890, 131520, 0.0752)
     """
     energy = one("energy_kwh", energy_kwh, **_ENERGY)
-    price = one("pack_per_kwh", pack_per_kwh, **_PACK_PRICE)
+    price = one("pack_cost_per_kwh", pack_cost_per_kwh, **_PACK_PRICE)
     labour = one("labour", labour, **_COST)
     cycles = one("cycles", cycles, **_CYCLES)
     depth = one("depth", fraction("depth", depth, **_DEPTH))
@@ -400,7 +400,7 @@ class Profile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class CapacityLoss:
     """Share of the first capacity that is gone, by cause; `total` need not be the sum.
 
     Models that grow without end pass 1, beyond which they mean nothing.
@@ -461,7 +461,7 @@ class Throughput:
     def __post_init__(self):
         _keep_single(self, full_cycles=_CYCLES, end_loss={"fraction": True, **_END})
 
-    def loss(self, profile: Profile, years: float) -> Loss:
+    def loss(self, profile: Profile, years: float) -> CapacityLoss:
         """Capacity lost after some years of a profile.
 
         Parameters
@@ -473,7 +473,7 @@ class Throughput:
 
         Returns
         -------
-        Loss
+        CapacityLoss
             All of it by cycling, in proportion to the energy taken out [-].
 
         Raises
@@ -491,7 +491,7 @@ class Throughput:
         """
         span = _span(profile, years)
         cycling = self.end_loss * profile.full_cycles / profile.years * span / self.full_cycles
-        return Loss(calendar=0.0, cycling=cycling, total=cycling)
+        return CapacityLoss(calendar=0.0, cycling=cycling, total=cycling)
 
 
 def _depth(depth):
@@ -656,7 +656,7 @@ class Woehler:
         together(depth=depths, count=counts)
         return float(np.sum(counts * depths**self.k / self.n0))  # eq. (9.4)
 
-    def loss(self, profile: Profile, years: float) -> Loss:
+    def loss(self, profile: Profile, years: float) -> CapacityLoss:
         """Capacity lost after some years of a profile.
 
         Parameters
@@ -668,7 +668,7 @@ class Woehler:
 
         Returns
         -------
-        Loss
+        CapacityLoss
             All of it by cycling: `end_loss` times Miner's sum [-].
 
         Raises
@@ -688,7 +688,7 @@ class Woehler:
         cycles = profile.cycles
         used = self.miner(cycles.depth, cycles["count"]) if len(cycles) else 0.0
         cycling = self.end_loss * used / profile.years * span
-        return Loss(calendar=0.0, cycling=cycling, total=cycling)
+        return CapacityLoss(calendar=0.0, cycling=cycling, total=cycling)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -957,7 +957,7 @@ class Xu:
             return 0.0
         return float(brentq(lambda f: self.lost(f) - lost, 0.0, 60.0, xtol=1e-14))
 
-    def loss(self, profile: Profile, years: float) -> Loss:
+    def loss(self, profile: Profile, years: float) -> CapacityLoss:
         """Capacity lost after some years of a profile.
 
         Parameters
@@ -969,7 +969,7 @@ class Xu:
 
         Returns
         -------
-        Loss
+        CapacityLoss
             The total of eq. (9.7), shared between the causes in proportion to their damage [-].
 
         Raises
@@ -992,7 +992,7 @@ class Xu:
         damage = by_time + by_cycles
         total = float(self.lost(damage))
         share = by_time / damage if damage else 0.0
-        return Loss(calendar=share * total, cycling=(1 - share) * total, total=total)
+        return CapacityLoss(calendar=share * total, cycling=(1 - share) * total, total=total)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1069,7 +1069,7 @@ class Wang:
         exponent = (-31700 + 370.3 * current) / (GAS_J_PER_MOL_K * temp)
         return plain(prefactor * np.exp(exponent) * charge**0.55 / 100)  # eq. (9.8)
 
-    def loss(self, profile: Profile, years: float) -> Loss:
+    def loss(self, profile: Profile, years: float) -> CapacityLoss:
         """Capacity lost after some years of a profile, at its mean temperature.
 
         Parameters
@@ -1081,7 +1081,7 @@ class Wang:
 
         Returns
         -------
-        Loss
+        CapacityLoss
             All of it by cycling [-].
 
         Raises
@@ -1100,7 +1100,7 @@ class Wang:
         span = _span(profile, years)
         charge_ah = self.cell_ah * profile.full_cycles / profile.years * span
         cycling = float(self.lost(charge_ah, profile.c_rate, np.mean(profile.temp_c)))
-        return Loss(calendar=0.0, cycling=cycling, total=cycling)
+        return CapacityLoss(calendar=0.0, cycling=cycling, total=cycling)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1236,7 +1236,7 @@ class Schmalstieg:
         off_rest = np.square(volts - 3.667)
         return plain(7.348e-3 * off_rest + 7.60e-4 + 4.081e-3 * depths)  # eq. (9.10)
 
-    def loss(self, profile: Profile, years: float) -> Loss:
+    def loss(self, profile: Profile, years: float) -> CapacityLoss:
         """Capacity lost after some years of a profile.
 
         Parameters
@@ -1248,7 +1248,7 @@ class Schmalstieg:
 
         Returns
         -------
-        Loss
+        CapacityLoss
             The two terms of eq. (9.9) and their sum [-].
 
         Raises
@@ -1271,7 +1271,8 @@ class Schmalstieg:
         charge_ah = 2 * self.cell_ah * profile.full_cycles / profile.years * span
         beta = float(self.cycle_rate(volts, _mean_depth(profile.cycles)))
         cycling = beta * charge_ah**0.5
-        return Loss(calendar=calendar, cycling=cycling, total=calendar + cycling)  # eq. (9.9)
+        total = calendar + cycling  # eq. (9.9)
+        return CapacityLoss(calendar=calendar, cycling=cycling, total=total)
 
 
 def _mean_depth(cycles):
@@ -1286,7 +1287,7 @@ def _mean_depth(cycles):
 class _Model(Protocol):
     """One of the five above, or another that answers the same question."""
 
-    def loss(self, profile: Profile, years: float) -> Loss: ...
+    def loss(self, profile: Profile, years: float) -> CapacityLoss: ...
 
 
 def _named(name, value):
@@ -1401,7 +1402,7 @@ def wear_price(
 
 
 def break_even_spread(
-    price_buy: ArrayLike,
+    buy_per_kwh: ArrayLike,
     wear_per_kwh: ArrayLike,
     *,
     eta_charge: ArrayLike,
@@ -1414,7 +1415,7 @@ def break_even_spread(
 
     Parameters
     ----------
-    price_buy : float or array
+    buy_per_kwh : float or array
         Price of a kWh bought [per kWh].
     wear_per_kwh : float or array
         Cost of wear, for each kWh taken out of the battery [per kWh].
@@ -1426,7 +1427,7 @@ def break_even_spread(
     Returns
     -------
     float or array, broadcast of the inputs
-        Selling price; the spread is this minus `price_buy` [per kWh].
+        Selling price; the spread is this minus `buy_per_kwh` [per kWh].
 
     Raises
     ------
@@ -1438,9 +1439,9 @@ def break_even_spread(
     >>> round(break_even_spread(0.18, 0.09, eta_charge=0.9, eta_discharge=0.8), 4)
     0.3625
     """
-    buy = np.asarray(checked("price_buy", price_buy, **_PRICE))
+    buy = np.asarray(checked("buy_per_kwh", buy_per_kwh, **_PRICE))
     wear = np.asarray(checked("wear_per_kwh", wear_per_kwh, **_PRICE))
     eta_c = fraction("eta_charge", eta_charge, **_ETA)
     eta_d = fraction("eta_discharge", eta_discharge, **_ETA)
-    together(price_buy=buy, wear_per_kwh=wear, eta_charge=eta_c, eta_discharge=eta_d)
+    together(buy_per_kwh=buy, wear_per_kwh=wear, eta_charge=eta_c, eta_discharge=eta_d)
     return plain(buy / (eta_c * eta_d) + wear / eta_d)  # eq. (9.12)

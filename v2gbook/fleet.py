@@ -1,7 +1,7 @@
 r"""Topic 10, fleet: how many cars are a power plant, how sure it is, and how they share a signal.
 
 Real sessions come first (`check_sessions`, `fit`, `announcement`), then how many cars are plugged
-in and for how long they stay (`availability`, `still_there`, `autocorrelation`), what they can give
+in and for how long they stay (`plugged_cars`, `still_there`, `autocorrelation`), what they can give
 in power and energy (`stays`, `envelope`, `hold`), and how much of it is firm (`firm_cars`,
 `firm_joint`, `firm_observed`). `capacity_stack` puts it all on one page, `disaggregate` shares a
 signal out, and `simulate` does it for millions of cars, in blocks that any
@@ -57,7 +57,7 @@ _MOST_H = 1e6  # a century
 _MOST_CARS = 10_000_000  # as many probabilities are computed, one for each count
 _MOST_SEARCHED = 4_000_000  # cars of a fleet that is looked for
 _MOST_IN_A_ROW = 100_000  # steps of a block
-_LEAST_RHO = 1e-9  # less is not told from cars that are independent
+_LEAST_CORRELATION = 1e-9  # less is not told from cars that are independent
 _LEAST_ETA = 1e-6  # a battery that loses all that it takes stands still
 _MOST_SIMULATED = 1_000_000_000  # cars
 _MOST_COMMANDS = 32_000  # steps of a scenario, which are counted in 16 bits
@@ -187,17 +187,17 @@ class Behaviour:
         return sessions / np.maximum(days, 1)
 
 
-def _announced(frame):
+def _announced(sessions):
     """Announced departures; the real one where nothing was announced."""
-    if "estimated_departure" not in frame:
-        return frame.departure
-    told = frame["estimated_departure"]
-    has_stamps = _presence.has_stamps(frame, "estimated_departure")
-    if not has_stamps or told.dt.tz != frame.departure.dt.tz:
+    if "estimated_departure" not in sessions:
+        return sessions.departure
+    told = sessions["estimated_departure"]
+    has_stamps = _presence.has_stamps(sessions, "estimated_departure")
+    if not has_stamps or told.dt.tz != sessions.departure.dt.tz:
         raise ValueError(
-            "frame: estimated_departure must be time stamps in the time zone of departure"
+            "sessions: estimated_departure must be time stamps in the time zone of departure"
         )
-    return told.fillna(frame.departure)
+    return told.fillna(sessions.departure)
 
 
 def _clock_h(clock):
@@ -205,12 +205,12 @@ def _clock_h(clock):
     return (clock - clock.dt.normalize()).dt.total_seconds().to_numpy() / 3600
 
 
-def fit(frame: pd.DataFrame) -> Behaviour:
+def fit(sessions: pd.DataFrame) -> Behaviour:
     """Return the behaviour that sessions show: they are kept as they are, no curve is fitted.
 
     Parameters
     ----------
-    frame : DataFrame
+    sessions : DataFrame
         Sessions as for `check_sessions`; `estimated_departure` is used if it is there.
 
     Returns
@@ -221,32 +221,32 @@ def fit(frame: pd.DataFrame) -> Behaviour:
     Raises
     ------
     TypeError
-        If `frame` is no DataFrame.
+        If `sessions` is no DataFrame.
     ValueError
         If a session is impossible.
 
     Examples
     --------
-    >>> frame = pd.DataFrame({
+    >>> sessions = pd.DataFrame({
     ...     "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-06 09:30"]),
     ...     "departure": pd.to_datetime(["2025-05-05 16:00", "2025-05-06 11:00"]),
     ...     "delivered_kwh": [12.0, 5.0],
     ... })
-    >>> seen = fit(frame)
+    >>> seen = fit(sessions)
     >>> seen.arrival_h.tolist(), seen.stay_h.tolist()
     ([8.0, 9.5], [8.0, 1.5])
     """
-    frame = check_sessions(frame)
-    days = _presence.recorded_days("frame", frame)
-    clock = _presence.clock(frame.arrival)
-    announced = _announced(frame) - frame.arrival
+    sessions = check_sessions(sessions)
+    days = _presence.recorded_days("sessions", sessions)
+    clock = _presence.clock(sessions.arrival)
+    announced = _announced(sessions) - sessions.arrival
     return Behaviour(
         weekday=days.day_of_week.to_numpy(),
         day=days.get_indexer(clock.dt.normalize()),
         arrival_h=_clock_h(clock),
-        stay_h=_presence.stay_h(frame).to_numpy(),
+        stay_h=_presence.stay_h(sessions).to_numpy(),
         announced_h=(announced.dt.total_seconds() / 3600).to_numpy(),
-        energy_kwh=_presence.energy_kwh(frame),
+        energy_kwh=_presence.energy_kwh(sessions),
     )
 
 
@@ -283,7 +283,7 @@ def _hours(hours):
     return pd.to_timedelta(hours, "h").round("s")
 
 
-def _sample(behaviour, dates, rng, *, together=True):
+def _sample(behaviour, dates, *, rng, together=True):
     """Draw sessions for some dates, each from the same weekday.
 
     `together=True` draws whole days, so that what keeps many away at once (a holiday, a storm)
@@ -422,14 +422,14 @@ def announcement(behaviour: Behaviour) -> Announcement:
 # --------------------------------------------------------------------------------- availability
 
 
-def availability(frame: pd.DataFrame, step_min: int = 15) -> pd.Series:
+def plugged_cars(sessions: pd.DataFrame, dt_min: int = 15) -> pd.Series:
     """Return how many cars are plugged in, step by step.
 
     Parameters
     ----------
-    frame : DataFrame
+    sessions : DataFrame
         Sessions as for `check_sessions`.
-    step_min : int
+    dt_min : int
         Length of a step; whole minutes that divide a day [min].
 
     Returns
@@ -442,9 +442,9 @@ def availability(frame: pd.DataFrame, step_min: int = 15) -> pd.Series:
     Raises
     ------
     TypeError
-        If `frame` is no DataFrame.
+        If `sessions` is no DataFrame.
     ValueError
-        If a session is impossible, or `step_min` does not divide a day.
+        If a session is impossible, or `dt_min` does not divide a day.
 
     Notes
     -----
@@ -453,27 +453,29 @@ def availability(frame: pd.DataFrame, step_min: int = 15) -> pd.Series:
 
     Examples
     --------
-    >>> frame = pd.DataFrame({
+    >>> sessions = pd.DataFrame({
     ...     "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-05 08:20"]),
     ...     "departure": pd.to_datetime(["2025-05-05 09:00", "2025-05-05 16:00"]),
     ...     "delivered_kwh": [5.0, 12.0],
     ... })
-    >>> availability(frame, step_min=15).between_time("08:00", "09:00").tolist()
+    >>> plugged_cars(sessions, dt_min=15).between_time("08:00", "09:00").tolist()
     [1, 1, 2, 2, 1]
     """
-    frame = check_sessions(frame)
-    step_min = whole("step_min", step_min, "min", le=24 * 60)
-    if (24 * 60) % step_min:
-        raise ValueError(f"step_min is {step_min}; it must divide a day, such as 15")
-    return _presence.plugged("frame", frame, step_min)
+    sessions = check_sessions(sessions)
+    dt_min = whole("dt_min", dt_min, "min", le=24 * 60)
+    if (24 * 60) % dt_min:
+        raise ValueError(f"dt_min is {dt_min}; it must divide a day, such as 15")
+    return _presence.plugged("sessions", sessions, dt_min)
 
 
-def _times_a_day_apart(hours):
+def _times_a_day_apart(duration_h):
     """How often the clock shows the same time before so many hours have passed: now, in a day."""
-    return np.maximum(np.ceil(hours / 24), 0.0)
+    return np.maximum(np.ceil(duration_h / 24), 0.0)
 
 
-def still_there(frame: pd.DataFrame, hours: ArrayLike, at_h: float | None = None) -> FloatOrArray:
+def still_there(
+    sessions: pd.DataFrame, later_h: ArrayLike, clock_h: float | None = None
+) -> FloatOrArray:
     r"""Return the probability that a car that is plugged in now is still plugged in later.
 
     At no particular time, from the stays :math:`S_i` alone:
@@ -482,24 +484,24 @@ def still_there(frame: pd.DataFrame, hours: ArrayLike, at_h: float | None = None
 
     Parameters
     ----------
-    frame : DataFrame
+    sessions : DataFrame
         Sessions as for `check_sessions`.
-    hours : float or array
+    later_h : float or array
         Time from now, at least 0 [h].
-    at_h : float, optional
+    clock_h : float, optional
         Clock time of "now", from 0 up to below 24 [h].
 
     Returns
     -------
     float or array
-        Probability, 0 to 1, in the shape of `hours`.
+        Probability, 0 to 1, in the shape of `later_h`.
 
     Raises
     ------
     TypeError
-        If `frame` is no DataFrame.
+        If `sessions` is no DataFrame.
     ValueError
-        If a session is impossible, `hours` is negative, or no car is plugged in at `at_h`.
+        If a session is impossible, `later_h` is negative, or no car is plugged in at `clock_h`.
 
     References
     ----------
@@ -508,26 +510,26 @@ def still_there(frame: pd.DataFrame, hours: ArrayLike, at_h: float | None = None
 
     Examples
     --------
-    >>> frame = pd.DataFrame({
+    >>> sessions = pd.DataFrame({
     ...     "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-06 10:00"]),
     ...     "departure": pd.to_datetime(["2025-05-05 18:00", "2025-05-06 12:00"]),
     ...     "delivered_kwh": [12.0, 6.0],
     ... })
-    >>> still_there(frame, 4.0), still_there(frame, hours=4.0, at_h=9.0)
+    >>> still_there(sessions, 4.0), still_there(sessions, later_h=4.0, clock_h=9.0)
     (0.5, 1.0)
     """
-    frame = check_sessions(frame)
-    later = np.asarray(checked("hours", hours, "h", ge=0, le=_MOST_H))[..., None]
-    _refuse_large("hours", later.size, len(frame), "sessions")
-    stay_h = _presence.stay_h(frame).to_numpy()
-    if at_h is None:
+    sessions = check_sessions(sessions)
+    later = np.asarray(checked("later_h", later_h, "h", ge=0, le=_MOST_H))[..., None]
+    _refuse_large("later_h", later.size, len(sessions), "sessions")
+    stay_h = _presence.stay_h(sessions).to_numpy()
+    if clock_h is None:
         left_h = np.maximum(stay_h - later, 0.0)
         return plain(left_h.sum(-1) / stay_h.sum())  # eq. (10.1)
-    now = one("at_h", at_h, "h", ge=0, lt=24)
-    wait_h = (now - _clock_h(_presence.clock(frame.arrival))) % 24
+    now = one("clock_h", clock_h, "h", ge=0, lt=24)
+    wait_h = (now - _clock_h(_presence.clock(sessions.arrival))) % 24
     here = _times_a_day_apart(stay_h - wait_h)
     if not here.any():
-        raise ValueError(f"no car is plugged in at {now:g} h (at_h)")
+        raise ValueError(f"no car is plugged in at {now:g} h (clock_h)")
     return plain(_times_a_day_apart(stay_h - wait_h - later).sum(-1) / here.sum())
 
 
@@ -540,12 +542,14 @@ def _refuse_counts(plugged):
         raise ValueError("plugged has one entry; give a record of at least two steps")
 
 
-def _steps_in(name, hours, step):
+def _steps_in(name, duration_h, step):
     """How many steps of a record make so many hours."""
-    step_h = step.total_seconds() / 3600
-    count = round(hours / step_h)
-    if abs(count - hours / step_h) > 1e-6:
-        raise ValueError(f"{name} is {hours:g} h; it must be a multiple of the step, {step_h:g} h")
+    dt_h = step.total_seconds() / 3600
+    count = round(duration_h / dt_h)
+    if abs(count - duration_h / dt_h) > 1e-6:
+        raise ValueError(
+            f"{name} is {duration_h:g} h; it must be a multiple of the step, {dt_h:g} h"
+        )
     return count
 
 
@@ -554,12 +558,12 @@ def _step_of(plugged):
     return (plugged.index[1:] - plugged.index[:-1]).min()
 
 
-def _correlation(series, hours, still):
+def _correlation(series, lag_h, still):
     """Correlation of a series with itself some hours later."""
-    later = series.shift(freq=pd.Timedelta(hours=-hours))
+    later = series.shift(freq=pd.Timedelta(hours=-lag_h))
     now, later = series.align(later, join="inner")
     if len(now) < 2:
-        raise ValueError(f"hours is {hours:g} h, and the record is too short for that")
+        raise ValueError(f"lag_h is {lag_h:g} h, and the record is too short for that")
     if min(np.ptp(now), np.ptp(later)) <= still:
         raise ValueError(
             "plugged does not vary, or never differs from the usual number at that weekday and "
@@ -568,7 +572,7 @@ def _correlation(series, hours, still):
     return now.corr(later)
 
 
-def autocorrelation(plugged: pd.Series, hours: ArrayLike) -> pd.DataFrame:
+def autocorrelation(plugged: pd.Series, lag_h: ArrayLike) -> pd.DataFrame:
     r"""Return how much the number of cars now says about the number some hours later.
 
     .. math::
@@ -578,14 +582,14 @@ def autocorrelation(plugged: pd.Series, hours: ArrayLike) -> pd.DataFrame:
     Parameters
     ----------
     plugged : Series
-        Number of cars from `availability`, with time stamps as index.
-    hours : array, shape (lags,)
+        Number of cars from `plugged_cars`, with time stamps as index.
+    lag_h : array, shape (lags,)
         Time from now, multiples of the step of `plugged`, at least 0 [h].
 
     Returns
     -------
     DataFrame
-        Index `hours` [h]. Column `raw` is mostly the rhythm of the day; `surprise` is what is left
+        Index `lag_h` [h]. Column `raw` is mostly the rhythm of the day; `surprise` is what is left
         when the usual number at that weekday and clock time is taken away.
 
     Raises
@@ -593,7 +597,7 @@ def autocorrelation(plugged: pd.Series, hours: ArrayLike) -> pd.DataFrame:
     TypeError
         If `plugged` is no Series with time stamps.
     ValueError
-        If a number is missing, an entry of `hours` is no multiple of the step, or the record is
+        If a number is missing, an entry of `lag_h` is no multiple of the step, or the record is
         too short for it, or nothing varies, so that no correlation exists.
 
     Examples
@@ -601,13 +605,13 @@ def autocorrelation(plugged: pd.Series, hours: ArrayLike) -> pd.DataFrame:
     >>> time = pd.date_range("2025-05-05", periods=56, freq="6h")
     >>> more = [1, 1, 0, 2, 2, 1, 1, 1, 2, 2, 0, 0, 1, 0]  # cars that stay all day
     >>> plugged = pd.Series(np.repeat(more, 4) + np.tile([0, 4, 8, 2], 14), index=time)
-    >>> autocorrelation(plugged, hours=[6.0, 24.0]).round(2).values.tolist()
+    >>> autocorrelation(plugged, lag_h=[6.0, 24.0]).round(2).values.tolist()
     [[0.0, 0.79], [0.95, 0.15]]
     """
     _refuse_counts(plugged)
-    lags = row("hours", hours, "h", ge=0, le=_MOST_H)
+    lags = row("lag_h", lag_h, "h", ge=0, le=_MOST_H)
     for lag in lags:
-        _steps_in("hours", lag, _step_of(plugged))
+        _steps_in("lag_h", lag, _step_of(plugged))
     clock = [plugged.index.day_of_week, plugged.index.hour, plugged.index.minute]
     usual = plugged.groupby(clock).transform("mean")
     surprise = plugged - usual
@@ -616,7 +620,7 @@ def autocorrelation(plugged: pd.Series, hours: ArrayLike) -> pd.DataFrame:
         "raw": [_correlation(plugged, lag, still) for lag in lags],  # eq. (10.2)
         "surprise": [_correlation(surprise, lag, still) for lag in lags],
     }
-    return pd.DataFrame(table, index=pd.Index(lags, name="hours"))
+    return pd.DataFrame(table, index=pd.Index(lags, name="lag_h"))
 
 
 # ----------------------------------------------------------------------------- power and energy
@@ -660,7 +664,7 @@ class Stays:
     >>> cars = Stays(
     ...     arrive_h=[8.0, 9.0], leave_h=[17.0, 12.0], need_kwh=[10.0, 5.0], below_kwh=20.0,
     ...     room_kwh=30.0, p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=0.94, eta_discharge=0.96)
-    >>> len(cars), cars.up_kw.round(2).tolist()
+    >>> len(cars), cars.battery_charge_kw.round(2).tolist()
     (2, [7.52, 7.52])
     """
 
@@ -710,7 +714,7 @@ class Stays:
                 f"stay {i}: leave_h = {self.leave_h[i]:g} is not after arrive_h = "
                 f"{self.arrive_h[i]:g}. A car must leave after it arrives."
             )
-        most = np.minimum(self.up_kw * (self.leave_h - self.arrive_h), self.room_kwh)
+        most = np.minimum(self.battery_charge_kw * (self.leave_h - self.arrive_h), self.room_kwh)
         short_of = np.flatnonzero(self.need_kwh > most + 1e-6)
         for i in short_of:
             raise ValueError(
@@ -722,12 +726,12 @@ class Stays:
         return len(self.arrive_h)
 
     @property
-    def up_kw(self) -> np.ndarray:
+    def battery_charge_kw(self) -> np.ndarray:
         """Fastest rise of the energy in each battery, shape (stays,) [kW]."""
         return self.p_charge_kw * self.eta_charge
 
     @property
-    def down_kw(self) -> np.ndarray:
+    def battery_discharge_kw(self) -> np.ndarray:
         """Fastest fall of the energy in each battery, shape (stays,) [kW]."""
         return self.p_discharge_kw / self.eta_discharge
 
@@ -744,16 +748,16 @@ def _refuse_storage(storage, count):
             )
 
 
-def stays(frame: pd.DataFrame, storage: Storage, *, soc_leave: float) -> Stays:
+def stays(sessions: pd.DataFrame, storage: Storage, *, soc_departure: float) -> Stays:
     """Return sessions as stays of one kind of car.
 
     Parameters
     ----------
-    frame : DataFrame
+    sessions : DataFrame
         Sessions as for `check_sessions`.
     storage : Storage
         One car and its charger, from topic 04; a field may also have one entry per session.
-    soc_leave : float
+    soc_departure : float
         Assumed state of charge on every departure, since sessions have none: above `soc_min` of
         the storage, and at most `soc_max`.
 
@@ -761,19 +765,19 @@ def stays(frame: pd.DataFrame, storage: Storage, *, soc_leave: float) -> Stays:
     -------
     Stays
         Hours count on the wall clock from midnight before the first arrival. A car that took more
-        than lies between `soc_min` and `soc_leave` is given a battery in which that fits.
+        than lies between `soc_min` and `soc_departure` is given a battery in which that fits.
 
     Raises
     ------
     TypeError
-        If `frame` is no DataFrame, or `storage` no Storage.
+        If `sessions` is no DataFrame, or `storage` no Storage.
     ValueError
-        If `soc_leave` lies outside the window, a session is impossible, or it took more than this
-        charger gives in its stay.
+        If `soc_departure` lies outside the window, a session is impossible, or it took more than
+        this charger gives in its stay.
 
     Examples
     --------
-    >>> frame = pd.DataFrame({
+    >>> sessions = pd.DataFrame({
     ...     "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-05 09:00"]),
     ...     "departure": pd.to_datetime(["2025-05-05 16:00", "2025-05-05 12:00"]),
     ...     "delivered_kwh": [12.0, 6.0],
@@ -781,27 +785,27 @@ def stays(frame: pd.DataFrame, storage: Storage, *, soc_leave: float) -> Stays:
     >>> car = Storage(
     ...     energy_kwh=60.0, soc_min=0.1, soc_max=0.95, p_charge_kw=8.0, p_discharge_kw=7.0,
     ...     eta_charge=0.94, eta_discharge=0.96)
-    >>> stays(frame, car, soc_leave=0.9).need_kwh.round(2).tolist()
+    >>> stays(sessions, car, soc_departure=0.9).need_kwh.round(2).tolist()
     [11.28, 5.64]
     """
     instance("storage", storage, Storage)
-    soc_leave = _share("soc_leave", soc_leave)
-    if np.any(soc_leave <= storage.soc_min) or np.any(soc_leave > storage.soc_max):
+    soc_departure = _share("soc_departure", soc_departure)
+    if np.any(soc_departure <= storage.soc_min) or np.any(soc_departure > storage.soc_max):
         raise ValueError(
-            f"soc_leave = {soc_leave:g} must lie above soc_min = {storage.soc_min} "
+            f"soc_departure = {soc_departure:g} must lie above soc_min = {storage.soc_min} "
             f"and not above soc_max = {storage.soc_max}"
         )
-    _presence.refuse_table("frame", frame)
-    _refuse_storage(storage, len(frame))
-    frame = check_sessions(frame, storage.p_charge_kw)
-    clock = _presence.clock(frame.arrival)
+    _presence.refuse_table("sessions", sessions)
+    _refuse_storage(storage, len(sessions))
+    sessions = check_sessions(sessions, storage.p_charge_kw)
+    clock = _presence.clock(sessions.arrival)
     arrive_h = ((clock - clock.min().normalize()).dt.total_seconds() / 3600).to_numpy()
-    need = _presence.energy_kwh(frame) * storage.eta_charge
-    energy = np.maximum(storage.energy_kwh, need / (soc_leave - storage.soc_min))
-    arrived = soc_leave * energy - need
+    need = _presence.energy_kwh(sessions) * storage.eta_charge
+    energy = np.maximum(storage.energy_kwh, need / (soc_departure - storage.soc_min))
+    arrived = soc_departure * energy - need
     return Stays(
         arrive_h=arrive_h,
-        leave_h=arrive_h + _presence.stay_h(frame).to_numpy(),
+        leave_h=arrive_h + _presence.stay_h(sessions).to_numpy(),
         need_kwh=need,
         below_kwh=np.maximum(arrived - storage.soc_min * energy, 0.0),
         room_kwh=storage.soc_max * energy - arrived,
@@ -856,10 +860,10 @@ def bounds_kwh(cars: Stays, t_h: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     time = np.clip(time, cars.arrive_h, cars.leave_h)
     since = time - cars.arrive_h
     left = cars.leave_h - time
-    most = np.minimum(cars.up_kw * since, cars.room_kwh)
-    most = np.minimum(most, cars.need_kwh + cars.down_kw * left)
-    least = np.maximum(-cars.down_kw * since, -cars.below_kwh)
-    least = np.maximum(least, cars.need_kwh - cars.up_kw * left)  # eq. (10.3)
+    most = np.minimum(cars.battery_charge_kw * since, cars.room_kwh)
+    most = np.minimum(most, cars.need_kwh + cars.battery_discharge_kw * left)
+    least = np.maximum(-cars.battery_discharge_kw * since, -cars.below_kwh)
+    least = np.maximum(least, cars.need_kwh - cars.battery_charge_kw * left)  # eq. (10.3)
     return least, np.maximum(most, least)
 
 
@@ -971,27 +975,29 @@ def hold(cars: Stays, t_h: ArrayLike, duration_h: ArrayLike, level: float = 0.5)
 # -------------------------------------------------------------------------------- firm capacity
 
 
-def _checked_firm(cars, p, reliability, rho, most=_MOST_CARS):
+def _checked_firm(n_cars, presence, reliability, correlation, most=_MOST_CARS):
     """The arguments of `firm_cars` as numbers or arrays whose shapes fit each other."""
-    n = _whole_numbers("cars", cars, le=most)
-    p = fraction("p", p)
+    n = _whole_numbers("n_cars", n_cars, le=most)
+    presence = fraction("presence", presence)
     reliability = fraction("reliability", reliability, **_SURE)
-    rho = fraction("rho", rho, le=None, lt=1)
-    tiny = np.ravel(rho)[np.ravel((rho > 0) & (rho < _LEAST_RHO))]
+    correlation = fraction("correlation", correlation, le=None, lt=1)
+    tiny = np.ravel(correlation)[np.ravel((correlation > 0) & (correlation < _LEAST_CORRELATION))]
     if tiny.size:
-        raise ValueError(f"rho is {tiny[0]:g}; it must be 0, or at least {_LEAST_RHO:g}")
-    together(cars=n, p=p, reliability=reliability, rho=rho)
-    return n, p, reliability, rho
+        raise ValueError(
+            f"correlation is {tiny[0]:g}; it must be 0, or at least {_LEAST_CORRELATION:g}"
+        )
+    together(n_cars=n, presence=presence, reliability=reliability, correlation=correlation)
+    return n, presence, reliability, correlation
 
 
-def _firm(n, p, reliability, rho):
+def _firm(n, presence, reliability, correlation):
     """`firm_cars` of single numbers."""
-    held = _presence.holds(_presence.at_least(n, p, rho), reliability)
+    held = _presence.holds(_presence.at_least(n, presence, correlation), reliability)
     return np.flatnonzero(held)[-1]  # eq. (10.5)
 
 
 def firm_cars(
-    cars: ArrayLike, p: ArrayLike, reliability: ArrayLike, rho: ArrayLike = 0.0
+    n_cars: ArrayLike, presence: ArrayLike, reliability: ArrayLike, correlation: ArrayLike = 0.0
 ) -> int | np.ndarray:
     r"""Return the largest number of cars that are there with at least this probability.
 
@@ -1004,13 +1010,13 @@ def firm_cars(
 
     Parameters
     ----------
-    cars : int or array of int
+    n_cars : int or array of int
         Cars in the fleet, N, from 1 to 10 million.
-    p : float or array
+    presence : float or array
         Mean share of the cars that is there, 0 to 1.
     reliability : float or array
         Probability that the promise must have at least, above 0 and below 1.
-    rho : float or array
+    correlation : float or array
         Correlation between two cars: 0, or from 1e-9 up to below 1.
 
     Returns
@@ -1031,38 +1037,40 @@ def firm_cars(
 
     Examples
     --------
-    >>> firm_cars(100, 0.7, 0.9), firm_cars(10, 0.7, 0.9), firm_cars(100, 0.7, 0.9, rho=0.02)
-    (64, 5, 60)
+    >>> firm_cars(100, 0.7, 0.9), firm_cars(10, 0.7, 0.9)
+    (64, 5)
+    >>> firm_cars(100, 0.7, 0.9, correlation=0.02)
+    60
     """
-    values = _checked_firm(cars, p, reliability, rho)
-    _refuse_large("cars", np.broadcast(*values).size, np.max(values[0]), "counts")
+    values = _checked_firm(n_cars, presence, reliability, correlation)
+    _refuse_large("n_cars", np.broadcast(*values).size, np.max(values[0]), "counts")
     firm = np.vectorize(_firm, otypes=[int])(*values)
     return int(firm) if firm.ndim == 0 else firm
 
 
-def _single_firm(cars, p, reliability, rho, most=_MOST_CARS):
+def _single_firm(n_cars, presence, reliability, correlation, most=_MOST_CARS):
     """The arguments of `firm_cars` where each must be a single number."""
-    values = _checked_firm(cars, p, reliability, rho, most)
-    for name, value in zip(("cars", "p", "reliability", "rho"), values):
+    values = _checked_firm(n_cars, presence, reliability, correlation, most)
+    for name, value in zip(("n_cars", "presence", "reliability", "correlation"), values):
         one(name, value)
     return values
 
 
-def reliability_of(cars: int, p: float, rho: float = 0.0) -> np.ndarray:
-    """Return the probability that at least k cars are there, for each k = 0, 1, ... `cars`.
+def reliabilities(n_cars: int, presence: float, correlation: float = 0.0) -> np.ndarray:
+    """Return the probability that at least k cars are there, for each k = 0, 1, ... `n_cars`.
 
     Parameters
     ----------
-    cars : int
+    n_cars : int
         Cars in the fleet, N, from 1 to 10 million.
-    p : float
+    presence : float
         Mean share of the cars that is there, 0 to 1.
-    rho : float
+    correlation : float
         Correlation between two cars of eq. (10.6): 0, or from 1e-9 up to below 1.
 
     Returns
     -------
-    array, shape (cars + 1,)
+    array, shape (n_cars + 1,)
         Probabilities that fall from 1: of at least 0 cars, at least 1 car, and so on.
 
     Raises
@@ -1072,17 +1080,17 @@ def reliability_of(cars: int, p: float, rho: float = 0.0) -> np.ndarray:
 
     Examples
     --------
-    >>> reliability_of(3, 0.5).tolist()
+    >>> reliabilities(3, 0.5).tolist()
     [1.0, 0.875, 0.5, 0.125]
-    >>> reliability_of(3, 0.5, rho=0.2).round(3).tolist()
+    >>> reliabilities(3, 0.5, correlation=0.2).round(3).tolist()
     [1.0, 0.8, 0.5, 0.2]
     """
-    n, p, _, rho = _single_firm(cars, p, 0.5, rho)
-    return _presence.at_least(n, p, rho)  # its variance is eq. (10.6)
+    n, presence, _, correlation = _single_firm(n_cars, presence, 0.5, correlation)
+    return _presence.at_least(n, presence, correlation)  # its variance is eq. (10.6)
 
 
 def firm_normal(
-    cars: ArrayLike, p: ArrayLike, reliability: ArrayLike, rho: ArrayLike = 0.0
+    n_cars: ArrayLike, presence: ArrayLike, reliability: ArrayLike, correlation: ArrayLike = 0.0
 ) -> FloatOrArray:
     r"""Return the normal approximation of `firm_cars`, not rounded, quick for any fleet.
 
@@ -1090,13 +1098,13 @@ def firm_normal(
 
     Parameters
     ----------
-    cars : int or array of int
+    n_cars : int or array of int
         Cars in the fleet, N, from 1 to a billion.
-    p : float or array
+    presence : float or array
         Mean share of the cars that is there, 0 to 1.
     reliability : float or array
         Probability that the promise must have at least, above 0 and below 1.
-    rho : float or array
+    correlation : float or array
         Correlation between two cars: 0, or from 1e-9 up to below 1.
 
     Returns
@@ -1111,26 +1119,30 @@ def firm_normal(
 
     Examples
     --------
-    >>> round(firm_normal(100, 0.7, 0.9), 2), round(firm_normal(100, 0.7, 0.9, rho=0.02), 2)
+    >>> round(firm_normal(100, 0.7, 0.9), 2), round(firm_normal(100, 0.7, 0.9, correlation=0.02), 2)
     (64.13, 59.86)
     """
-    n, p, r, rho = map(np.asarray, _checked_firm(cars, p, reliability, rho, most=10**9))
-    spread = np.sqrt(n * p * (1 - p) * (1 + (n - 1) * rho))
-    return plain(np.maximum(n * p - ndtri(r) * spread, 0.0))  # eq. (10.7)
+    n, presence, r, correlation = map(
+        np.asarray, _checked_firm(n_cars, presence, reliability, correlation, most=10**9)
+    )
+    spread = np.sqrt(n * presence * (1 - presence) * (1 + (n - 1) * correlation))
+    return plain(np.maximum(n * presence - ndtri(r) * spread, 0.0))  # eq. (10.7)
 
 
-def cars_needed(present: int, p: float, reliability: float, rho: float = 0.0) -> int:
+def cars_needed(
+    n_present: int, presence: float, reliability: float, correlation: float = 0.0
+) -> int:
     """Return the smallest fleet of which so many cars are there with at least this probability.
 
     Parameters
     ----------
-    present : int
+    n_present : int
         Cars that must be there, from 1 to 4 million; round up what a power asks for.
-    p : float
+    presence : float
         Mean share of the cars that is there, above 0 up to 1.
     reliability : float
         Probability that the promise must have at least, above 0 and below 1.
-    rho : float
+    correlation : float
         Correlation between two cars of eq. (10.6): 0, or from 1e-9 up to below 1.
 
     Returns
@@ -1146,31 +1158,35 @@ def cars_needed(present: int, p: float, reliability: float, rho: float = 0.0) ->
 
     Examples
     --------
-    >>> cars_needed(14, 0.5, 0.9), cars_needed(14, 0.5, 0.9, rho=0.05)
+    >>> cars_needed(14, 0.5, 0.9), cars_needed(14, 0.5, 0.9, correlation=0.05)
     (35, 42)
     """
-    present = whole("present", present, le=_MOST_SEARCHED)
-    _, p, reliability, rho = _single_firm(present, p, reliability, rho)
-    _share("p", p, ge=None, gt=0)
-    fleet = _presence.fewest_cars(present, p, reliability, rho, most=_MOST_SEARCHED)
+    n_present = whole("n_present", n_present, le=_MOST_SEARCHED)
+    _, presence, reliability, correlation = _single_firm(
+        n_present, presence, reliability, correlation
+    )
+    _share("presence", presence, ge=None, gt=0)
+    fleet = _presence.fewest_cars(
+        n_present, presence, reliability, correlation, most=_MOST_SEARCHED
+    )
     if fleet is None:
         raise ValueError(
-            f"no fleet below four million cars has {present} of them there "
+            f"no fleet below four million cars has {n_present} of them there "
             f"with a probability of {reliability:g}"
         )
     return fleet
 
 
-def estimate_rho(present: ArrayLike, cars: int) -> float:
+def estimate_correlation(n_present: ArrayLike, n_cars: int) -> float:
     r"""Return the correlation between two cars, from how much their number varies beyond chance.
 
     .. math:: \hat\rho = \frac{1}{N-1}\left(\frac{s^2}{N \hat p (1-\hat p)} - 1\right)      (10.8)
 
     Parameters
     ----------
-    present : array of int, shape (counts,)
+    n_present : array of int, shape (counts,)
         Numbers of cars counted at like moments, such as every workday at ten.
-    cars : int
+    n_cars : int
         How many could have been there, N, from 2 to a billion.
 
     Returns
@@ -1181,8 +1197,8 @@ def estimate_rho(present: ArrayLike, cars: int) -> float:
     Raises
     ------
     ValueError
-        If `present` holds fewer than two counts, or cannot show a spread, or an argument is out of
-        range.
+        If `n_present` holds fewer than two counts, or cannot show a spread, or an argument is out
+        of range.
 
     References
     ----------
@@ -1191,22 +1207,22 @@ def estimate_rho(present: ArrayLike, cars: int) -> float:
 
     Examples
     --------
-    >>> round(estimate_rho([30, 42, 38, 12, 41], cars=50), 3)
+    >>> round(estimate_correlation([30, 42, 38, 12, 41], n_cars=50), 3)
     0.258
     """
-    n = whole("cars", cars, ge=2, le=10**9)
-    counts = _whole_row("present", present, ge=0, le=n)
-    p = counts.mean() / n
-    if counts.size < 2 or not 0 < p < 1:
+    n = whole("n_cars", n_cars, ge=2, le=10**9)
+    counts = _whole_row("n_present", n_present, ge=0, le=n)
+    presence = counts.mean() / n
+    if counts.size < 2 or not 0 < presence < 1:
         raise ValueError(
-            "present must hold at least two counts, not all of them 0 "
+            "n_present must hold at least two counts, not all of them 0 "
             "and not all of them the whole fleet"
         )
-    by_chance = n * p * (1 - p)
+    by_chance = n * presence * (1 - presence)
     return float((counts.var(ddof=1) / by_chance - 1) / (n - 1))  # eq. (10.8)
 
 
-def _chain_persistence(still, p, steps):
+def _chain_persistence(still, presence, steps):
     r"""Persistence per step of cars that come and go as a Markov chain.
 
     .. math::
@@ -1214,23 +1230,23 @@ def _chain_persistence(still, p, steps):
         P_{11}^{(m)} = p + (1-p)\,\lambda^m            (10.9)
 
     `still` is the probability that a car that is there now is there m = `steps` steps later (still
-    or again), and p the mean share that is there; still must be at least p. A persistence of 0
-    forgets at once, 1 never.
+    or again), and `presence` is p, the mean share that is there; still must be at least as much. A
+    persistence of 0 forgets at once, 1 never.
     """
     still = np.asarray(fraction("still", still))
-    p = np.asarray(fraction("p", p, le=None, lt=1))
+    presence = np.asarray(fraction("presence", presence, le=None, lt=1))
     steps = np.asarray(_whole_numbers("steps", steps, le=_MOST_IN_A_ROW))
-    together(still=still, p=p, steps=steps)
-    if np.any(still < p):
+    together(still=still, presence=presence, steps=steps)
+    if np.any(still < presence):
         raise ValueError(
-            f"still = {still} is below p = {p}; still must be at least p, since the share of the "
-            "cars that is there stays the same in such a chain"
+            f"still = {still} is below presence = {presence}; still must be at least presence, "
+            "since the share of the cars that is there stays the same in such a chain"
         )
-    return plain(((still - p) / (1 - p)) ** (1 / steps))  # eq. (10.9)
+    return plain(((still - presence) / (1 - presence)) ** (1 / steps))  # eq. (10.9)
 
 
 def joint_reliability(
-    cars: int, p: float, steps: int, persistence: float
+    n_cars: int, presence: float, steps: int, persistence: float
 ) -> Callable[[int], float]:
     r"""Return the probability that at least k cars are there in each of some steps in a row.
 
@@ -1243,9 +1259,9 @@ def joint_reliability(
 
     Parameters
     ----------
-    cars : int
+    n_cars : int
         Cars in the fleet, N, from 1 to 50,000. They come and go independently.
-    p : float
+    presence : float
         Mean share of the cars that is there, 0 to 1.
     steps : int
         Steps in a row, m, from 1 to 100,000: quarter hours in the product, for instance.
@@ -1273,15 +1289,15 @@ def joint_reliability(
     >>> [round(joint_reliability(100, 0.7, 16, persistence)(64), 2) for persistence in (0.0, 1.0)]
     [0.26, 0.92]
     """
-    n, p, _, _ = _single_firm(cars, p, 0.5, 0.0, most=50_000)
+    n, presence, _, _ = _single_firm(n_cars, presence, 0.5, 0.0, most=50_000)
     steps = whole("steps", steps, le=_MOST_IN_A_ROW)
     persistence = _share("persistence", persistence)
-    spread = 9 * np.sqrt(n * p * (1 - p)) + 9
-    lowest = max(0, int(n * p - spread))
-    highest = min(n, int(n * p + spread) + 1)
+    spread = 9 * np.sqrt(n * presence * (1 - presence)) + 9
+    lowest = max(0, int(n * presence - spread))
+    highest = min(n, int(n * presence + spread) + 1)
     counts = np.arange(lowest, highest + 1)
-    start = _presence.probabilities(n, p)[counts]
-    move = _presence.moves(counts, n, p, persistence)
+    start = _presence.probabilities(n, presence)[counts]
+    move = _presence.moves(counts, n, presence, persistence)
 
     def reliability(k: int) -> float:
         enough = counts >= one("k", k)
@@ -1310,9 +1326,9 @@ def _ranked(values, reliability):
     return values[max(rank, 1) - 1]
 
 
-def _least_present(n, p, rho, steps, persistence, rng, trials):
+def _least_present(n, presence, correlation, steps, persistence, rng, trials):
     """Smallest number of cars in each of many blocks."""
-    share = _presence.common_share(p, rho, size=trials, rng=rng)
+    share = _presence.common_share(presence, correlation, size=trials, rng=rng)
     path = _presence.walk(n, share, persistence, steps=steps, size=trials, rng=rng)
     return functools.reduce(np.minimum, path)
 
@@ -1331,13 +1347,13 @@ def _largest_held(joint, n, reliability):
 
 
 def firm_joint(
-    cars: int,
-    p: float,
+    n_cars: int,
+    presence: float,
     reliability: float,
     *,
     steps: int,
     persistence: float,
-    rho: float = 0.0,
+    correlation: float = 0.0,
     rng: np.random.Generator | None = None,
     trials: int = 20_000,
 ) -> int:
@@ -1345,9 +1361,9 @@ def firm_joint(
 
     Parameters
     ----------
-    cars : int
+    n_cars : int
         Cars in the fleet, from 1 to 10 million; to 50,000 without `rng`.
-    p : float
+    presence : float
         Mean share of the cars that is there, 0 to 1.
     reliability : float
         Probability that the promise for the whole block must have at least, above 0 and below 1.
@@ -1355,12 +1371,12 @@ def firm_joint(
         Steps of the block, from 1 to 100,000.
     persistence : float
         What is left after a step of what is known about a car, as in `joint_reliability`, 0 to 1.
-    rho : float
+    correlation : float
         Correlation of eq. (10.6), 0 or from 1e-9 up to below 1: a common cause that lasts as long
         as the block, beside the coming and going of each car.
     rng : numpy.random.Generator, optional
         With it the block is drawn at random (Monte Carlo); without it the result is exact, and
-        `rho` must be 0.
+        `correlation` must be 0.
     trials : int
         How many blocks are drawn, enough for the reliability: 0.99 takes at least 100.
 
@@ -1375,33 +1391,35 @@ def firm_joint(
     TypeError
         If `rng` is no Generator.
     ValueError
-        If an argument is out of range, or `rho` is above 0 and there is no `rng`.
+        If an argument is out of range, or `correlation` is above 0 and there is no `rng`.
 
     Examples
     --------
     >>> firm_joint(100, 0.7, 0.9, steps=16, persistence=0.9)
     60
     >>> rng = np.random.default_rng(1)
-    >>> firm_joint(100, 0.7, 0.9, steps=16, persistence=0.9, rho=0.02, rng=rng, trials=2000)
+    >>> firm_joint(100, 0.7, 0.9, steps=16, persistence=0.9, correlation=0.02, rng=rng, trials=2000)
     56
     """
-    n, p, r, rho = _single_firm(cars, p, reliability, rho)
+    n, presence, r, correlation = _single_firm(n_cars, presence, reliability, correlation)
     steps = whole("steps", steps, le=_MOST_IN_A_ROW)
     persistence = _share("persistence", persistence)
     trials = whole("trials", trials, le=10_000_000)
     if rng is not None:
         instance("rng", rng, np.random.Generator)
     if steps == 1 or persistence == 1:
-        return int(firm_cars(n, p, r, rho))
+        return int(firm_cars(n, presence, r, correlation))
     if rng is not None:
         _refuse_few(trials, "trials", r)
-        return int(_ranked(_least_present(n, p, rho, steps, persistence, rng, trials), r))
-    if rho > 0:
-        raise ValueError(
-            f"rho is {rho:g}; correlated cars over several steps are drawn at random: "
-            "give rng, such as numpy.random.default_rng(10)"
+        return int(
+            _ranked(_least_present(n, presence, correlation, steps, persistence, rng, trials), r)
         )
-    return _largest_held(joint_reliability(n, p, steps, persistence), n, r)
+    if correlation > 0:
+        raise ValueError(
+            f"correlation is {correlation:g}; correlated cars over several steps are drawn at "
+            "random: give rng, such as numpy.random.default_rng(10)"
+        )
+    return _largest_held(joint_reliability(n, presence, steps, persistence), n, r)
 
 
 def _whole_days(plugged, step):
@@ -1411,17 +1429,17 @@ def _whole_days(plugged, step):
     return [day for day in days if len(day) * step == pd.Timedelta(days=1)]
 
 
-def firm_observed(plugged: pd.Series, reliability: float, hours: float) -> pd.DataFrame:
+def firm_observed(plugged: pd.Series, reliability: float, duration_h: float) -> pd.DataFrame:
     """Return what would have been firm on the recorded days: no model, the days as they were.
 
     Parameters
     ----------
     plugged : Series
-        Number of cars from `availability`, with time stamps as index; perhaps only some days of
+        Number of cars from `plugged_cars`, with time stamps as index; perhaps only some days of
         it: `plugged[plugged.index.day_of_week < 5]`.
     reliability : float
         Share of the days on which the promise must hold at least, above 0 and below 1.
-    hours : float
+    duration_h : float
         Length of the block, a multiple of the step of `plugged`, at most 24 [h].
 
     Returns
@@ -1436,21 +1454,21 @@ def firm_observed(plugged: pd.Series, reliability: float, hours: float) -> pd.Da
     TypeError
         If `plugged` is no Series with time stamps.
     ValueError
-        If a number is missing, `hours` is no multiple of the step, or there are too few days to
-        show such a reliability.
+        If a number is missing, `duration_h` is no multiple of the step, or there are too few days
+        to show such a reliability.
 
     Examples
     --------
     >>> time = pd.date_range("2025-05-05", periods=12, freq="6h")
     >>> plugged = pd.Series([0, 8, 9, 0, 0, 6, 4, 0, 0, 7, 8, 0], index=time)
-    >>> firm_observed(plugged, 0.6, hours=12.0).loc[21600].tolist()
+    >>> firm_observed(plugged, 0.6, duration_h=12.0).loc[21600].tolist()
     [7.0, 7.0, 7.0]
     """
     _refuse_counts(plugged)
     reliability = _share("reliability", reliability, **_SURE)
-    hours = one("hours", hours, "h", gt=0, le=24)
+    duration_h = one("duration_h", duration_h, "h", gt=0, le=24)
     step = _step_of(plugged)
-    width = _steps_in("hours", hours, step)
+    width = _steps_in("duration_h", duration_h, step)
     days = _whole_days(plugged, step)
     _refuse_few(len(days), "whole days in plugged", reliability)
     counts = np.array(days)
@@ -1475,11 +1493,11 @@ class Pool:
 
     Attributes
     ----------
-    cars : int
+    n_cars : int
         Cars in the pool, from 1 to 10 million.
-    p_charger_kw : float
+    charger_discharge_kw : float
         Power on the nameplate of each charger, above 0 [kW].
-    p_car_kw : float
+    car_discharge_kw : float
         Discharging power that car and cable let through, at the grid side, above 0 [kW].
     p_charge_kw : float
         Charging power of each car, at the grid side, above 0 [kW].
@@ -1491,16 +1509,16 @@ class Pool:
         State of charge that must stay, for the battery and for the departure, 0 to 1.
     eta_discharge : float
         Efficiency from the battery to the grid, above 0 up to 1.
-    plugged : float
-        Mean share of the cars that is plugged in, 0 to 1: p of `firm_joint`.
-    rho : float
+    presence : float
+        Mean share of the cars that is plugged in, 0 to 1: as in `firm_joint`.
+    correlation : float
         Correlation between two cars: 0, or from 1e-9 up to below 1, as in `firm_joint`.
     persistence : float
-        What is left after a step of `step_h` of what is known about a car, 0 to 1, as in
+        What is left after a step of `dt_h` of what is known about a car, 0 to 1, as in
         `firm_joint`.
     site_limit_kw : float
         Power that the connection lets out for all cars, at least 0; may be infinite [kW].
-    step_h : float
+    dt_h : float
         Step in which cars come and go, above 0 [h].
 
     Raises
@@ -1511,46 +1529,48 @@ class Pool:
     Examples
     --------
     >>> pool = Pool(
-    ...     cars=100, p_charger_kw=11.0, p_car_kw=10.0, p_charge_kw=10.0, energy_kwh=60.0, soc=0.8,
-    ...     soc_keep=0.5, eta_discharge=0.9, plugged=0.7, rho=0.02, persistence=0.95,
-    ...     site_limit_kw=800.0, step_h=0.25)
-    >>> firm_cars(pool.cars, pool.plugged, 0.9, pool.rho)
+    ...     n_cars=100, charger_discharge_kw=11.0, car_discharge_kw=10.0, p_charge_kw=10.0,
+    ...     energy_kwh=60.0, soc=0.8, soc_keep=0.5, eta_discharge=0.9, presence=0.7,
+    ...     correlation=0.02, persistence=0.95, site_limit_kw=800.0, dt_h=0.25)
+    >>> firm_cars(pool.n_cars, pool.presence, 0.9, pool.correlation)
     60
     """
 
-    cars: int
-    p_charger_kw: float
-    p_car_kw: float
+    n_cars: int
+    charger_discharge_kw: float
+    car_discharge_kw: float
     p_charge_kw: float
     energy_kwh: float
     soc: float
     soc_keep: float
     eta_discharge: float
-    plugged: float
-    rho: float = 0.0
+    presence: float
+    correlation: float = 0.0
     persistence: float = 1.0
     site_limit_kw: float = np.inf
-    step_h: float = 0.25
+    dt_h: float = 0.25
 
     def __post_init__(self) -> None:
         power: dict[str, Any] = dict(one=True, unit="kW", gt=0)
         keep(
             self,
-            cars=dict(whole=True, le=_MOST_CARS),
-            p_charger_kw=power,
-            p_car_kw=power,
+            n_cars=dict(whole=True, le=_MOST_CARS),
+            charger_discharge_kw=power,
+            car_discharge_kw=power,
             p_charge_kw=power,
             energy_kwh=dict(one=True, unit="kWh", gt=0),
             site_limit_kw=dict(one=True, unit="kW", ge=0, finite=False),
-            step_h=dict(one=True, unit="h", gt=0, le=_MOST_H),
+            dt_h=dict(one=True, unit="h", gt=0, le=_MOST_H),
         )
-        _keep_shares(self, "soc", "soc_keep", "eta_discharge", "plugged", "rho", "persistence")
+        _keep_shares(
+            self, "soc", "soc_keep", "eta_discharge", "presence", "correlation", "persistence"
+        )
         fraction("eta_discharge", self.eta_discharge, gt=0)
-        _single_firm(self.cars, self.plugged, 0.5, self.rho)
+        _single_firm(self.n_cars, self.presence, 0.5, self.correlation)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Product:
+class ProductRules:
     """What a market asks of a promise: for how long, how surely, and what must stand behind it.
 
     Attributes
@@ -1575,7 +1595,7 @@ class Product:
 
     Examples
     --------
-    >>> Product(duration_h=2, reliability=0.9, margin=1.25, reverse=0.2, lot_kw=100).lot_kw
+    >>> ProductRules(duration_h=2, reliability=0.9, margin=1.25, reverse=0.2, lot_kw=100).lot_kw
     100.0
     """
 
@@ -1601,11 +1621,11 @@ class Product:
 
 def _steps_of_block(pool, product):
     """Steps in which the cars come and go while the product lasts."""
-    count = product.duration_h / pool.step_h
+    count = product.duration_h / pool.dt_h
     if count > _MOST_IN_A_ROW:
         raise ValueError(
-            f"product.duration_h = {product.duration_h:g} has {count:.3g} steps of pool.step_h = "
-            f"{pool.step_h:g}; at most {_MOST_IN_A_ROW:,} can be computed"
+            f"product.duration_h = {product.duration_h:g} has {count:.3g} steps of pool.dt_h = "
+            f"{pool.dt_h:g}; at most {_MOST_IN_A_ROW:,} can be computed"
         )
     return max(1, int(np.ceil(count - _EPS)))
 
@@ -1617,8 +1637,8 @@ def _stored_kw(pool, product):
 
 def _layers_kw(pool, product, firm, held):
     """Power that is left after each layer."""
-    mean = pool.cars * pool.plugged
-    car_kw = min(pool.p_charger_kw, pool.p_car_kw)
+    mean = pool.n_cars * pool.presence
+    car_kw = min(pool.charger_discharge_kw, pool.car_discharge_kw)
     stored_kw = _stored_kw(pool, product)
     out_kw = min(car_kw, stored_kw * pool.eta_discharge)
     block_kw = min(held * out_kw, pool.site_limit_kw)
@@ -1629,8 +1649,8 @@ def _layers_kw(pool, product, firm, held):
     if product.lot_kw:
         lots_kw = np.floor(sold_kw / product.lot_kw + _EPS) * product.lot_kw
     return {
-        "nameplate": pool.cars * pool.p_charger_kw,
-        "plugged in": mean * pool.p_charger_kw,
+        "nameplate": pool.n_cars * pool.charger_discharge_kw,
+        "plugged in": mean * pool.charger_discharge_kw,
         "power limit": min(mean * car_kw, pool.site_limit_kw),
         "energy": min(mean * min(car_kw, stored_kw), pool.site_limit_kw),
         "efficiency": min(mean * out_kw, pool.site_limit_kw),
@@ -1643,7 +1663,7 @@ def _layers_kw(pool, product, firm, held):
 
 def _layer_words(pool, product, firm, held, steps):
     """Why each layer, in the order of `_layers_kw`, leaves what it leaves."""
-    car_kw = min(pool.p_charger_kw, pool.p_car_kw)
+    car_kw = min(pool.charger_discharge_kw, pool.car_discharge_kw)
     limit = f"a car lets {car_kw:g} kW through"
     if np.isfinite(pool.site_limit_kw):
         limit += f", the connection {pool.site_limit_kw:g} kW in all"
@@ -1651,8 +1671,8 @@ def _layer_words(pool, product, firm, held, steps):
     if product.lot_kw:
         lots = f"sold in lots of {product.lot_kw:g} kW"
     return {
-        "nameplate": f"{pool.cars} chargers of {pool.p_charger_kw:g} kW",
-        "plugged in": f"on average a share of {pool.plugged:g} of the cars is there",
+        "nameplate": f"{pool.n_cars} chargers of {pool.charger_discharge_kw:g} kW",
+        "plugged in": f"on average a share of {pool.presence:g} of the cars is there",
         "power limit": limit,
         "energy": f"soc {pool.soc:g} down to {pool.soc_keep:g} in {product.duration_h:g} h is "
         f"{_stored_kw(pool, product):.2f} kW a car",
@@ -1666,7 +1686,7 @@ def _layer_words(pool, product, firm, held, steps):
 
 
 def capacity_stack(
-    pool: Pool, product: Product, rng: np.random.Generator | None = None
+    pool: Pool, product: ProductRules, *, rng: np.random.Generator | None = None
 ) -> pd.DataFrame:
     r"""Return what is left from the nameplate to what can be sold, layer by layer.
 
@@ -1681,7 +1701,7 @@ def capacity_stack(
     ----------
     pool : Pool
         The cars.
-    product : Product
+    product : ProductRules
         What is asked of the promise.
     rng : numpy.random.Generator, optional
         Needed where cars are correlated and come and go within the block: see `firm_joint`.
@@ -1701,23 +1721,23 @@ def capacity_stack(
     Examples
     --------
     >>> pool = Pool(
-    ...     cars=100, p_charger_kw=10.0, p_car_kw=10.0, p_charge_kw=10.0, energy_kwh=60.0, soc=0.8,
-    ...     soc_keep=0.5, eta_discharge=0.9, plugged=0.7)
-    >>> product = Product(duration_h=1.0, reliability=0.9)
+    ...     n_cars=100, charger_discharge_kw=10.0, car_discharge_kw=10.0, p_charge_kw=10.0,
+    ...     energy_kwh=60.0, soc=0.8, soc_keep=0.5, eta_discharge=0.9, presence=0.7)
+    >>> product = ProductRules(duration_h=1.0, reliability=0.9)
     >>> capacity_stack(pool, product, rng=np.random.default_rng(1)).mw["reliability"].item()
     0.64
     """
     instance("pool", pool, Pool)
-    instance("product", product, Product)
+    instance("product", product, ProductRules)
     steps = _steps_of_block(pool, product)
-    firm = int(firm_cars(pool.cars, pool.plugged, product.reliability, pool.rho))
+    firm = int(firm_cars(pool.n_cars, pool.presence, product.reliability, pool.correlation))
     held = firm_joint(
-        pool.cars,
-        pool.plugged,
+        pool.n_cars,
+        pool.presence,
         product.reliability,
         steps=steps,
         persistence=pool.persistence,
-        rho=pool.rho,
+        correlation=pool.correlation,
         rng=rng,
     )
     left_kw = _layers_kw(pool, product, firm, held)
@@ -1913,8 +1933,8 @@ def _power(cars, rise_kwh, dt):
 def _laxity(cars, now_kwh, t_h):
     """Hours until departure less hours that charging takes."""
     needed = cars.need_kwh - now_kwh
-    up = cars.up_kw
-    charging_h = np.divide(needed, up, out=np.zeros(len(cars)), where=up > 0)
+    kw = cars.battery_charge_kw
+    charging_h = np.divide(needed, kw, out=np.zeros(len(cars)), where=kw > 0)
     return (cars.leave_h - t_h) - charging_h  # eq. (10.14)
 
 
@@ -1937,8 +1957,8 @@ def _shared_path(cars, signal, dt, lines, rule):
     energy = np.zeros((len(signal) + 1, len(cars)))
     for k, wanted in enumerate(signal):
         now = energy[k]
-        lowest = np.maximum(least[k + 1], now - cars.down_kw * dt)
-        highest = np.minimum(most[k + 1], now + cars.up_kw * dt)
+        lowest = np.maximum(least[k + 1], now - cars.battery_discharge_kw * dt)
+        highest = np.minimum(most[k + 1], now + cars.battery_charge_kw * dt)
         highest = np.maximum(highest, lowest)
         high = _power(cars, lowest - now, dt)
         low = _power(cars, highest - now, dt)
@@ -2067,7 +2087,7 @@ class Scenario:
     dt_h : float
         Length of a step, from one second to a day; stays are cut to whole steps, and what a car
         needs to what it can get in them [h].
-    come : float
+    presence : float
         Share of the cars that comes at all that day, 0 to 1.
 
     Raises
@@ -2082,7 +2102,7 @@ class Scenario:
     >>> cars = Stays(
     ...     arrive_h=[8.0, 9.0], leave_h=[18.0, 12.0], need_kwh=5.0, below_kwh=20.0, room_kwh=20.0,
     ...     p_charge_kw=8.0, p_discharge_kw=7.0, eta_charge=0.9, eta_discharge=0.9)
-    >>> day = Scenario(cars=cars, command=[0.0] * 10 + [0.5] * 2, seed=1, dt_h=1.0, come=0.8)
+    >>> day = Scenario(cars=cars, command=[0.0] * 10 + [0.5] * 2, seed=1, dt_h=1.0, presence=0.8)
     >>> len(day.command), day.command.max().item()
     (12, 0.5)
     """
@@ -2091,7 +2111,7 @@ class Scenario:
     command: np.ndarray
     seed: int
     dt_h: float = 0.25
-    come: float = 1.0
+    presence: float = 1.0
 
     def __post_init__(self) -> None:
         instance("cars", self.cars, Stays)
@@ -2104,7 +2124,7 @@ class Scenario:
             seed=dict(whole=True, ge=0, le=2**53),
             dt_h=dict(one=True, unit="h", ge=1 / 3600, le=24),
         )
-        _keep_shares(self, "come")
+        _keep_shares(self, "presence")
         for name in ("eta_charge", "eta_discharge"):
             if np.ptp(getattr(self.cars, name)) > 0:
                 raise ValueError(
@@ -2114,7 +2134,7 @@ class Scenario:
     @property
     def key(self) -> str:
         """A fingerprint: equal scenarios have the same, others another."""
-        numbers = repr((self.seed, self.dt_h, self.come)).encode()
+        numbers = repr((self.seed, self.dt_h, self.presence)).encode()
         digest = hashlib.blake2b(numbers, digest_size=12)
         arrays = [getattr(self.cars, field.name) for field in fields(self.cars)]
         for array in (*arrays, self.command):
@@ -2129,13 +2149,13 @@ class Run:
 
     Attributes
     ----------
-    cars : int
+    n_cars : int
         Cars in the fleet, at least 1.
     table : DataFrame
         Index `t_s`, start of the step. Columns `asked_mw` (command times power of the cars plugged
         in), `p_mw`, `stored_mwh` (since arrival, at the end of the step, in the cars that are there
         or have been) and `plugged`.
-    left : int
+    departed : int
         Cars that departed within the time simulated, at least 0.
     short_kwh : float
         Energy that the worst of them lacked, at least 0 [kWh].
@@ -2148,17 +2168,17 @@ class Run:
         If a field is out of range, or a column is missing.
     """
 
-    cars: int
+    n_cars: int
     table: pd.DataFrame
-    left: int
+    departed: int
     short_kwh: float
 
     def __post_init__(self) -> None:
         columns("table", self.table, ["asked_mw", "p_mw", "stored_mwh", "plugged"])
         keep(
             self,
-            cars=dict(whole=True, le=_MOST_SIMULATED),
-            left=dict(whole=True, ge=0, le=_MOST_SIMULATED),
+            n_cars=dict(whole=True, le=_MOST_SIMULATED),
+            departed=dict(whole=True, ge=0, le=_MOST_SIMULATED),
             short_kwh=dict(one=True, unit="kWh", ge=0),
         )
 
@@ -2295,7 +2315,7 @@ def _store(checkpoint):
     )
 
 
-def _ignored(cars):
+def _ignored(n_cars):
     """Progress that nobody wants to hear of."""
 
 
@@ -2307,24 +2327,24 @@ def _counted(steps):
 def _drawn(scenario, block, count):
     """Cars of a block, one array each.
 
-    First and last step (int16); energies of a step up and down, need, room below and above
-    (float32) [kWh].
+    First and last step (int16); most energy into and out of the battery in a step, need, room below
+    and above (float32) [kWh].
     """
     cars = scenario.cars
     dt = scenario.dt_h
     rng = np.random.default_rng(np.random.SeedSequence(scenario.seed, spawn_key=(block,)))
     pick = rng.integers(len(cars), size=_BLOCK)[:count]
-    come = rng.random(_BLOCK, np.float32)[:count] < scenario.come
+    comes = rng.random(_BLOCK, np.float32)[:count] < scenario.presence
     arrive_h = cars.arrive_h % 24
     leave_h = arrive_h + cars.leave_h - cars.arrive_h
     first = np.ceil(arrive_h / dt - _EPS)
     last = np.maximum(np.floor(leave_h / dt + _EPS), first)
-    up = dt * cars.up_kw
-    down = dt * cars.down_kw
-    need = np.minimum(cars.need_kwh, up * (last - first))
+    charge = dt * cars.battery_charge_kw
+    discharge = dt * cars.battery_discharge_kw
+    need = np.minimum(cars.need_kwh, charge * (last - first))
     first = _counted(first)[pick]
-    last = np.where(come, _counted(last)[pick], first)
-    energies = (up, down, need, cars.below_kwh, cars.room_kwh)
+    last = np.where(comes, _counted(last)[pick], first)
+    energies = (charge, discharge, need, cars.below_kwh, cars.room_kwh)
     return first, last, *(energy.astype(np.float32)[pick] for energy in energies)
 
 
@@ -2333,18 +2353,18 @@ def _followed(commands, cars, sums):
 
     The hot loop: every step works in place, on a few arrays that stay in the processor's cache.
     """
-    first, last, up, down, need, below, room = cars
+    first, last, charge, discharge, need, below, room = cars
     deep = -below
-    late = need - up * last  # L of eq. (10.3) at step 0; it rises step by step
-    soon = need + down * last  # U, which falls
+    late = need - charge * last  # L of eq. (10.3) at step 0; it rises step by step
+    soon = need + discharge * last  # U, which falls
     energy = np.zeros(len(first), np.float32)
     move = np.empty(len(first), np.float32)
     here = np.empty(len(first), bool)
     stays_on = np.empty(len(first), bool)
     for k, command in enumerate(commands.astype(np.float32)):
-        late += up
-        soon -= down
-        np.multiply(down if command > 0 else up, -command, out=move)
+        late += charge
+        soon -= discharge
+        np.multiply(discharge if command > 0 else charge, -command, out=move)
         move += energy
         np.maximum(move, late, out=move)
         np.maximum(move, deep, out=move)
@@ -2366,16 +2386,16 @@ def _followed(commands, cars, sums):
 def _simulate_block(scenario, block, count):
     """Sums over the cars of a block.
 
-    Rows: energy in, energy out (both in the battery, kWh), stored, plugged, power up and down; then
-    the cars that left, and what the worst of them lacked.
+    Rows: energy in, energy out (both in the battery, kWh), stored, plugged, most in and out; then
+    the cars that departed, and what the worst of them lacked.
     """
-    first, last, up, down, need, below, room = _drawn(scenario, block, count)
+    first, last, charge, discharge, need, below, room = _drawn(scenario, block, count)
     steps = len(scenario.command)
     sums = np.zeros((6, steps))
     sums[3] = _presence.in_each_step(first, last, steps)
-    sums[4] = _presence.in_each_step(first, last, steps, up)
-    sums[5] = _presence.in_each_step(first, last, steps, down)
-    energy = _followed(scenario.command, (first, last, up, down, need, below, room), sums)
+    sums[4] = _presence.in_each_step(first, last, steps, charge)
+    sums[5] = _presence.in_each_step(first, last, steps, discharge)
+    energy = _followed(scenario.command, (first, last, charge, discharge, need, below, room), sums)
     sums[2] = np.cumsum(sums[0] - sums[1])
     done = (last > first) & (last <= steps)
     lacking = np.where(done, need - energy, 0.0)
@@ -2448,10 +2468,12 @@ def _summed(scenario, n_cars, results):
     total = np.zeros(6 * steps)
     for result in results:
         total += result[:-2]
-    into, out, stored, plugged, up, down = total.reshape(6, steps)
+    into, out, stored, plugged, charge, discharge = total.reshape(6, steps)
     eta_charge = scenario.cars.eta_charge[0]
     eta_discharge = scenario.cars.eta_discharge[0]
-    asked = np.where(command > 0, command * down * eta_discharge, command * up / eta_charge)
+    asked = np.where(
+        command > 0, command * discharge * eta_discharge, command * charge / eta_charge
+    )
     table = {
         "asked_mw": asked / dt / 1000,
         "p_mw": (out * eta_discharge - into / eta_charge) / dt / 1000,
@@ -2460,9 +2482,9 @@ def _summed(scenario, n_cars, results):
     }
     start_s = 3600 * dt * np.arange(steps)
     return Run(
-        cars=n_cars,
+        n_cars=n_cars,
         table=pd.DataFrame(table, index=pd.Index(start_s, name="t_s")),
-        left=int(sum(result[-2] for result in results)),
+        departed=int(sum(result[-2] for result in results)),
         short_kwh=float(max(result[-1] for result in results)),
     )
 
@@ -2529,21 +2551,21 @@ def simulate(
     >>> told = []
     >>> run = simulate(
     ...     1000, day, executor=None, progress=told.append, checkpoint=None, blocks_per_task=2)
-    >>> run.left, run.table.p_mw.round(2).tolist()[10:13], told
+    >>> run.departed, run.table.p_mw.round(2).tolist()[10:13], told
     (1000, [2.78, -1.96, 1.84], [1000])
 
     A dictionary, or a folder, keeps what is finished:
 
     >>> kept = {}
-    >>> simulate(1000, day, checkpoint=kept).left, len(kept)
+    >>> simulate(1000, day, checkpoint=kept).departed, len(kept)
     (1000, 1)
     """
-    cars = whole("n_cars", n_cars, le=_MOST_SIMULATED)
+    n_cars = whole("n_cars", n_cars, le=_MOST_SIMULATED)
     instance("scenario", scenario, Scenario)
     size = whole("blocks_per_task", blocks_per_task)
     _refuse_not_callable("progress", progress)
     if not isinstance(executor, Executor):
         _refuse_not_callable("executor", executor, "an Executor of concurrent.futures, or ")
-    blocks = _Blocks(scenario, cars, _store(checkpoint), progress or _ignored)
+    blocks = _Blocks(scenario, n_cars, _store(checkpoint), progress or _ignored)
     _finish(blocks, size, executor)
-    return _summed(scenario, cars, blocks.results())
+    return _summed(scenario, n_cars, blocks.results())

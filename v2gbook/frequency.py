@@ -6,9 +6,8 @@ simulator in the time domain (`simulate` for a single run with its time series, 
 thousands of scenarios at once).
 
 All machines turn as one (a single centre of inertia), powers are active powers in MW, and p > 0
-flows into the grid. A loss of generation is positive; only the per-unit step of `sfr_step` and
-`sfr_nadir` is negative for a loss. Equations are linear around f0, as in the textbooks: within
-1 % of f0 the error is below 1 % of the deviation.
+flows into the grid. A loss of generation is positive. Equations are linear around f0, as in the
+textbooks: within 1 % of f0 the error is below 1 % of the deviation.
 """
 
 from bisect import bisect_right
@@ -52,7 +51,7 @@ _TIME: _Limits = {"unit": "s", "ge": 0, "le": 1e9}
 _LAG: _Limits = {"unit": "s", "gt": 0, "ge": 1e-6, "le": 1e9}
 _DAMPING: _Limits = {"ge": 0, "le": 1000}
 _DROOP: _Limits = {"gt": 0, "ge": 1e-6, "lt": 1}  # of `fraction`
-_STEP: _Limits = {"unit": "pu", "ge": -100, "le": 100}
+_LOSS: _Limits = {"unit": "pu", "ge": -100, "le": 100}
 _LEAST_SLOPE = 1e-9  # below this frequency stands still [Hz/s]
 
 
@@ -262,7 +261,7 @@ def damped_step(
     loss_mw: ArrayLike,
     kinetic_energy_mws: ArrayLike,
     load_mw: ArrayLike,
-    damping_pu: ArrayLike,
+    damping_load_pu: ArrayLike,
     *,
     f0_hz: ArrayLike,
 ) -> FloatOrArray:
@@ -281,7 +280,7 @@ def damped_step(
         Energy of the machines that stay [MW s].
     load_mw : float or array
         Load that remains connected [MW].
-    damping_pu : float or array
+    damping_load_pu : float or array
         Load damping D, the per cent of load per per cent of frequency, usually up to 2 [-].
     f0_hz : float or array
         Nominal frequency [Hz].
@@ -309,10 +308,15 @@ def damped_step(
     loss = checked("loss_mw", loss_mw, **_POWER)
     energy = checked("kinetic_energy_mws", kinetic_energy_mws, **_ENERGY)
     load = checked("load_mw", load_mw, **_ABOVE_0)
-    damping = checked("damping_pu", damping_pu, gt=0, ge=1e-6, le=1000)
+    damping = checked("damping_load_pu", damping_load_pu, gt=0, ge=1e-6, le=1000)
     f0 = checked("f0_hz", f0_hz, **_NOMINAL)
     together(
-        t_s=t, loss_mw=loss, kinetic_energy_mws=energy, load_mw=load, damping_pu=damping, f0_hz=f0
+        t_s=t,
+        loss_mw=loss,
+        kinetic_energy_mws=energy,
+        load_mw=load,
+        damping_load_pu=damping,
+        f0_hz=f0,
     )
     stiffness = load * damping
     reached = np.expm1(-t * stiffness / (2 * energy))  # from 0 to -1
@@ -352,7 +356,7 @@ def steady_state(
     droop_pu: ArrayLike,
     *,
     load_mw: float,
-    damping_pu: float,
+    damping_load_pu: float,
     f0_hz: float,
 ) -> SteadyState:
     r"""Frequency after all governors have settled, and each unit's share.
@@ -370,7 +374,7 @@ def steady_state(
         Droop of each unit on its rating, a fraction above 0 and below 1 [-].
     load_mw : float
         Load [MW].
-    damping_pu : float
+    damping_load_pu : float
         Load damping, 0 or more: per cent of load per per cent of frequency [-].
     f0_hz : float
         Nominal frequency [Hz].
@@ -393,7 +397,7 @@ def steady_state(
     Examples
     --------
     >>> after = steady_state(
-    ...     90.0, [500.0, 400.0], [0.06, 0.04], load_mw=900.0, damping_pu=1.5, f0_hz=60.0
+    ...     90.0, [500.0, 400.0], [0.06, 0.04], load_mw=900.0, damping_load_pu=1.5, f0_hz=60.0
     ... )
     >>> round(after.f_hz, 3), after.p_units_mw.round(2).tolist(), round(after.load_relief_mw, 2)
     (59.726, [38.1, 45.72], 6.17)
@@ -402,11 +406,11 @@ def steady_state(
     ratings = checked("rating_mw", rating_mw, **_ABOVE_0)
     droops = fraction("droop_pu", droop_pu, **_DROOP)
     load_mw = one("load_mw", load_mw, **_ABOVE_0)
-    damping_pu = one("damping_pu", damping_pu, **_DAMPING)
+    damping_load_pu = one("damping_load_pu", damping_load_pu, **_DAMPING)
     f0_hz = one("f0_hz", f0_hz, **_NOMINAL)
     _check_one_series(rating_mw=ratings, droop_pu=droops)
     unit_gains = np.atleast_1d(ratings / (droops * f0_hz))
-    load_gain = load_mw * damping_pu / f0_hz
+    load_gain = load_mw * damping_load_pu / f0_hz
     df_hz = float(-loss_mw / (unit_gains.sum() + load_gain))  # eq. (1.7)
     return SteadyState(
         f_hz=f0_hz + df_hz,
@@ -423,7 +427,7 @@ class Sfr:
 
     Attributes
     ----------
-    h_s : float
+    inertia_s : float
         Inertia constant, above 0 [s].
     droop_pu : float
         Droop, a fraction above 0 and below 1 [-].
@@ -433,7 +437,7 @@ class Sfr:
         Fraction of the power that comes before the reheater, 0 to 1 [-].
     t_r_s : float
         Reheat time constant, above 0 [s].
-    d_pu : float
+    damping_rating_pu : float
         Load damping, 0 or more [-].
 
     References
@@ -443,29 +447,31 @@ class Sfr:
 
     Examples
     --------
-    >>> model = Sfr(h_s=4.0, droop_pu=0.05, km=0.95, f_h=0.3, t_r_s=8.0, d_pu=1.0)
+    >>> model = Sfr(
+    ...     inertia_s=4.0, droop_pu=0.05, km=0.95, f_h=0.3, t_r_s=8.0, damping_rating_pu=1.0
+    ... )
     >>> round(model.wn_rad_per_s, 3), round(model.zeta, 3)
     (0.559, 0.861)
     """
 
-    h_s: float
+    inertia_s: float
     droop_pu: float
     km: float
     f_h: float
     t_r_s: float
-    d_pu: float
+    damping_rating_pu: float
 
     def __post_init__(self):
         for field in fields(self):
             one(field.name, getattr(self, field.name))
         keep(
             self,
-            h_s={"unit": "s", "gt": 0, "ge": 1e-6, "le": 1e6},
+            inertia_s={"unit": "s", "gt": 0, "ge": 1e-6, "le": 1e6},
             droop_pu={"fraction": True, **_DROOP},
             km={"gt": 0, "ge": 1e-6, "le": 1e6},
             f_h={"fraction": True},
             t_r_s=_LAG,
-            d_pu={"ge": 0, "le": 1e6},
+            damping_rating_pu={"ge": 0, "le": 1e6},
         )
 
     @property
@@ -477,8 +483,8 @@ class Sfr:
         float
             Frequency of the swing that would have no damping [rad/s].
         """
-        stiffness = self.d_pu * self.droop_pu + self.km
-        return (stiffness / (2 * self.h_s * self.droop_pu * self.t_r_s)) ** 0.5
+        stiffness = self.damping_rating_pu * self.droop_pu + self.km
+        return (stiffness / (2 * self.inertia_s * self.droop_pu * self.t_r_s)) ** 0.5
 
     @property
     def zeta(self) -> float:
@@ -489,15 +495,16 @@ class Sfr:
         float
             At 1 and above frequency returns without swinging [-].
         """
-        stiffness = self.d_pu * self.droop_pu + self.km
-        direct = self.d_pu * self.droop_pu + self.km * self.f_h
-        lags = 2 * self.h_s * self.droop_pu + direct * self.t_r_s
+        stiffness = self.damping_rating_pu * self.droop_pu + self.km
+        direct = self.damping_rating_pu * self.droop_pu + self.km * self.f_h
+        lags = 2 * self.inertia_s * self.droop_pu + direct * self.t_r_s
         return self.wn_rad_per_s * lags / (2 * stiffness)
 
 
-def _sfr_final(model, step_pu, f0_hz):
+def _sfr_final(model, loss_pu, f0_hz):
     """Deviation to which the SFR model settles [Hz]."""
-    return f0_hz * step_pu * model.droop_pu / (model.d_pu * model.droop_pu + model.km)
+    stiffness = model.damping_rating_pu * model.droop_pu + model.km
+    return -f0_hz * loss_pu * model.droop_pu / stiffness
 
 
 def _sfr_roots(model):
@@ -510,24 +517,23 @@ def _sfr_roots(model):
     return wn**2 / fast, fast  # their product is wn^2
 
 
-def sfr_step(t_s: ArrayLike, model: Sfr, step_pu: ArrayLike, *, f0_hz: ArrayLike) -> FloatOrArray:
-    r"""Frequency deviation of the SFR model after `step_pu`, which is NEGATIVE for a loss.
+def sfr_step(t_s: ArrayLike, model: Sfr, loss_pu: ArrayLike, *, f0_hz: ArrayLike) -> FloatOrArray:
+    r"""Frequency deviation of the SFR model after a loss.
 
-    Elsewhere in this module a loss is positive. With
-    :math:`s_{1,2} = -\zeta\omega_n \pm \omega_n\sqrt{\zeta^2-1}` (complex, equal or real):
+    With :math:`s_{1,2} = -\zeta\omega_n \pm \omega_n\sqrt{\zeta^2-1}` (complex, equal or real):
 
-    .. math:: \Delta f(t) = f_0 \frac{R\,\Delta p}{D R + K_m}\left[1 +
+    .. math:: \Delta f(t) = -f_0 \frac{R\,\Delta p}{D R + K_m}\left[1 +
               \frac{(1+T_R s_1) s_2 e^{s_1 t} -
               (1+T_R s_2) s_1 e^{s_2 t}}{s_1 - s_2}\right]            (1.9)
 
     Parameters
     ----------
     t_s : float or array
-        Time after the step [s].
+        Time after the loss [s].
     model : Sfr
         The system.
-    step_pu : float or array
-        Power step on the system base, negative for a loss of generation [pu].
+    loss_pu : float or array
+        Generation lost (> 0) or load lost (< 0), on the system base [pu].
     f0_hz : float or array
         Nominal frequency [Hz].
 
@@ -556,20 +562,22 @@ def sfr_step(t_s: ArrayLike, model: Sfr, step_pu: ArrayLike, *, f0_hz: ArrayLike
 
     Examples
     --------
-    >>> model = Sfr(h_s=4.0, droop_pu=0.05, km=0.95, f_h=0.3, t_r_s=8.0, d_pu=1.0)
-    >>> sfr_step([1.0, 3.0, 60.0], model, -0.1, f0_hz=60.0).round(3)
+    >>> model = Sfr(
+    ...     inertia_s=4.0, droop_pu=0.05, km=0.95, f_h=0.3, t_r_s=8.0, damping_rating_pu=1.0
+    ... )
+    >>> sfr_step([1.0, 3.0, 60.0], model, 0.1, f0_hz=60.0).round(3)
     array([-0.491, -0.632, -0.3  ])
     """
     t = checked("t_s", t_s, **_TIME)
     instance("model", model, Sfr)
-    step = checked("step_pu", step_pu, **_STEP)
+    loss = checked("loss_pu", loss_pu, **_LOSS)
     f0 = checked("f0_hz", f0_hz, **_NOMINAL)
-    together(t_s=t, step_pu=step, f0_hz=f0)
+    together(t_s=t, loss_pu=loss, f0_hz=f0)
     s1, s2 = _sfr_roots(model)
     first = (1 + model.t_r_s * s1) * s2 * np.exp(s1 * t)
     second = (1 + model.t_r_s * s2) * s1 * np.exp(s2 * t)
     shape = 1 + np.real((first - second) / (s1 - s2))
-    return plain(_sfr_final(model, step, f0) * shape)  # eq. (1.9)
+    return plain(_sfr_final(model, loss, f0) * shape)  # eq. (1.9)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -606,8 +614,8 @@ def _sfr_turning_time(model):
     return np.inf
 
 
-def sfr_nadir(model: Sfr, step_pu: ArrayLike, *, f0_hz: ArrayLike) -> Nadir:
-    r"""Lowest frequency of the SFR model after `step_pu`, which is NEGATIVE for a loss.
+def sfr_nadir(model: Sfr, loss_pu: ArrayLike, *, f0_hz: ArrayLike) -> Nadir:
+    r"""Lowest frequency of the SFR model after a loss.
 
     .. math:: t_{nadir} = \frac{1}{\omega_r}
               \operatorname{atan2}(\omega_r T_R,\ \zeta\omega_n T_R - 1),\quad
@@ -621,9 +629,9 @@ def sfr_nadir(model: Sfr, step_pu: ArrayLike, *, f0_hz: ArrayLike) -> Nadir:
     ----------
     model : Sfr
         The system.
-    step_pu : float or array
-        Power step on the system base, negative for a loss of generation; for a positive step the
-        highest point is returned [pu].
+    loss_pu : float or array
+        Generation lost (> 0), on the system base; for load lost (< 0) the highest point is
+        returned [pu].
     f0_hz : float or array
         Nominal frequency [Hz].
 
@@ -646,19 +654,21 @@ def sfr_nadir(model: Sfr, step_pu: ArrayLike, *, f0_hz: ArrayLike) -> Nadir:
 
     Examples
     --------
-    >>> model = Sfr(h_s=4.0, droop_pu=0.05, km=0.95, f_h=0.3, t_r_s=8.0, d_pu=1.0)
-    >>> nadir = sfr_nadir(model, -0.1, f0_hz=60.0)
+    >>> model = Sfr(
+    ...     inertia_s=4.0, droop_pu=0.05, km=0.95, f_h=0.3, t_r_s=8.0, damping_rating_pu=1.0
+    ... )
+    >>> nadir = sfr_nadir(model, 0.1, f0_hz=60.0)
     >>> round(nadir.df_hz, 3), round(nadir.t_s, 2)
     (-0.65, 2.37)
     """
     instance("model", model, Sfr)
-    step = checked("step_pu", step_pu, **_STEP)
+    loss = checked("loss_pu", loss_pu, **_LOSS)
     f0 = checked("f0_hz", f0_hz, **_NOMINAL)
-    together(step_pu=step, f0_hz=f0)
+    together(loss_pu=loss, f0_hz=f0)
     t_s = _sfr_turning_time(model)
     if np.isinf(t_s):
-        return Nadir(df_hz=_sfr_final(model, step, f0), t_s=t_s)
-    return Nadir(df_hz=sfr_step(t_s, model, step, f0_hz=f0), t_s=t_s)
+        return Nadir(df_hz=_sfr_final(model, loss, f0), t_s=t_s)
+    return Nadir(df_hz=sfr_step(t_s, model, loss, f0_hz=f0), t_s=t_s)
 
 
 def ramp_nadir(
@@ -666,7 +676,7 @@ def ramp_nadir(
     kinetic_energy_mws: ArrayLike,
     response_mw: ArrayLike,
     ramp_s: ArrayLike,
-    dead_s: ArrayLike,
+    delay_s: ArrayLike,
     *,
     f0_hz: ArrayLike,
 ) -> Nadir:
@@ -686,7 +696,7 @@ def ramp_nadir(
         Response R at the end of the ramp; must exceed the loss, or frequency never turns [MW].
     ramp_s : float or array
         Duration T_d of the ramp from 0 to R [s].
-    dead_s : float or array
+    delay_s : float or array
         Dead time t_d before the ramp starts [s].
     f0_hz : float or array
         Nominal frequency [Hz].
@@ -716,14 +726,14 @@ def ramp_nadir(
     loss = checked("loss_mw", loss_mw, **_ABOVE_0)
     response = checked("response_mw", response_mw, **_ABOVE_0)
     ramp = checked("ramp_s", ramp_s, **_TIME)
-    dead = checked("dead_s", dead_s, **_TIME)
+    dead = checked("delay_s", delay_s, **_TIME)
     slope = rocof(loss_mw, kinetic_energy_mws, f0_hz=f0_hz)
     together(
         loss_mw=loss,
         kinetic_energy_mws=kinetic_energy_mws,
         response_mw=response,
         ramp_s=ramp,
-        dead_s=dead,
+        delay_s=dead,
         f0_hz=f0_hz,
     )
     if np.any(response <= loss):
@@ -1040,19 +1050,19 @@ class Grid:
         Energy in the rotors before the losses, above 0 [MW s].
     load_mw : float or array
         Load, above 0 [MW].
-    damping_pu : float or array
+    damping_load_pu : float or array
         Load damping, 0 or more: per cent of load per per cent of frequency, usually up to 2 [-].
 
     Examples
     --------
-    >>> Grid(f0_hz=50, kinetic_energy_mws=50_000, load_mw=10_000, damping_pu=1)
-    Grid(f0_hz=50.0, kinetic_energy_mws=50000.0, load_mw=10000.0, damping_pu=1.0)
+    >>> Grid(f0_hz=50, kinetic_energy_mws=50_000, load_mw=10_000, damping_load_pu=1)
+    Grid(f0_hz=50.0, kinetic_energy_mws=50000.0, load_mw=10000.0, damping_load_pu=1.0)
     """
 
     f0_hz: FloatOrArray
     kinetic_energy_mws: FloatOrArray
     load_mw: FloatOrArray
-    damping_pu: FloatOrArray
+    damping_load_pu: FloatOrArray
 
     def __post_init__(self):
         keep(
@@ -1060,7 +1070,7 @@ class Grid:
             f0_hz=_NOMINAL,
             kinetic_energy_mws=_ENERGY,
             load_mw=_ABOVE_0,
-            damping_pu=_DAMPING,
+            damping_load_pu=_DAMPING,
         )
         _check_dimensions(self)
 
@@ -1188,9 +1198,9 @@ class EvFleet:
         Dead time for measuring and deciding, 0 or more [s].
     ramp_s : float or array
         Time from nothing to full power, the larger of the two powers; 0 or more [s].
-    energy_mwh : float or array
+    energy_up_mwh : float or array
         Energy that they may give, at the grid connection, 0 or more; may be infinite [MWh].
-    headroom_mwh : float or array
+    energy_down_mwh : float or array
         Energy that they may take, at the grid connection, 0 or more; may be infinite [MWh].
     on_feeder : bool
         Whether they stand on ordinary feeders and are cut off with them when load is shed.
@@ -1212,11 +1222,11 @@ class EvFleet:
     ...     service=droop,
     ...     delay_s=0.3,
     ...     ramp_s=0.2,
-    ...     energy_mwh=400.0,
-    ...     headroom_mwh=400.0,
+    ...     energy_up_mwh=400.0,
+    ...     energy_down_mwh=400.0,
     ...     on_feeder=True,
     ... )
-    >>> cars.energy_mwh / cars.p_up_mw  # hours at full power
+    >>> cars.energy_up_mwh / cars.p_up_mw  # hours at full power
     1.0
     """
 
@@ -1226,8 +1236,8 @@ class EvFleet:
     service: Service
     delay_s: FloatOrArray
     ramp_s: FloatOrArray
-    energy_mwh: FloatOrArray = float("inf")
-    headroom_mwh: FloatOrArray = float("inf")
+    energy_up_mwh: FloatOrArray = float("inf")
+    energy_down_mwh: FloatOrArray = float("inf")
     on_feeder: bool = True
 
     def __post_init__(self):
@@ -1240,8 +1250,8 @@ class EvFleet:
             p_down_mw=_SIZE,
             delay_s=_TIME,
             ramp_s=_TIME,
-            energy_mwh=_STORE,
-            headroom_mwh=_STORE,
+            energy_up_mwh=_STORE,
+            energy_down_mwh=_STORE,
         )
         _check_dimensions(self)
 
@@ -1409,8 +1419,8 @@ def _ev_power(fleet, grid, dt_s, ops, memory):
     up = fleet.p_up_mw
     down = fleet.p_down_mw
     step = plain(np.maximum(up, down) * dt_s / np.maximum(fleet.ramp_s, _INSTANT_S))
-    most = fleet.energy_mwh * 3600.0 / dt_s  # [MW times steps], as is `given`
-    least = -fleet.headroom_mwh * 3600.0 / dt_s
+    most = fleet.energy_up_mwh * 3600.0 / dt_s  # [MW times steps], as is `given`
+    least = -fleet.energy_down_mwh * 3600.0 / dt_s
     p = given = 0.0
 
     def power(n, df, shed):
@@ -1509,7 +1519,7 @@ def _disturbance(grid, losses, t, dt_s, count):
 def _march(grid, lost, swing, memory, powers, relays):
     """Fill the memory step by step; return the powers of the resources and the shares shed."""
     load = grid.load_mw
-    damping = grid.damping_pu * load / grid.f0_hz
+    damping = grid.damping_load_pu * load / grid.f0_hz
     df = memory.zero
     shed = memory.zero  # share of the load that is cut now
     cut = memory.zero  # and on average in the next step
@@ -1591,7 +1601,7 @@ def _check_relays(grid, ufls):
 
 def _check_step(grid, losses, resources, dt_s):
     """Refuse steps in which the response outruns the rotors: the result would swing up."""
-    pull = grid.damping_pu * grid.load_mw / grid.f0_hz  # answers at once [MW/Hz]
+    pull = grid.damping_load_pu * grid.load_mw / grid.f0_hz  # answers at once [MW/Hz]
     for governor in resources:
         if isinstance(governor, Governor):
             gain = governor.rating_mw / (governor.droop_pu * grid.f0_hz)
@@ -1696,7 +1706,9 @@ def simulate(
 
     Examples
     --------
-    >>> island = Grid(f0_hz=50.0, kinetic_energy_mws=50_000.0, load_mw=10_000.0, damping_pu=1.0)
+    >>> island = Grid(
+    ...     f0_hz=50.0, kinetic_energy_mws=50_000.0, load_mw=10_000.0, damping_load_pu=1.0
+    ... )
     >>> plant = Governor(
     ...     rating_mw=4000.0, droop_pu=0.05, t_valve_s=0.3, t_lead_s=2.4, t_lag_s=8.0
     ... )
@@ -1716,7 +1728,7 @@ def simulate(
     table = {"f_hz": grid.f0_hz + df}
     for resource, p_mw in zip(resources, delivered):
         table[f"p_{resource.name}_mw"] = p_mw
-    table["p_damping_mw"] = -grid.damping_pu * grid.load_mw / grid.f0_hz * (1 - shed) * df
+    table["p_damping_mw"] = -grid.damping_load_pu * grid.load_mw / grid.f0_hz * (1 - shed) * df
     table["shed_mw"] = shed * grid.load_mw
     table["lost_mw"] = sum(np.where(t >= loss.t_s, loss.p_mw, 0.0) for loss in losses)
     return pd.DataFrame(table, index=pd.Index(t, name="t_s"))
@@ -1776,7 +1788,9 @@ def sweep(
     Examples
     --------
     >>> energies_mws = [30_000.0, 60_000.0]
-    >>> island = Grid(f0_hz=50.0, kinetic_energy_mws=energies_mws, load_mw=10_000.0, damping_pu=1.0)
+    >>> island = Grid(
+    ...     f0_hz=50.0, kinetic_energy_mws=energies_mws, load_mw=10_000.0, damping_load_pu=1.0
+    ... )
     >>> plant = Governor(
     ...     rating_mw=4000.0, droop_pu=0.05, t_valve_s=0.3, t_lead_s=2.4, t_lag_s=8.0
     ... )

@@ -3,8 +3,9 @@ r"""Topic 05, interconnection: when a unit must stay connected, and when it must
 Rules are data (`codes`, `settings`): trip stages with clearing times, ride-through regions, enter
 service, droop. `clearing_time` and `duty` read them for one value, `conflicts` compares the two,
 `respond` runs them over a trace of voltage and frequency, and `verdict` says what a trace obliges
-a unit to do. Then follows what a relay measures (`rocof`, `RocofRelay`, `phase_jump_hz`), and what
-happens when the grid is gone and a load is not (`RlcLoad`, `island`, `non_detection`, `drift`).
+a unit to do. Then follows what a relay measures (`measured_rocof`, `RocofRelay`, `phase_jump_hz`),
+and what happens when the grid is gone and a load is not (`RlcLoad`, `island`, `non_detection`,
+`drift`).
 
 A trace is a DataFrame with the index t_s and the columns v_pu and f_hz. Between two samples the
 values follow a straight line. p > 0 flows from the vehicle to the grid.
@@ -96,7 +97,7 @@ def _truth(values):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class TripStage:
     """A must-trip stage: beyond `limit` for `clear_s`, the unit has to be off.
 
     Attributes
@@ -117,7 +118,7 @@ class Stage:
 
     Examples
     --------
-    >>> stage = Stage(name="UV1", quantity="v", side="under", limit=0.88, clear_s=21.0)
+    >>> stage = TripStage(name="UV1", quantity="v", side="under", limit=0.88, clear_s=21.0)
     >>> stage.beyond([0.87, 0.88, 0.89])
     array([ True, False, False])
     """
@@ -397,7 +398,7 @@ class Settings:
         Category of unit, such as "III".
     f0_hz : float
         Nominal frequency [Hz].
-    stages : tuple of Stage
+    stages : tuple of TripStage
         Must-trip stages; of two on the same side the one further out is the faster one.
     regions : tuple of Region
         Ride-through; regions of a quantity follow on each other without a gap, and one of them is
@@ -431,7 +432,7 @@ class Settings:
     name: str
     category: str
     f0_hz: float
-    stages: tuple[Stage, ...]
+    stages: tuple[TripStage, ...]
     regions: tuple[Region, ...]
     rocof_hz_per_s: float | None
     phase_jump_deg: float | None
@@ -457,7 +458,7 @@ class Settings:
     def _check_kinds(self):
         for name in ("code", "name", "category"):
             instance(name, getattr(self, name), str)
-        for name, kind in (("stages", Stage), ("regions", Region), ("relays", RocofRelay)):
+        for name, kind in (("stages", TripStage), ("regions", Region), ("relays", RocofRelay)):
             object.__setattr__(self, name, instances(name, getattr(self, name), kind))
         instance("enter", self.enter, EnterService)
         instance("droop", self.droop, Droop)
@@ -581,7 +582,7 @@ def _stages_of(raw, category):
     for entry in raw["stages"]:
         if category in entry["categories"]:
             numbers = {name: value for name, value in entry.items() if name != "categories"}
-            found.append(Stage(**numbers))
+            found.append(TripStage(**numbers))
     return tuple(found)
 
 
@@ -704,7 +705,7 @@ def conflicts(rules: Settings) -> pd.DataFrame:
     --------
     >>> import dataclasses
     >>> rules = settings("ieee1547_2018", "III")
-    >>> hasty = Stage(name="UV1", quantity="v", side="under", limit=0.6, clear_s=5.0)
+    >>> hasty = TripStage(name="UV1", quantity="v", side="under", limit=0.6, clear_s=5.0)
     >>> found = conflicts(dataclasses.replace(rules, stages=(hasty,)))
     >>> found[["stage", "value", "clear_s", "required_s"]].to_numpy().tolist()
     [['UV1', 0.6, 5.0, 10.0]]
@@ -738,7 +739,7 @@ def _conflict(stage, region):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
+class Action:
     """Something that happened to a unit on a trace: it tripped, or it entered service.
 
     Attributes
@@ -775,16 +776,16 @@ class Response:
         `mode` ("continuous", "mandatory", "permissive", "momentary cessation", "outside" of every
         ride-through region, "tripped" or "ramping") and `limit_pu`, the largest power that the
         unit may give, per rating [-].
-    events : tuple of Event
+    events : tuple of Action
         Trips and entries into service, in the order of time.
     """
 
     modes: pd.DataFrame
-    events: tuple[Event, ...]
+    events: tuple[Action, ...]
 
     def __post_init__(self):
         columns("modes", self.modes, ("mode", "limit_pu"))
-        object.__setattr__(self, "events", instances("events", self.events, Event))
+        object.__setattr__(self, "events", instances("events", self.events, Action))
 
     @property
     def tripped_s(self) -> float | None:
@@ -1031,10 +1032,10 @@ def _limits(trace, enter, absences):
 def _events(absences, enter):
     """Trips and entries into service, in the order of time."""
     for pickup, on_since_s in absences:
-        yield Event(t_s=pickup.trip_s, what="trip", by=pickup.name, since_s=pickup.since_s)
+        yield Action(t_s=pickup.trip_s, what="trip", by=pickup.name, since_s=pickup.since_s)
         if np.isfinite(on_since_s):
             began_s = on_since_s - enter.delay_s
-            yield Event(t_s=on_since_s, what="enter", by="enter service", since_s=began_s)
+            yield Action(t_s=on_since_s, what="enter", by="enter service", since_s=began_s)
 
 
 def _modes(trace, rules):
@@ -1288,7 +1289,7 @@ def must_ride_rocof(rules: Settings, rocof_hz_per_s: ArrayLike) -> bool | np.nda
     return _truth(np.less_equal(np.abs(rate), rules.rocof_hz_per_s))
 
 
-def rocof(trace: pd.DataFrame, window_s: float) -> pd.Series:
+def measured_rocof(trace: pd.DataFrame, window_s: float) -> pd.Series:
     r"""Rate of change of frequency as a relay reads it: over a window that ends now.
 
     .. math:: \dot f(t) = \frac{f(t) - f(t - T_w)}{T_w}            (5.2)
@@ -1316,7 +1317,7 @@ def rocof(trace: pd.DataFrame, window_s: float) -> pd.Series:
     Examples
     --------
     >>> trace = pd.DataFrame({"f_hz": [60.0, 60.0, 59.0, 59.0]}, index=[0.0, 1.0, 2.0, 3.0])
-    >>> rocof(trace, 0.5).tolist()
+    >>> measured_rocof(trace, 0.5).tolist()
     [0.0, -1.0, 0.0]
     """
     window_s = one("window_s", window_s, **_DURATION)
@@ -1604,7 +1605,7 @@ def island(load: RlcLoad, p_kw: ArrayLike, q_kvar: ArrayLike = 0.0) -> Island:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blind:
+class NonDetectionZone:
     """Mismatches that relays on voltage and frequency do not notice, per inverter power.
 
     Attributes
@@ -1636,7 +1637,7 @@ def non_detection(
     *,
     quality: ArrayLike,
     f0_hz: ArrayLike,
-) -> Blind:
+) -> NonDetectionZone:
     r"""Non-detection zone of limits on voltage and frequency.
 
     It holds for an inverter of constant power at unity power factor.
@@ -1667,7 +1668,7 @@ def non_detection(
 
     Returns
     -------
-    Blind
+    NonDetectionZone
         Mismatches of active and of reactive power, per inverter power [-].
 
     Raises
@@ -1698,7 +1699,7 @@ def non_detection(
     _check_rising("v_low_pu", v_low, "v_high_pu", v_high, "pu")
     _check_rising("f_low_hz", f_low, "f_high_hz", f_high, "Hz")
     together(f_low_hz=f_low, f_high_hz=f_high, quality=q, f0_hz=f0)
-    return Blind(
+    return NonDetectionZone(
         dp_low=1 / v_high**2 - 1,
         dp_high=1 / v_low**2 - 1,
         dq_low=q * (1 - (f0 / f_low) ** 2),

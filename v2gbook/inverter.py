@@ -1,11 +1,11 @@
 r"""Topic 07, inverter: converters that follow the grid's voltage, and converters that form it.
 
-A grid-following converter, or follower (`Follower`), measures the angle of the grid's voltage with
-a phase-locked loop (`Pll`, `track`) and feeds in a current at this angle. A grid-forming converter,
-or former (`Former`), keeps a voltage of its own, and its frequency falls as its power rises. Closed
-forms say how each of them responds. `simulate` puts one behind a line at an infinite bus or beside
-a synchronous machine, `eigenvalues` tells whether its operating point is stable, and `microgrid`
-leaves formers alone with a load.
+A grid-following converter, or follower (`GridFollowing`), measures the angle of the grid's voltage
+with a phase-locked loop (`Pll`, `track`) and feeds in a current at this angle. A grid-forming
+converter, or former (`GridForming`), keeps a voltage of its own, and its frequency falls as its
+power rises. Closed forms say how each of them responds. `simulate` puts one behind a line at an
+infinite bus or beside a synchronous machine, `eigenvalues` tells whether its operating point is
+stable, and `microgrid` leaves formers alone with a load.
 
 All models are averaged over the switching, and the three phases are balanced. A follower's line is
 dynamic and its current control is one lag: the model holds from about a millisecond to some
@@ -146,7 +146,7 @@ class Disturbance:
 
     Attributes
     ----------
-    at_s : float
+    t_s : float
         When it happens, at least 0 [s].
     jump_deg : float
         Jump of the angle of the grid's voltage, from -180 to 180; below 0 the angle jumps
@@ -167,12 +167,12 @@ class Disturbance:
 
     Examples
     --------
-    >>> dip = Disturbance(at_s=0.1, jump_deg=-20.0, v_pu=0.5, dip_s=0.15)
+    >>> dip = Disturbance(t_s=0.1, jump_deg=-20.0, v_pu=0.5, dip_s=0.15)
     >>> dip.v_pu
     0.5
     """
 
-    at_s: float = 0.1
+    t_s: float = 0.1
     jump_deg: float = 0.0
     rocof_hz_per_s: float = 0.0
     ramp_s: float = math.inf
@@ -184,7 +184,7 @@ class Disturbance:
     def __post_init__(self):
         keep(
             self,
-            at_s=dict(unit="s", one=True, **_FROM_0),
+            t_s=dict(unit="s", one=True, **_FROM_0),
             jump_deg=dict(unit="degrees", one=True, **_JUMP),
             rocof_hz_per_s=dict(unit="Hz/s", one=True, ge=-1000, le=1000),
             ramp_s=dict(unit="s", one=True, **_ABOVE_0_OR_INFINITE),
@@ -201,12 +201,12 @@ def _bus(disturbance, t_s):
 
     Its angle [rad, on top of f0], the deviation of its frequency [Hz], and its voltage [pu].
     """
-    after = np.maximum(t_s - disturbance.at_s, 0.0)
+    after = np.maximum(t_s - disturbance.t_s, 0.0)
     moved = np.minimum(after, disturbance.ramp_s)
-    begun = t_s >= disturbance.at_s - 1e-9
+    begun = t_s >= disturbance.t_s - 1e-9
     turned = disturbance.rocof_hz_per_s * (moved**2 / 2 + moved * (after - moved))
     jumped = np.where(begun, math.radians(disturbance.jump_deg), 0.0)
-    dipped = begun & (t_s < disturbance.at_s + disturbance.dip_s - 1e-9)
+    dipped = begun & (t_s < disturbance.t_s + disturbance.dip_s - 1e-9)
     voltage = np.where(dipped, disturbance.v_pu, 1.0)
     return jumped + _TURN * turned, disturbance.rocof_hz_per_s * moved, voltage
 
@@ -692,7 +692,7 @@ def track(
     Examples
     --------
     >>> pll = pll_gains(settling_s=0.04, zeta=0.7, band=0.05)
-    >>> jump = Disturbance(at_s=0.01, jump_deg=-20.0)
+    >>> jump = Disturbance(t_s=0.01, jump_deg=-20.0)
     >>> run = track(pll, jump, f0_hz=60.0, phases=3, t_end_s=0.1, dt_s=1e-4)
     >>> round(float(run.f_hz.min()), 2)
     50.89
@@ -827,7 +827,7 @@ def terminal_voltage(p_pu: ArrayLike, scr: ArrayLike) -> FloatOrArray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Follower:
+class GridFollowing:
     r"""A grid-following converter: a current in the frame of its PLL, behind a line.
 
     The voltage at its terminals follows from the grid and from its own current; x without index is
@@ -871,7 +871,7 @@ class Follower:
 
     Examples
     --------
-    >>> unit = Follower(
+    >>> unit = GridFollowing(
     ...     p_pu=0.5,
     ...     pll=Pll(kp_per_s=166.6, ki_per_s2=14_164.0),
     ...     droop_pu=0.05,
@@ -1045,7 +1045,7 @@ def _follower(unit, scr, f0, ops=_Floats):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Former:
+class GridForming:
     r"""A grid-forming converter: a voltage source whose frequency falls with its filtered power.
 
     Its power follows from the angle between its own voltage and the grid's, up to a limit of the
@@ -1080,7 +1080,7 @@ class Former:
 
     Examples
     --------
-    >>> unit = Former(
+    >>> unit = GridForming(
     ...     p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15, e_pu=1.0, i_max_pu=1.2
     ... )
     >>> unit.droop_pu
@@ -1113,27 +1113,27 @@ class Rotor:
 
     Attributes
     ----------
-    h_s : float or array
+    inertia_s : float or array
         Inertia constant H, above 0 [s].
-    d_pu : float or array
+    damping_rating_pu : float or array
         Damping D, power per frequency, both per unit, at least 0 [pu].
 
     Examples
     --------
-    >>> Rotor(h_s=4.0, d_pu=20.0)
-    Rotor(h_s=4.0, d_pu=20.0)
+    >>> Rotor(inertia_s=4.0, damping_rating_pu=20.0)
+    Rotor(inertia_s=4.0, damping_rating_pu=20.0)
     """
 
-    h_s: FloatOrArray
-    d_pu: FloatOrArray
+    inertia_s: FloatOrArray
+    damping_rating_pu: FloatOrArray
 
     def __post_init__(self):
         keep(
             self,
-            h_s=dict(unit="s", gt=0, ge=1e-12, le=1e18),
-            d_pu=dict(unit="pu", ge=0, le=1e12),
+            inertia_s=dict(unit="s", gt=0, ge=1e-12, le=1e18),
+            damping_rating_pu=dict(unit="pu", ge=0, le=1e12),
         )
-        together(h_s=self.h_s, d_pu=self.d_pu)
+        together(inertia_s=self.inertia_s, damping_rating_pu=self.damping_rating_pu)
 
 
 def equivalent_rotor(droop_pu: ArrayLike, filter_rad_per_s: ArrayLike) -> Rotor:
@@ -1168,29 +1168,29 @@ def equivalent_rotor(droop_pu: ArrayLike, filter_rad_per_s: ArrayLike) -> Rotor:
     Examples
     --------
     >>> equivalent_rotor(droop_pu=0.05, filter_rad_per_s=10.0)
-    Rotor(h_s=1.0, d_pu=20.0)
+    Rotor(inertia_s=1.0, damping_rating_pu=20.0)
     """
     mp = _checked_droop(droop_pu)
     wc = checked("filter_rad_per_s", filter_rad_per_s, "rad/s", **_ABOVE_0)
     together(droop_pu=mp, filter_rad_per_s=wc)
-    return Rotor(h_s=1 / (2 * np.multiply(mp, wc)), d_pu=1 / mp)  # eq. (7.17)
+    return Rotor(inertia_s=1 / (2 * np.multiply(mp, wc)), damping_rating_pu=1 / mp)  # eq. (7.17)
 
 
-def virtual_machine(h_s: ArrayLike, d_pu: ArrayLike) -> dict[str, FloatOrArray]:
+def virtual_machine(inertia_s: ArrayLike, damping_rating_pu: ArrayLike) -> dict[str, FloatOrArray]:
     """Droop and filter of a rotor: `equivalent_rotor` the other way round.
 
     Parameters
     ----------
-    h_s : float or array
+    inertia_s : float or array
         Inertia constant H, above 0 [s].
-    d_pu : float or array
+    damping_rating_pu : float or array
         Damping D, power per frequency, both per unit; at least 1, as the droop is 1 / D [pu].
 
     Returns
     -------
     dict
         `droop_pu` [-] and `filter_rad_per_s` [rad/s], to be used as
-        `Former(**virtual_machine(...), ...)`.
+        `GridForming(**virtual_machine(...), ...)`.
 
     Raises
     ------
@@ -1199,12 +1199,12 @@ def virtual_machine(h_s: ArrayLike, d_pu: ArrayLike) -> dict[str, FloatOrArray]:
 
     Examples
     --------
-    >>> virtual_machine(h_s=4.0, d_pu=20.0)
+    >>> virtual_machine(inertia_s=4.0, damping_rating_pu=20.0)
     {'droop_pu': 0.05, 'filter_rad_per_s': 2.5}
     """
-    h = checked("h_s", h_s, "s", **_ABOVE_0)
-    d = checked("d_pu", d_pu, "pu", gt=0, ge=1, le=_MOST)
-    together(h_s=h, d_pu=d)
+    h = checked("inertia_s", inertia_s, "s", **_ABOVE_0)
+    d = checked("damping_rating_pu", damping_rating_pu, "pu", gt=0, ge=1, le=_MOST)
+    together(inertia_s=h, damping_rating_pu=d)
     return {"droop_pu": 1 / d, "filter_rad_per_s": d / (2 * h)}
 
 
@@ -1312,16 +1312,16 @@ def swing_mode(rotor: Rotor, k_pu: ArrayLike, *, f0_hz: float) -> Mode:
 
     Examples
     --------
-    >>> mode = swing_mode(Rotor(h_s=4.0, d_pu=20.0), k_pu=3.0, f0_hz=60.0)
+    >>> mode = swing_mode(Rotor(inertia_s=4.0, damping_rating_pu=20.0), k_pu=3.0, f0_hz=60.0)
     >>> round(mode.wn_rad_per_s, 2), round(mode.zeta, 3)
     (11.89, 0.105)
     """
     instance("rotor", rotor, Rotor)
     k = checked("k_pu", k_pu, "pu", **_ABOVE_0)
     w0 = _TURN * _checked_f0(f0_hz)
-    together(h_s=rotor.h_s, d_pu=rotor.d_pu, k_pu=k)
-    wn = np.sqrt(w0 * k / (2 * rotor.h_s))  # eq. (7.19)
-    return Mode(wn_rad_per_s=wn, zeta=rotor.d_pu / (4 * rotor.h_s * wn))
+    together(inertia_s=rotor.inertia_s, damping_rating_pu=rotor.damping_rating_pu, k_pu=k)
+    wn = np.sqrt(w0 * k / (2 * rotor.inertia_s))  # eq. (7.19)
+    return Mode(wn_rad_per_s=wn, zeta=rotor.damping_rating_pu / (4 * rotor.inertia_s * wn))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -1467,15 +1467,15 @@ def ramp_power(
 
     Examples
     --------
-    >>> rotor = Rotor(h_s=4.0, d_pu=20.0)
+    >>> rotor = Rotor(inertia_s=4.0, damping_rating_pu=20.0)
     >>> added = ramp_power([0.0, 0.1, 0.5], rotor, rocof_hz_per_s=-1.0, k_pu=3.0, f0_hz=60.0)
     >>> added.round(3).tolist()
     [0.0, 0.084, 0.239]
     """
     t = np.asarray(checked("t_s", t_s, "s", **_FROM_0))
     instance("rotor", rotor, Rotor)
-    h2 = 2 * one("h_s of the rotor", rotor.h_s)
-    d = one("d_pu of the rotor", rotor.d_pu)
+    h2 = 2 * one("inertia_s of the rotor", rotor.inertia_s)
+    d = one("damping_rating_pu of the rotor", rotor.damping_rating_pu)
     rate = one("rocof_hz_per_s", rocof_hz_per_s, "Hz/s", **_SIGNED)
     f0 = _checked_f0(f0_hz)
     k = one("k_pu", k_pu, "pu", **_ABOVE_0) * _TURN * f0
@@ -1600,7 +1600,7 @@ def _lost_when_limited(unit):
     return lost if unit.p_pu >= 0 else _TURN - lost
 
 
-def current_limits(unit: Former, scr: float) -> Limits:
+def current_limits(unit: GridForming, scr: float) -> Limits:
     r"""Angles at which the current limit begins, and at which a limited former falls out of step.
 
     .. math:: \cos\delta_{lim} = \frac{E^2 + V^2 - X^2 I_{max}^2}{2 E V},\qquad
@@ -1613,7 +1613,7 @@ def current_limits(unit: Former, scr: float) -> Limits:
 
     Parameters
     ----------
-    unit : Former
+    unit : GridForming
         The converter, with any voltage E.
     scr : float
         Short-circuit ratio of the line on the converter's rating, above 0; infinite for no line
@@ -1627,7 +1627,7 @@ def current_limits(unit: Former, scr: float) -> Limits:
     Raises
     ------
     TypeError
-        If unit is no `Former`.
+        If unit is no `GridForming`.
     ValueError
         If the former is at its limit before anything has happened, or scr is not above 0.
 
@@ -1639,12 +1639,12 @@ def current_limits(unit: Former, scr: float) -> Limits:
 
     Examples
     --------
-    >>> unit = Former(p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15, i_max_pu=1.2)
+    >>> unit = GridForming(p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15, i_max_pu=1.2)
     >>> angles = current_limits(unit, scr=5.0)
     >>> round(angles.rest_deg, 1), round(angles.limit_deg, 1), round(angles.lost_deg, 1)
     (10.1, 24.2, 130.8)
     """
-    instance("unit", unit, Former)
+    instance("unit", unit, GridForming)
     x = unit.x_pu + _one_line_pu(scr)
     rest = _former_rest(unit, scr)
     drop = x * unit.i_max_pu
@@ -1748,7 +1748,9 @@ class Machine:
 
     Examples
     --------
-    >>> grid = frequency.Grid(f0_hz=60.0, kinetic_energy_mws=4000.0, load_mw=1e3, damping_pu=1.0)
+    >>> grid = frequency.Grid(
+    ...     f0_hz=60.0, kinetic_energy_mws=4000.0, load_mw=1e3, damping_load_pu=1.0
+    ... )
     >>> steam = frequency.Governor(
     ...     rating_mw=800.0, droop_pu=0.05, t_valve_s=0.2, t_lead_s=2.0, t_lag_s=7.0
     ... )
@@ -1786,7 +1788,7 @@ def _machine(machine, loss_mw, p0):
     clip = _Floats.clip
     band = gov.deadband_hz
     hz_per_mws = grid.f0_hz / (2 * grid.kinetic_energy_mws)
-    damping_mw_per_hz = grid.damping_pu * grid.load_mw / grid.f0_hz
+    damping_mw_per_hz = grid.damping_load_pu * grid.load_mw / grid.f0_hz
     gain_mw_per_hz = -gov.rating_mw / (gov.droop_pu * grid.f0_hz)
     lead = gov.t_lead_s / gov.t_lag_s
     soft_mw = _SOFT_STOP * gov.rating_mw
@@ -1817,8 +1819,8 @@ def _infinite(rocof_hz_per_s):
 
 def _start(unit, scr):
     """States of a converter at rest, and the function that makes its slopes."""
-    instance("unit", unit, (Follower, Former))
-    if isinstance(unit, Former):
+    instance("unit", unit, (GridFollowing, GridForming))
+    if isinstance(unit, GridForming):
         return [_former_rest(unit, scr), 0.0], _former
     v, i_d, i_q, angle = _follower_rest(unit, scr)
     return [angle, 0.0, i_d, i_q, v, 0.0, unit.p_pu], _follower
@@ -1849,13 +1851,13 @@ def _jacobian(slopes, y):
 
 
 def eigenvalues(
-    unit: Follower | Former, scr: float, *, f0_hz: float, machine: Machine | None = None
+    unit: GridFollowing | GridForming, scr: float, *, f0_hz: float, machine: Machine | None = None
 ) -> np.ndarray:
     """Eigenvalues of a converter at rest, at an infinite bus or beside a machine.
 
     Parameters
     ----------
-    unit : Follower or Former
+    unit : GridFollowing or GridForming
         The converter.
     scr : float
         Short-circuit ratio of the line on the converter's rating, above 0; infinite for no line
@@ -1874,14 +1876,14 @@ def eigenvalues(
     Raises
     ------
     TypeError
-        If unit is no `Follower` or `Former`, or machine is no `Machine`.
+        If unit is no `GridFollowing` or `GridForming`, or machine is no `Machine`.
     ValueError
         If there is no operating point, if scr is not above 0, or if f0_hz is not that of the
         machine's grid.
 
     Examples
     --------
-    >>> unit = Former(p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15)
+    >>> unit = GridForming(p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15)
     >>> eigenvalues(unit, scr=5.0, f0_hz=60.0).round(1).tolist()
     [(-5+22.5j), (-5-22.5j)]
     """
@@ -1954,9 +1956,9 @@ def _spans(disturbance, count, dt):
     def step(t_s):
         return min(round(t_s / dt), count) if t_s < count * dt else count
 
-    at = step(disturbance.at_s)
-    ramp_end = step(disturbance.at_s + disturbance.ramp_s)
-    dip_end = step(disturbance.at_s + disturbance.dip_s)
+    at = step(disturbance.t_s)
+    ramp_end = step(disturbance.t_s + disturbance.ramp_s)
+    dip_end = step(disturbance.t_s + disturbance.dip_s)
     edges = sorted({0, at, ramp_end, dip_end, count})
     return [
         _Span(
@@ -2014,7 +2016,7 @@ def _run_table(rows, f0, dt):
 
 
 def simulate(
-    unit: Follower | Former,
+    unit: GridFollowing | GridForming,
     scr: float,
     disturbance: Disturbance,
     *,
@@ -2027,7 +2029,7 @@ def simulate(
 
     Parameters
     ----------
-    unit : Follower or Former
+    unit : GridFollowing or GridForming
         The converter.
     scr : float
         Short-circuit ratio of the line on the converter's rating, above 0; infinite for no line
@@ -2062,8 +2064,8 @@ def simulate(
 
     Examples
     --------
-    >>> unit = Former(p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15)
-    >>> jump = Disturbance(at_s=0.1, jump_deg=-10.0)
+    >>> unit = GridForming(p_pu=0.5, droop_pu=0.05, filter_rad_per_s=10.0, x_pu=0.15)
+    >>> jump = Disturbance(t_s=0.1, jump_deg=-10.0)
     >>> run = simulate(unit, 5.0, jump, f0_hz=60.0, machine=None, t_end_s=0.5, dt_s=0.01)
     >>> round(float(run.p_pu.max()), 3)
     0.981
@@ -2095,12 +2097,12 @@ def simulate(
 
 
 def _checked_formers(units):
-    known = instances("units", units, (Former, Follower))
-    if not known or any(isinstance(unit, Follower) for unit in known):
+    known = instances("units", units, (GridForming, GridFollowing))
+    if not known or any(isinstance(unit, GridFollowing) for unit in known):
         raise ValueError(
-            "units must be a list of Former. A follower alone has no solution: its PLL measures "
-            "the voltage that its own current makes, v_q is 0 at any frequency, and nothing sets "
-            "the frequency"
+            "units must be a list of GridForming. A follower alone has no solution: its PLL "
+            "measures the voltage that its own current makes, v_q is 0 at any frequency, and "
+            "nothing sets the frequency"
         )
     return known
 
@@ -2123,14 +2125,14 @@ def _checked_loads(load_kw, step_kw):
     return load, one("load_kw + step_kw", load + step, "kW", ge=0)
 
 
-def _step_of_event(at_s, t_end_s, dt):
+def _step_of_event(t_step_s, t_end_s, dt):
     """Step at which the load changes, after the first and before the last."""
-    at = one("at_s", at_s, "s", gt=0, le=_LONGEST_S)
+    at = one("t_step_s", t_step_s, "s", gt=0, le=_LONGEST_S)
     if at < dt:
-        raise ValueError(f"at_s is {at:g} s, before the first step of dt_s = {dt:g} s")
+        raise ValueError(f"t_step_s is {at:g} s, before the first step of dt_s = {dt:g} s")
     if t_end_s <= at + dt / 2:
         raise ValueError(
-            f"t_end_s is {t_end_s:g} s; it must come after the step at at_s = {at:g} s"
+            f"t_end_s is {t_end_s:g} s; it must come after the step at t_step_s = {at:g} s"
         )
     return round(at / dt)
 
@@ -2198,13 +2200,13 @@ def _refuse_island_current(units, data):
 
 
 def microgrid(
-    units: Sequence[Former],
+    units: Sequence[GridForming],
     rating_kva: ArrayLike,
     load_kw: float,
     step_kw: float,
     *,
     f0_hz: float,
-    at_s: float = 0.1,
+    t_step_s: float = 0.1,
     t_end_s: float = 1.0,
     dt_s: float = 0.001,
 ) -> pd.DataFrame:
@@ -2218,20 +2220,20 @@ def microgrid(
 
     Parameters
     ----------
-    units : list of Former
+    units : list of GridForming
         The converters, each behind its own reactance at one bus.
     rating_kva : float or array, shape (units,)
         Rating of each, above 0 [kVA].
     load_kw : float
         A resistance that draws this at 1 pu, at least 0 [kW].
     step_kw : float
-        What is added to it at `at_s`; below 0 it is taken away, and the sum is at least 0 [kW].
+        What is added to it at `t_step_s`; below 0 it is taken away, and the sum is at least 0 [kW].
     f0_hz : float
         Nominal frequency, from 1 to 1000 [Hz].
-    at_s : float
+    t_step_s : float
         Time of the step, at least dt_s [s].
     t_end_s : float
-        Length of the run, after at_s and at most 3600 [s].
+        Length of the run, after t_step_s and at most 3600 [s].
     dt_s : float
         Distance of the rows; the solver chooses its own steps [s].
 
@@ -2251,10 +2253,10 @@ def microgrid(
 
     Examples
     --------
-    >>> steep = Former(p_pu=0.0, droop_pu=0.05, filter_rad_per_s=30.0, x_pu=0.1)
-    >>> flat = Former(p_pu=0.0, droop_pu=0.025, filter_rad_per_s=30.0, x_pu=0.1)
+    >>> steep = GridForming(p_pu=0.0, droop_pu=0.05, filter_rad_per_s=30.0, x_pu=0.1)
+    >>> flat = GridForming(p_pu=0.0, droop_pu=0.025, filter_rad_per_s=30.0, x_pu=0.1)
     >>> run = microgrid(
-    ...     [steep, flat], [10.0, 10.0], 3.0, 6.0, f0_hz=60.0, at_s=0.1, t_end_s=1.0, dt_s=0.01
+    ...     [steep, flat], [10.0, 10.0], 3.0, 6.0, f0_hz=60.0, t_step_s=0.1, t_end_s=1.0, dt_s=0.01
     ... )
     >>> run[["p_1_kw", "p_2_kw"]].iloc[-1].round(2).tolist()
     [2.99, 5.99]
@@ -2265,7 +2267,7 @@ def microgrid(
     f0 = _checked_f0(f0_hz)
     dt = _checked_step(dt_s)
     t = np.arange(_count_steps(t_end_s, dt) + 1) * dt
-    event = _step_of_event(at_s, t_end_s, dt)
+    event = _step_of_event(t_step_s, t_end_s, dt)
     before = partial(_island, formers, ratings, load, f0)
     after = partial(_island, formers, ratings, raised, f0)
     rest = _island_rest(before, len(formers))

@@ -5,8 +5,9 @@ three-part score that PJM used until 2025, `precision_only` the rule after it, `
 course's own, and `over_offering` computes what a fleet gains by offering too much. The rules of
 markets are data (`markets`, `market`), which `eligible` and `double_counts` apply. Then come
 metering (`high_5_of_10`, `regression_baseline`, `metering`), reserves from a limited battery
-(`largest_bid`), the queue for a connection (`Queue`, `simulate`), a project in front of the meter
-(`Project`), the contract with a car's owner (`Contract`), and one car's year (`car_year`).
+(`largest_bid`), the queue for a connection (`Queue`, `simulate_queue`), the contract with a car's
+owner (`Contract`), and one car's year (`car_year`). What a project in front of the meter is worth
+stands in `invest`.
 
 p > 0 flows from the vehicle to the grid. A price says per what; money is in the currency of the
 prices.
@@ -260,7 +261,7 @@ _AVAILABLE_HOUR: dict[str, dict[str, Any]] = {
 }
 
 
-def availability_statement(hours: pd.DataFrame, *, penalty: float) -> pd.DataFrame:
+def availability_statement(hours: pd.DataFrame, *, penalty_multiple: float) -> pd.DataFrame:
     r"""Settlement statement of a reserve that is paid for power alone, one hour per row.
 
     European markets pay for power by the hour. Power that is missing loses its price and a penalty
@@ -273,7 +274,7 @@ def availability_statement(hours: pd.DataFrame, *, penalty: float) -> pd.DataFra
     hours : DataFrame
         One row per hour, with the columns `offered_mw` and `available_mw` [MW] and
         `price_per_mw_h` [currency per MW and h], all at least 0.
-    penalty : float
+    penalty_multiple : float
         Penalty k for a missing MW, in multiples of the price, at least 0 [-].
 
     Returns
@@ -298,11 +299,11 @@ def availability_statement(hours: pd.DataFrame, *, penalty: float) -> pd.DataFra
     --------
     >>> hours = pd.DataFrame({"offered_mw": [2.0, 2.0], "available_mw": [2.0, 1.5]})
     >>> hours["price_per_mw_h"] = 20.0
-    >>> availability_statement(hours, penalty=9.0).total.tolist()
+    >>> availability_statement(hours, penalty_multiple=9.0).total.tolist()
     [40.0, -60.0]
     """
     paid = _read("hours", hours, _AVAILABLE_HOUR)
-    lost = 1 + one("penalty", penalty, ge=0)
+    lost = 1 + one("penalty_multiple", penalty_multiple, ge=0)
     missing_mw = np.maximum(paid.offered_mw - paid.available_mw, 0.0)
     capability = paid.offered_mw * paid.price_per_mw_h
     clawback = -paid.price_per_mw_h * lost * missing_mw
@@ -373,16 +374,14 @@ def _asks(wish):
         )
 
 
-def _window_samples(asked, period_s):
+def _window_samples(asked, dt_s):
     """Samples in a window of five minutes; the series must fill two windows or more."""
-    samples = _WINDOW_S / period_s
+    samples = _WINDOW_S / dt_s
     if abs(samples - round(samples)) > 1e-9 or samples < 2:
-        raise ValueError(
-            f"period_s is {period_s:g}; it must divide {_WINDOW_S:g} s into equal parts"
-        )
+        raise ValueError(f"dt_s is {dt_s:g}; it must divide {_WINDOW_S:g} s into equal parts")
     if len(asked) < 2 * round(samples):
         raise ValueError(
-            f"asked has shape {asked.shape} at period_s = {period_s:g}; a score needs one series "
+            f"asked has shape {asked.shape} at dt_s = {dt_s:g}; a score needs one series "
             "of 10 minutes or more (an hour is scored from 65)"
         )
     return round(samples)
@@ -397,20 +396,20 @@ def _correlation(x, y, peak):
     return np.where(moves, (x * y).mean(axis=-1) / np.maximum(size, 1e-300), 0.0)
 
 
-def _flat_shape(asked, answer, peak, period_s):
+def _flat_shape(asked, answer, peak, dt_s):
     """Shape part of a flat window: 1 less the difference of slopes, in peaks per 10 s."""
-    clock = np.arange(len(asked)) * period_s / 10
+    clock = np.arange(len(asked)) * dt_s / 10
     slope = np.polyfit(clock, (answer - asked) / peak, 1)[0]
     return max(0.0, 1 - abs(float(slope)))
 
 
-def _window_parts(asked, delivered, peak, period_s, lag_rule):
+def _window_parts(asked, delivered, peak, dt_s, lag_rule):
     """Shape, delay and lag [samples] of one window; `delivered` goes on for all lags."""
     if asked.std() < _FLAT * peak:
-        return _flat_shape(asked, delivered[: len(asked)], peak, period_s), 1.0, 0
+        return _flat_shape(asked, delivered[: len(asked)], peak, dt_s), 1.0, 0
     answers = sliding_window_view(delivered, len(asked))  # one row for each lag
     shape = np.round(_correlation(asked, answers, peak), 12)  # rounded, so that equals are equal
-    delay = 1 - np.arange(len(shape)) * period_s / _WINDOW_S
+    delay = 1 - np.arange(len(shape)) * dt_s / _WINDOW_S
     merit = shape + delay if lag_rule == "together" else shape
     lag = int(np.argmax(merit))
     if shape[lag] <= 0:
@@ -422,7 +421,7 @@ def performance(
     asked: ArrayLike,
     delivered: ArrayLike,
     *,
-    period_s: float = 10.0,
+    dt_s: float = 10.0,
     lag_rule: str = "together",
     allowance_s: float = 0.0,
 ) -> Score:
@@ -447,7 +446,7 @@ def performance(
         find lags [MW].
     delivered : array, shape (steps,)
         Power that came [MW].
-    period_s : float
+    dt_s : float
         Time between two samples, at least 0.1 s; it divides 300 s into equal parts [s].
     lag_rule : str
         How the lag is chosen: "together" maximises correlation plus delay (the manual's words and
@@ -485,23 +484,23 @@ def performance(
     --------
     >>> signal = np.sin(2 * np.pi * np.arange(390) / 30)
     >>> score = performance(
-    ...     signal, 0.8 * signal, period_s=10.0, lag_rule="together", allowance_s=0.0
+    ...     signal, 0.8 * signal, dt_s=10.0, lag_rule="together", allowance_s=0.0
     ... )
     >>> round(score.precision, 3), round(score.total, 3)
     (0.8, 0.933)
     """
     wish, response = _compared(asked, delivered)
-    period = one("period_s", period_s, "s", ge=0.1)
-    samples = _window_samples(wish, period)
+    step = one("dt_s", dt_s, "s", ge=0.1)
+    samples = _window_samples(wish, step)
     one_of("lag_rule", lag_rule, _LAG_RULES)
-    shift = round(one("allowance_s", allowance_s, "s", ge=0, le=60) / period)
+    shift = round(one("allowance_s", allowance_s, "s", ge=0, le=60) / step)
     scored = (len(wish) // samples - 1) * samples  # the last window only serves to find lags
     peak = np.abs(wish).max()
     windows = []
     for start in range(0, scored, samples):
         window = wish[start : start + samples]
         answer = response[start + shift : start + 2 * samples]
-        windows.append(_window_parts(window, answer, peak, period, lag_rule))
+        windows.append(_window_parts(window, answer, peak, step, lag_rule))
     shape, delay, lag = np.mean(windows, axis=0)
     precision = precision_only(wish[:scored], response[shift : shift + scored])
     return Score(
@@ -509,7 +508,7 @@ def performance(
         delay=delay,
         precision=precision,
         total=(shape + delay + precision) / 3,
-        lag_s=lag * period,
+        lag_s=lag * step,
     )  # eq. (11.6)
 
 
@@ -568,7 +567,7 @@ def truthful_score(
     asked: ArrayLike,
     delivered: ArrayLike,
     *,
-    period_s: float = 10.0,
+    dt_s: float = 10.0,
     allowance_s: float = 10.0,
 ) -> float:
     r"""The course's own score, under which the truth is the best offer: size counts squared.
@@ -587,7 +586,7 @@ def truthful_score(
         find the lag [MW].
     delivered : array, shape (steps,)
         Power that came [MW].
-    period_s : float
+    dt_s : float
         Time between two samples, at least 0.1 s; it divides 300 s into equal parts [s].
     allowance_s : float
         A lag up to this time costs nothing [s].
@@ -616,16 +615,16 @@ def truthful_score(
     Examples
     --------
     >>> signal = np.sin(2 * np.pi * np.arange(390) / 30)
-    >>> round(truthful_score(signal, 0.8 * signal, period_s=10.0, allowance_s=10.0), 3)
+    >>> round(truthful_score(signal, 0.8 * signal, dt_s=10.0, allowance_s=10.0), 3)
     0.64
     """
     wish, response = _compared(asked, delivered)
-    period = one("period_s", period_s, "s", ge=0.1)
+    step = one("dt_s", dt_s, "s", ge=0.1)
     free = one("allowance_s", allowance_s, "s", ge=0)
-    samples = _window_samples(wish, period)
+    samples = _window_samples(wish, step)
     scored = wish[: len(wish) - samples]
     _asks(scored)
-    late_s = np.maximum(np.arange(samples + 1) * period - free, 0)
+    late_s = np.maximum(np.arange(samples + 1) * step - free, 0)
     timely = 1 - late_s / _WINDOW_S
     shape = _whole_shape(scored, response, samples, np.abs(wish).max())
     lag = int(np.argmax(shape + timely))
@@ -852,7 +851,7 @@ class Product:
         True if the reserve gives power to the grid. A product is up, down, or both.
     down : bool
         True if the reserve takes power from the grid.
-    hours : float
+    duration_h : float
         Time for which full delivery must be possible, at least 0 [h].
     factor : float
         Power bound per MW of bid, in each direction of the product, above 0 [-].
@@ -860,7 +859,7 @@ class Product:
         Power bound per MW of bid in the other direction, to restore energy, at least 0 [-].
     minimum_mw : float
         Smallest bid, at least 0 [MW].
-    step_mw : float
+    bid_step_mw : float
         Step between two bids, above 0 [MW].
     source : str
         Where the rule stands.
@@ -873,37 +872,37 @@ class Product:
     ...     name="FCR-D up",
     ...     up=True,
     ...     down=False,
-    ...     hours=1 / 3,
+    ...     duration_h=1 / 3,
     ...     factor=1.0,
     ...     opposite=0.2,
     ...     minimum_mw=0.1,
-    ...     step_mw=0.1,
+    ...     bid_step_mw=0.1,
     ...     source="Svenska kraftnät",
     ...     confidence="read",
     ... )
-    >>> float(reserve_needs(product, 10.0).give_mwh.round(3))
+    >>> float(reserve_needs(product, 10.0).energy_up_mwh.round(3))
     3.333
     """
 
     name: str
     up: bool
     down: bool
-    hours: float
+    duration_h: float
     factor: float
     opposite: float
     minimum_mw: float
-    step_mw: float
+    bid_step_mw: float
     source: str
     confidence: str
 
     def __post_init__(self):
         keep(
             self,
-            hours=dict(one=True, unit="h", ge=0),
+            duration_h=dict(one=True, unit="h", ge=0),
             factor=dict(one=True, ge=1e-6),
             opposite=dict(one=True, ge=0),
             minimum_mw=dict(one=True, unit="MW", ge=0),
-            step_mw=dict(one=True, unit="MW", ge=1e-6),
+            bid_step_mw=dict(one=True, unit="MW", ge=1e-6),
         )
         for name in ("up", "down"):
             object.__setattr__(self, name, _flag(name, getattr(self, name)))
@@ -1342,7 +1341,7 @@ class CarsNeeded:
 
 
 def cars_needed(
-    offer_kw: float, car_kw: float, availability: float, reliability: float = 0.9
+    offer_kw: float, car_kw: float, presence: float, reliability: float = 0.9
 ) -> CarsNeeded:
     r"""Cars to sign up so that an offer holds with a given reliability.
 
@@ -1357,7 +1356,7 @@ def cars_needed(
         Power that is offered, P, above 0 [kW].
     car_kw : float
         Power of one car, P_1, above 0 [kW].
-    availability : float
+    presence : float
         Probability p that a car is there, above 0 and below 1 [-].
     reliability : float
         Probability q with which the offer shall hold, above 0 and below 1 [-].
@@ -1379,12 +1378,12 @@ def cars_needed(
     """
     offer = one("offer_kw", offer_kw, "kW", gt=0)
     car = one("car_kw", car_kw, "kW", gt=0)
-    p = _fraction("availability", availability, gt=0, lt=1)
+    p = _fraction("presence", presence, gt=0, lt=1)
     q = _fraction("reliability", reliability, gt=0, lt=1)
     present = max(1, math.ceil(offer / car - 1e-9))
     if present / p > _MOST_CARS:
         raise ValueError(
-            f"offer_kw = {offer:g} from cars of car_kw = {car:g} with availability {p:g} takes "
+            f"offer_kw = {offer:g} from cars of car_kw = {car:g} with presence {p:g} takes "
             "more than a billion cars"
         )
     most = math.ceil((2 * present + 200) / p)
@@ -1513,7 +1512,7 @@ def _days(name, values):
     return pd.DatetimeIndex([_day(f"{name}[{place}]", day) for place, day in enumerate(listed)])
 
 
-def building(start: _Date, days: int, rng: np.random.Generator) -> pd.DataFrame:
+def building(start: _Date, days: int, *, rng: np.random.Generator) -> pd.DataFrame:
     """Load and outdoor temperature of a SYNTHETIC office, hour by hour.
 
     Parameters
@@ -1546,7 +1545,7 @@ def building(start: _Date, days: int, rng: np.random.Generator) -> pd.DataFrame:
 
     Examples
     --------
-    >>> office = building("2026-06-01", 60, np.random.default_rng(11))
+    >>> office = building("2026-06-01", 60, rng=np.random.default_rng(11))
     >>> len(office), round(float(office.load_kw.median()))
     (1440, 41)
     """
@@ -1614,11 +1613,11 @@ def _one_an_hour(name, table):
         )
 
 
-def _hours(hours):
+def _clock(clock_h):
     """Hours of the clock within one day, in order."""
-    listed = row("hours", hours, "(an hour of the clock)", ge=0, le=23)
+    listed = row("clock_h", clock_h, "(an hour of the clock)", ge=0, le=23)
     if (listed != np.floor(listed)).any() or (np.diff(listed) <= 0).any():
-        raise ValueError(f"hours is {listed.tolist()}; give whole hours of one day that rise")
+        raise ValueError(f"clock_h is {listed.tolist()}; give whole hours of one day that rise")
     return listed.astype(int).tolist()
 
 
@@ -1643,31 +1642,31 @@ def _ten_or_more(days, event):
         )
 
 
-def _known(name, table, days, hours, event):
+def _known(name, table, days, clock_h, event):
     """The cells of these days and hours, none of which may be missing."""
-    cells = table.loc[days, hours]
+    cells = table.loc[days, clock_h]
     lost = cells.isna().to_numpy()
     if lost.any():
         place, column = np.argwhere(lost)[0]
         hint = "" if cells.index[place] == event else ", or leave the day out with event_days"
         raise ValueError(
-            f"{name} has no value on {cells.index[place]:%Y-%m-%d} at {hours[column]} o'clock, "
+            f"{name} has no value on {cells.index[place]:%Y-%m-%d} at {clock_h[column]} o'clock, "
             f"which the baseline of {event:%Y-%m-%d} needs; fill the gap{hint}"
         )
     return cells
 
 
-def _high_5_of_10(name, table, event, hours, event_days, adjust_cap):
+def _high_5_of_10(name, table, event, clock_h, event_days, adjust_cap):
     """`high_5_of_10` of a table of days and hours."""
     last = _like_days(table, event, event_days)[-10:]
     _ten_or_more(last, event)
-    loads = _known(name, table, last, hours, event)
+    loads = _known(name, table, last, clock_h, event)
     highest = loads.mean(axis=1).nlargest(5).index
     usual = loads.loc[highest].mean()
     factor = 1.0
     if adjust_cap is not None:
         cap = _fraction("adjust_cap", adjust_cap, lt=1)
-        factor = _same_day(name, table, event, hours[0], highest, cap)
+        factor = _same_day(name, table, event, clock_h[0], highest, cap)
     return (usual * factor).rename("baseline_kw")  # eq. (11.11)
 
 
@@ -1676,8 +1675,8 @@ def _same_day(name, table, event, first_hour, highest, cap):
     window = [first_hour - 4, first_hour - 3]
     if window[0] < 0:
         raise ValueError(
-            f"hours begin at {first_hour}; an adjustment needs four hours of the same day before "
-            "them"
+            f"clock_h begins at {first_hour}; an adjustment needs four hours of the same day "
+            "before it"
         )
     today = _known(name, table, [event], window, event).loc[event].sum()
     usual = _known(name, table, highest, window, event).mean().sum()
@@ -1692,7 +1691,7 @@ def _same_day(name, table, event, first_hour, highest, cap):
 def high_5_of_10(
     meter_kw: pd.Series,
     day: _Date,
-    hours: Sequence[int],
+    clock_h: Sequence[int],
     *,
     event_days: Iterable[_Date] = (),
     adjust_cap: float | None = None,
@@ -1715,7 +1714,7 @@ def high_5_of_10(
         are allowed, and gaps where the baseline does not need a value [kW].
     day : str or date
         Day of the event.
-    hours : list of int
+    clock_h : list of int
         Hours of the event, 0..23, in order.
     event_days : list of str or date
         Days that do not count among the ten. A car that serves every day leaves no other days: give
@@ -1755,16 +1754,16 @@ def high_5_of_10(
     table = _by_day("meter_kw", meter_kw)
     event = _day("day", day)
     excluded = _days("event_days", event_days)
-    return _high_5_of_10("meter_kw", table, event, _hours(hours), excluded, adjust_cap)
+    return _high_5_of_10("meter_kw", table, event, _clock(clock_h), excluded, adjust_cap)
 
 
-def _regression(names, loads, temps, event, hours, event_days, base_c):
+def _regression(names, loads, temps, event, clock_h, event_days, base_c):
     """`regression_baseline` of tables of days and hours; `names` are those of the tables."""
     warmth = (temps.reindex(loads.index) - base_c).clip(lower=0)
-    now = _known(names[1], warmth, [event], hours, event).loc[event]
+    now = _known(names[1], warmth, [event], clock_h, event).loc[event]
     past = _like_days(loads, event, event_days)
     result = {}
-    for hour in hours:
+    for hour in clock_h:
         known = loads.loc[past, hour].notna() & warmth.loc[past, hour].notna()
         days = past[known]
         _ten_or_more(days, event)
@@ -1790,7 +1789,7 @@ def regression_baseline(
     meter_kw: pd.Series,
     temp_c: pd.Series,
     day: _Date,
-    hours: Sequence[int],
+    clock_h: Sequence[int],
     *,
     event_days: Iterable[_Date] = (),
     base_c: float = 18.0,
@@ -1810,7 +1809,7 @@ def regression_baseline(
         Outdoor temperature, in the same time zone [°C].
     day : str or date
         Day of the event.
-    hours : list of int
+    clock_h : list of int
         Hours of the event, 0..23, in order.
     event_days : list of str or date
         Days that are left out of the fit.
@@ -1852,14 +1851,14 @@ def regression_baseline(
     excluded = _days("event_days", event_days)
     base = one("base_c", base_c, "°C")
     names = ("meter_kw", "temp_c")
-    return _regression(names, loads, temps, event, _hours(hours), excluded, base)
+    return _regression(names, loads, temps, event, _clock(clock_h), excluded, base)
 
 
-def _baselines(meter, temps, event, hours, event_days, adjust_cap):
+def _baselines(meter, temps, event, clock_h, event_days, adjust_cap):
     """What each method says that the site would have drawn."""
     name = "site.load_kw less car_kw"
-    by_days = (name, meter, event, hours, event_days)
-    by_weather = ((name, "site.temp_c"), meter, temps, event, hours, event_days, 18.0)
+    by_days = (name, meter, event, clock_h, event_days)
+    by_weather = ((name, "site.temp_c"), meter, temps, event, clock_h, event_days, 18.0)
     return {
         "high 5 of 10": _high_5_of_10(*by_days, None),
         "high 5 of 10, adjusted": _high_5_of_10(*by_days, adjust_cap),
@@ -1882,7 +1881,7 @@ def metering(
     site: pd.DataFrame,
     car_kw: pd.Series,
     days: Iterable[_Date],
-    hours: Sequence[int],
+    clock_h: Sequence[int],
     *,
     price_per_kwh: float,
     event_days: Iterable[_Date] | None = None,
@@ -1898,7 +1897,7 @@ def metering(
         Power of the cars, positive discharges, in the time zone of `site` [kW].
     days : list of str or date
         Days of the events that are paid.
-    hours : list of int
+    clock_h : list of int
         Hours of the events, 0..23, in order.
     price_per_kwh : float
         Paid for a reduction, above 0; an increase costs nothing [currency per kWh].
@@ -1924,7 +1923,7 @@ def metering(
 
     Examples
     --------
-    >>> office = building("2024-06-03", 30, np.random.default_rng(11))
+    >>> office = building("2024-06-03", 30, rng=np.random.default_rng(11))
     >>> events = ["2024-06-24", "2024-06-26"]
     >>> called = office.index.strftime("%Y-%m-%d").isin(events) & (office.index.hour == 17)
     >>> table = metering(
@@ -1948,12 +1947,12 @@ def metering(
     meter = loads - cars
     paid_days = _metered_days(days)
     excluded = paid_days if event_days is None else _days("event_days", event_days)
-    hours = _hours(hours)
+    clock_h = _clock(clock_h)
     kwh = dict.fromkeys(("own meter", "high 5 of 10", "high 5 of 10, adjusted", "regression"), 0.0)
     for day in paid_days:
-        lines = _baselines(meter, temps, day, hours, excluded, adjust_cap)
-        now = _known("site.load_kw less car_kw", meter, [day], hours, day).loc[day]
-        kwh["own meter"] += cars.loc[day, hours].clip(lower=0).sum()
+        lines = _baselines(meter, temps, day, clock_h, excluded, adjust_cap)
+        now = _known("site.load_kw less car_kw", meter, [day], clock_h, day).loc[day]
+        kwh["own meter"] += cars.loc[day, clock_h].clip(lower=0).sum()
         for method, line in lines.items():
             kwh[method] += (line - now).clip(lower=0).sum()
     if kwh["own meter"] <= 0:
@@ -1972,30 +1971,30 @@ class Reservoir:
 
     Attributes
     ----------
-    out_mw : float
+    p_up_mw : float
         Power that the cars can give, at least 0 [MW].
-    in_mw : float
+    p_down_mw : float
         Power that they can take, at least 0 [MW].
-    give_mwh : float
+    energy_up_mwh : float
         Energy that they can give, at least 0 [MWh].
-    take_mwh : float
+    energy_down_mwh : float
         Energy that they can take, at least 0 [MWh].
 
     Examples
     --------
-    >>> Reservoir(out_mw=1.0, in_mw=1.0, give_mwh=0.2, take_mwh=3.0).give_mwh
+    >>> Reservoir(p_up_mw=1.0, p_down_mw=1.0, energy_up_mwh=0.2, energy_down_mwh=3.0).energy_up_mwh
     0.2
     """
 
-    out_mw: float
-    in_mw: float
-    give_mwh: float
-    take_mwh: float
+    p_up_mw: float
+    p_down_mw: float
+    energy_up_mwh: float
+    energy_down_mwh: float
 
     def __post_init__(self):
         power = dict(one=True, unit="MW", ge=0)
         energy = dict(one=True, unit="MWh", ge=0)
-        keep(self, out_mw=power, in_mw=power, give_mwh=energy, take_mwh=energy)
+        keep(self, p_up_mw=power, p_down_mw=power, energy_up_mwh=energy, energy_down_mwh=energy)
 
 
 def reserve_needs(product: Product, bid_mw: float = 1.0) -> pd.Series:
@@ -2011,8 +2010,8 @@ def reserve_needs(product: Product, bid_mw: float = 1.0) -> pd.Series:
     Returns
     -------
     Series
-        Entries `out_mw` and `in_mw` [MW], `give_mwh` and `take_mwh` [MWh], like the fields of a
-        `Reservoir`.
+        Entries `p_up_mw` and `p_down_mw` [MW], `energy_up_mwh` and `energy_down_mwh` [MWh], like
+        the fields of a `Reservoir`.
 
     Raises
     ------
@@ -2025,15 +2024,15 @@ def reserve_needs(product: Product, bid_mw: float = 1.0) -> pd.Series:
     --------
     >>> needs = reserve_needs(market("nordic").product("FCR-D up"), 10.0)
     >>> needs.round(3).to_dict()
-    {'out_mw': 10.0, 'in_mw': 2.0, 'give_mwh': 3.333, 'take_mwh': 0.0}
+    {'p_up_mw': 10.0, 'p_down_mw': 2.0, 'energy_up_mwh': 3.333, 'energy_down_mwh': 0.0}
     """
     instance("product", product, Product)
     bid = one("bid_mw", bid_mw, "MW", ge=0)
     per_mw = {
-        "out_mw": product.factor if product.up else product.opposite,
-        "in_mw": product.factor if product.down else product.opposite,
-        "give_mwh": product.hours * product.up,
-        "take_mwh": product.hours * product.down,
+        "p_up_mw": product.factor if product.up else product.opposite,
+        "p_down_mw": product.factor if product.down else product.opposite,
+        "energy_up_mwh": product.duration_h * product.up,
+        "energy_down_mwh": product.duration_h * product.down,
     }
     return pd.Series(per_mw, dtype=float) * bid
 
@@ -2062,15 +2061,15 @@ def largest_bid(reservoir: Reservoir, product: Product) -> float:
 
     Examples
     --------
-    >>> cars = Reservoir(out_mw=1.0, in_mw=1.0, give_mwh=0.2, take_mwh=3.0)
+    >>> cars = Reservoir(p_up_mw=1.0, p_down_mw=1.0, energy_up_mwh=0.2, energy_down_mwh=3.0)
     >>> largest_bid(cars, market("nordic").product("FCR-D up"))
     0.6
     """
     instance("reservoir", reservoir, Reservoir)
     needs = reserve_needs(product)
     ratios = [getattr(reservoir, name) / need for name, need in needs.items() if need > 0]
-    in_steps = math.floor(min(ratios) / product.step_mw + 1e-9)  # eq. (11.13)
-    bid = round(in_steps * product.step_mw, 9)
+    in_steps = math.floor(min(ratios) / product.bid_step_mw + 1e-9)  # eq. (11.13)
+    bid = round(in_steps * product.bid_step_mw, 9)
     return bid if bid >= product.minimum_mw else 0.0
 
 
@@ -2194,7 +2193,7 @@ def _first_come(ready, study, teams):
     return wait
 
 
-def simulate(queue: Queue, projects: int, rng: np.random.Generator) -> pd.DataFrame:
+def simulate_queue(queue: Queue, projects: int, *, rng: np.random.Generator) -> pd.DataFrame:
     """Arrivals, waits and connection dates of projects in a queue, drawn at random.
 
     Parameters
@@ -2228,7 +2227,7 @@ def simulate(queue: Queue, projects: int, rng: np.random.Generator) -> pd.DataFr
     ...     pass_share=(0.9, 0.0),
     ...     study_years=0.07,
     ... )
-    >>> projects = simulate(desk, 1000, np.random.default_rng(1))
+    >>> projects = simulate_queue(desk, 1000, rng=np.random.default_rng(1))
     >>> len(projects), float(projects.wait_years[projects.fast].max())
     (1000, 0.0)
     """
@@ -2593,7 +2592,7 @@ class Regulation:
         Price of the energy that is given [currency per kWh].
     buy_per_kwh : float
         Price at which this energy is bought back [currency per kWh].
-    dispatch : float
+    dispatch_ratio : float
         Energy given over power times hours, 0..1 [-].
     score : float
         Performance score, which scales the capacity payment, 0..1 [-].
@@ -2612,7 +2611,7 @@ class Regulation:
     ...     capacity_per_kw_h=0.02,
     ...     sell_per_kwh=0.1,
     ...     buy_per_kwh=0.08,
-    ...     dispatch=0.08,
+    ...     dispatch_ratio=0.08,
     ...     score=0.93,
     ...     wear_per_kwh=0.05,
     ...     eta_charge=0.93,
@@ -2627,7 +2626,7 @@ class Regulation:
     capacity_per_kw_h: float
     sell_per_kwh: float
     buy_per_kwh: float
-    dispatch: float
+    dispatch_ratio: float
     score: float = 1.0
     wear_per_kwh: float = 0.0
     eta_charge: float = 1.0
@@ -2643,7 +2642,7 @@ class Regulation:
         )
         efficiency = dict(ge=0.01)
         _keep_fractions(
-            self, dispatch={}, score={}, eta_charge=efficiency, eta_discharge=efficiency
+            self, dispatch_ratio={}, score={}, eta_charge=efficiency, eta_discharge=efficiency
         )
 
 
@@ -2665,15 +2664,15 @@ def _regulation_lines(sold, share):
         *power_and_time,
         capacity_per_kw_h=sold.score * sold.capacity_per_kw_h,
         energy_per_kwh=0.0,
-        dispatch=sold.dispatch,
+        dispatch_ratio=sold.dispatch_ratio,
     )
     energy = regulation_revenue(
         *power_and_time,
         capacity_per_kw_h=0.0,
         energy_per_kwh=sold.sell_per_kwh,
-        dispatch=sold.dispatch,
+        dispatch_ratio=sold.dispatch_ratio,
     )
-    given_kwh = sold.dispatch * sold.p_kw * sold.plugged_h
+    given_kwh = sold.dispatch_ratio * sold.p_kw * sold.plugged_h
     bought_kwh = given_kwh / (sold.eta_charge * sold.eta_discharge)
     return {
         "regulation, capacity": capacity,
@@ -2732,7 +2731,7 @@ def car_year(
     ...     capacity_per_kw_h=0.02,
     ...     sell_per_kwh=0.1,
     ...     buy_per_kwh=0.08,
-    ...     dispatch=0.08,
+    ...     dispatch_ratio=0.08,
     ... )
     >>> known = {"spread": 519.0, "wear": -112.0, "hardware": -408.0}
     >>> year = car_year(known, regulation, aggregator_share=0.25, metering_per_year=60.0)

@@ -2,7 +2,7 @@ r"""Topic 06, messaging: a thousand cars get a command; when do they move?
 
 Four parts, each of its own. The session between car and charger (`Session`, `step`, `run_session`,
 `timeouts`, `rational`). The profile between charger and cloud (`setpoint_profile`, `validate`,
-`composite`). How long a command takes (`stages`, `Link`, `latencies`, `moved`, `judge`,
+`composite`). How long a command takes (`latency_stages`, `Link`, `latencies`, `moved`, `verdicts`,
 `delivered`) and what happens when everybody reconnects (`Backoff`, `storm`). How new firmware
 reaches a fleet (`Rollout`, `wave_odds`). The real thing, on loopback sockets, is in `csms`.
 
@@ -508,7 +508,7 @@ def run_session(
     messages: Sequence[tuple[float, str, str]],
     session: Session | None = None,
     *,
-    until_s: float | None = None,
+    t_end_s: float | None = None,
 ) -> pd.DataFrame:
     """The log of a whole list of messages, until the session ends.
 
@@ -518,7 +518,7 @@ def run_session(
         Time [s], sender and message of each, as `step` takes them, in order.
     session : Session, optional
         Where to begin. Default: DC_BPT, dynamic control.
-    until_s : float, optional
+    t_end_s : float, optional
         Watch the silence after the last message until then [s].
 
     Returns
@@ -537,7 +537,7 @@ def run_session(
     Examples
     --------
     >>> messages = [(0.1, "EV", "SupportedAppProtocol"), (0.2, "EVSE", "SupportedAppProtocol")]
-    >>> log = run_session(messages, Session(), until_s=30.0)
+    >>> log = run_session(messages, Session(), t_end_s=30.0)
     >>> log.note.iloc[-1], float(log.index[-1])
     ('EV ends the session: SessionSetup not finished within 20 s', 20.0)
     """
@@ -551,9 +551,9 @@ def run_session(
         rows.append(_log_row(now, t_s, sender, message))
         if now.over:
             break
-    if until_s is not None:
+    if t_end_s is not None:
         limit_s, who, why = deadline(now)
-        if limit_s < one("until_s", until_s, "s", ge=0):
+        if limit_s < one("t_end_s", t_end_s, "s", ge=0):
             ended = _broken_off(now, limit_s, who, why)
             rows.append((limit_s, who, "", ended.state, ended.note))
     log = pd.DataFrame(rows, columns=["t_s", "sender", "message", "state", "note"])
@@ -1441,7 +1441,7 @@ def _valid_together(first, second):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class LatencyStage:
     """One stage of the way from frequency to power.
 
     Attributes
@@ -1462,7 +1462,9 @@ class Stage:
 
     Examples
     --------
-    >>> network = Stage(name="network", median_s=0.1, p95_s=0.3, kind="lognormal", shared=False)
+    >>> network = LatencyStage(
+    ...     name="network", median_s=0.1, p95_s=0.3, kind="lognormal", shared=False
+    ... )
     >>> round(network.quantile_s(0.99), 3)
     0.473
     """
@@ -1513,7 +1515,7 @@ class Stage:
 
         Examples
         --------
-        >>> loop = Stage(name="loop", median_s=0.3, p95_s=0.48, kind="uniform")
+        >>> loop = LatencyStage(name="loop", median_s=0.3, p95_s=0.48, kind="uniform")
         >>> round(loop.quantile_s(1.0), 3)
         0.5
         """
@@ -1526,7 +1528,7 @@ class Stage:
         return plain(self.median_s * (self.p95_s / self.median_s) ** tail)  # eq. (6.4)
 
 
-def stages(path: str = "central") -> tuple[Stage, ...]:
+def latency_stages(path: str = "central") -> tuple[LatencyStage, ...]:
     """The stages of the course's example.
 
     Every one is illustrative, as its `source` says.
@@ -1539,7 +1541,7 @@ def stages(path: str = "central") -> tuple[Stage, ...]:
 
     Returns
     -------
-    tuple of Stage
+    tuple of LatencyStage
         In the order in which a command passes through them.
 
     Raises
@@ -1549,7 +1551,7 @@ def stages(path: str = "central") -> tuple[Stage, ...]:
 
     Examples
     --------
-    >>> [stage.name for stage in stages("local")]
+    >>> [stage.name for stage in latency_stages("local")]
     ['frequency measured', 'decision', 'ISO 15118 loop', 'converter']
     """
     one_of("path", path, ("central", "local"))
@@ -1557,19 +1559,19 @@ def stages(path: str = "central") -> tuple[Stage, ...]:
     for record in _rules("latency")["stages"]:
         if path == "central" or record["path"] == "both":
             fields = {name: value for name, value in record.items() if name != "path"}
-            chosen.append(Stage(**fields))
+            chosen.append(LatencyStage(**fields))
     return tuple(chosen)
 
 
-def budget(way: Sequence[Stage]) -> pd.DataFrame:
+def budget(way: Sequence[LatencyStage]) -> pd.DataFrame:
     """What each stage of a way takes, and the sums, as a table.
 
     The sum of the stages' P99 is not the P99 of the sum: hardly ever are all of them slow at once.
 
     Parameters
     ----------
-    way : list of Stage
-        The stages, as from `stages`.
+    way : list of LatencyStage
+        The stages, as from `latency_stages`.
 
     Returns
     -------
@@ -1583,10 +1585,10 @@ def budget(way: Sequence[Stage]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> round(float(budget(stages("local")).median_s["sum"]), 3)
+    >>> round(float(budget(latency_stages("local")).median_s["sum"]), 3)
     0.55
     """
-    listed = instances("way", way, Stage)
+    listed = instances("way", way, LatencyStage)
     columns = {}
     for name, share in (("median_s", 0.5), ("p95_s", 0.95), ("p99_s", 0.99)):
         columns[name] = np.array([stage.quantile_s(share) for stage in listed], dtype=float)
@@ -1618,9 +1620,9 @@ class Link:
 
     Attributes
     ----------
-    way : tuple of Stage
+    way : tuple of LatencyStage
         The stages that each command passes through.
-    loss : float
+    loss_probability : float
         Probability that one attempt is lost, the command or its answer; a fraction below 1 [-].
     retry_s : float
         Time after which the sender repeats, above 0 and at most 1e6 [s].
@@ -1632,20 +1634,25 @@ class Link:
 
     Examples
     --------
-    >>> link = Link(way=stages(), loss=0.02, retry_s=1.0, attempts=5, calls_per_s=1000.0)
+    >>> way = latency_stages()
+    >>> link = Link(
+    ...     way=way, loss_probability=0.02, retry_s=1.0, attempts=5, calls_per_s=1000.0
+    ... )
     >>> len(link.way)
     6
     """
 
-    way: tuple[Stage, ...]
-    loss: float = 0.0
+    way: tuple[LatencyStage, ...]
+    loss_probability: float = 0.0
     retry_s: float = 2.0
     attempts: int = 5
     calls_per_s: float = math.inf
 
     def __post_init__(self):
-        object.__setattr__(self, "way", instances("way", self.way, Stage))
-        object.__setattr__(self, "loss", _share("loss", self.loss, lt=1.0))
+        object.__setattr__(self, "way", instances("way", self.way, LatencyStage))
+        object.__setattr__(
+            self, "loss_probability", _share("loss_probability", self.loss_probability, lt=1.0)
+        )
         keep(
             self,
             retry_s=dict(one=True, unit="s", gt=0, le=1e6),
@@ -1654,7 +1661,7 @@ class Link:
         )
 
 
-def latencies(link: Link, cars: int, *, rng: np.random.Generator, trials: int = 1) -> np.ndarray:
+def latencies(link: Link, n_cars: int, *, rng: np.random.Generator, trials: int = 1) -> np.ndarray:
     r"""How long each car of a fleet takes to act on a command, by Monte Carlo.
 
     .. math:: T_i = \sum_{shared} X + \frac{i}{c} + K_i\,T_r + \sum_{own} X_i,\quad
@@ -1664,16 +1671,16 @@ def latencies(link: Link, cars: int, *, rng: np.random.Generator, trials: int = 
     ----------
     link : Link
         How commands travel.
-    cars : int
+    n_cars : int
         Cars in the fleet; i = 0 is served first [-].
     rng : numpy.random.Generator
         Source of the random numbers.
     trials : int
-        How many commands; cars times trials is at most 50 million [-].
+        How many commands; n_cars times trials is at most 50 million [-].
 
     Returns
     -------
-    array, shape (trials, cars)
+    array, shape (trials, n_cars)
         Times; infinite for a car that the command never reaches, because all attempts were lost,
         which has the probability :math:`q^{attempts}` [s].
 
@@ -1686,21 +1693,22 @@ def latencies(link: Link, cars: int, *, rng: np.random.Generator, trials: int = 
 
     Examples
     --------
-    >>> link = Link(way=stages(), loss=0.02, retry_s=1.0)
+    >>> link = Link(way=latency_stages(), loss_probability=0.02, retry_s=1.0)
     >>> drawn = latencies(link, 1000, rng=np.random.default_rng(6), trials=10)
     >>> drawn.shape, round(float(np.median(drawn)), 1)
     ((10, 1000), 0.7)
     """
     instance("link", link, Link)
-    shape = (whole("trials", trials), whole("cars", cars))
+    shape = (whole("trials", trials), whole("n_cars", n_cars))
     if math.prod(shape) > MOST_STEPS:
         raise ValueError(
-            f"cars is {cars} and trials is {trials}; their product must be at most {MOST_STEPS:g}"
+            f"n_cars is {n_cars} and trials is {trials}; their product must be at most "
+            f"{MOST_STEPS:g}"
         )
     instance("rng", rng, np.random.Generator)
     lost = np.zeros(shape)
-    if link.loss:
-        lost = np.floor(np.log1p(-rng.random(shape)) / math.log(link.loss))
+    if link.loss_probability:
+        lost = np.floor(np.log1p(-rng.random(shape)) / math.log(link.loss_probability))
     total = np.arange(shape[1]) / link.calls_per_s + lost * link.retry_s  # eq. (6.5)
     for stage in link.way:
         columns = 1 if stage.shared else shape[1]
@@ -1775,7 +1783,7 @@ def needed_s(latency_s: ArrayLike, share: float = 0.99) -> float:
     return float(ordered[max(count, 1) - 1])
 
 
-def judge(latency_s: ArrayLike, share: float = 0.99) -> pd.DataFrame:
+def verdicts(latency_s: ArrayLike, share: float = 0.99) -> pd.DataFrame:
     """Which services a fleet is fast enough for, as a table.
 
     Parameters
@@ -1798,7 +1806,7 @@ def judge(latency_s: ArrayLike, share: float = 0.99) -> pd.DataFrame:
 
     Examples
     --------
-    >>> bool(judge(0.7, 0.99).in_time["Nordic FFR"])
+    >>> bool(verdicts(0.7, 0.99).in_time["Nordic FFR"])
     True
     """
     frame = limits()[["signal", "limit_s"]].assign(needed_s=needed_s(latency_s, share))
@@ -1807,7 +1815,7 @@ def judge(latency_s: ArrayLike, share: float = 0.99) -> pd.DataFrame:
 
 
 def delivered(
-    signal_kw: ArrayLike, latency_s: ArrayLike, *, step_s: float, newest: bool = True
+    signal_kw: ArrayLike, latency_s: ArrayLike, *, dt_s: float, newest: bool = True
 ) -> pd.DataFrame:
     """What a fleet delivers that follows a signal with late and lost set-points.
 
@@ -1816,10 +1824,10 @@ def delivered(
     signal_kw : array, shape (steps,)
         Power asked of the whole fleet at each step; each car takes an equal part. p > 0 flows from
         the vehicle to the grid [kW].
-    latency_s : array, shape (steps, cars)
+    latency_s : array, shape (steps, n_cars)
         When each car acts on each set-point, from `latencies(..., trials=steps)`; infinite is
         never [s].
-    step_s : float
+    dt_s : float
         From one set-point to the next, from 1e-6 to 1e6 [s].
     newest : bool
         True if a set-point carries a number, and an older one that arrives late is dropped. False:
@@ -1841,7 +1849,7 @@ def delivered(
     Examples
     --------
     >>> late = [[0.0, 1.5], [0.0, 0.5], [0.0, np.inf]]
-    >>> delivered([10.0, 20.0, 30.0], late, step_s=1.0, newest=True).delivered_kw.to_list()
+    >>> delivered([10.0, 20.0, 30.0], late, dt_s=1.0, newest=True).delivered_kw.to_list()
     [5.0, 10.0, 25.0]
     """
     signal = row("signal_kw", signal_kw, "kW")
@@ -1851,7 +1859,7 @@ def delivered(
             f"latency_s has the shape {late.shape}; it must have one row for each of the "
             f"{len(signal)} steps of signal_kw and one column a car"
         )
-    pace_s = one("step_s", step_s, "s", ge=1e-6, le=1e6)
+    pace_s = one("dt_s", dt_s, "s", ge=1e-6, le=1e6)
     instance("newest", newest, bool)
     arrival = np.arange(len(signal))[:, None] + late / pace_s  # in steps
     held = _newest_held(arrival) if newest else _last_held(arrival)
@@ -1904,7 +1912,7 @@ class Backoff:
     Examples
     --------
     >>> plan = Backoff(wait_s=10.0, random_s=0.0, doublings=3)
-    >>> plan.delay_s([0, 1, 2, 3, 4], np.random.default_rng(6)).tolist()
+    >>> plan.delay_s([0, 1, 2, 3, 4], rng=np.random.default_rng(6)).tolist()
     [10.0, 20.0, 40.0, 80.0, 80.0]
     """
 
@@ -1920,7 +1928,7 @@ class Backoff:
             doublings=dict(whole=True, ge=0, le=60),
         )
 
-    def delay_s(self, failures: ArrayLike, rng: np.random.Generator) -> FloatOrArray:
+    def delay_s(self, failures: ArrayLike, *, rng: np.random.Generator) -> FloatOrArray:
         r"""Wait before the next attempt.
 
         .. math:: w_k = w_0\,2^{\min(k, k_{max})} + U(0, r)            (6.7)
@@ -1954,7 +1962,7 @@ class Backoff:
 
         Examples
         --------
-        >>> Backoff(wait_s=10.0, random_s=0.0).delay_s(2, np.random.default_rng(6))
+        >>> Backoff(wait_s=10.0, random_s=0.0).delay_s(2, rng=np.random.default_rng(6))
         40.0
         """
         count = np.asarray(checked("failures", failures, ge=0))
@@ -1966,7 +1974,7 @@ class Backoff:
 
 
 def storm(
-    cars: int, per_s: int, backoff: Backoff, *, rng: np.random.Generator, until_s: int = 600
+    n_cars: int, per_s: int, backoff: Backoff, *, rng: np.random.Generator, t_end_s: int = 600
 ) -> pd.DataFrame:
     """A reconnect storm, second by second.
 
@@ -1975,7 +1983,7 @@ def storm(
 
     Parameters
     ----------
-    cars : int
+    n_cars : int
         Cars in the fleet, at most 1,000,000 [-].
     per_s : int
         Connections that are accepted in a second [1/s].
@@ -1983,7 +1991,7 @@ def storm(
         How long cars wait.
     rng : numpy.random.Generator
         Source of the random part of the waits.
-    until_s : int
+    t_end_s : int
         How many seconds to watch, at most a day [s].
 
     Returns
@@ -2001,17 +2009,17 @@ def storm(
     Examples
     --------
     >>> waits = Backoff(wait_s=5.0, random_s=0.0)
-    >>> run = storm(1000, 50, waits, rng=np.random.default_rng(6), until_s=60)
+    >>> run = storm(1000, 50, waits, rng=np.random.default_rng(6), t_end_s=60)
     >>> run.attempts[run.attempts > 0].to_dict()
     {5: 1000, 15: 950, 35: 900}
     """
-    fleet_size = whole("cars", cars, le=1_000_000)
+    fleet_size = whole("n_cars", n_cars, le=1_000_000)
     room = whole("per_s", per_s, "1/s")
-    seconds = whole("until_s", until_s, "s", le=86_400)
+    seconds = whole("t_end_s", t_end_s, "s", le=86_400)
     instance("backoff", backoff, Backoff)
     instance("rng", rng, np.random.Generator)
     failures = np.zeros(fleet_size)
-    due_s = np.broadcast_to(backoff.delay_s(failures, rng), fleet_size).copy()
+    due_s = np.broadcast_to(backoff.delay_s(failures, rng=rng), fleet_size).copy()
     rows = []
     for t_s in range(seconds):
         at_door = np.flatnonzero(due_s < t_s + 1)
@@ -2020,7 +2028,7 @@ def storm(
         turned_away = at_door[room:]
         if turned_away.size:
             failures[turned_away] += 1
-            due_s[turned_away] = t_s + backoff.delay_s(failures[turned_away], rng)
+            due_s[turned_away] = t_s + backoff.delay_s(failures[turned_away], rng=rng)
         rows.append((len(at_door), min(len(at_door), room)))
     frame = pd.DataFrame(rows, columns=["attempts", "accepted"]).rename_axis("t_s")
     return frame.assign(connected=frame.accepted.cumsum())

@@ -4,9 +4,9 @@ One interval first: a `Deal` pays for megawatts offered and punishes megawatts m
 `best_offer` (the newsvendor), `firm_offer` (the P90 rule), `var` and `cvar` (how bad the bad days
 are). Each of these offers turns out to be a quantile of availability. Then many intervals:
 `portfolio` is a linear programme over `Scenarios`, `reliability` tells a promise per quarter hour
-from one per product. Then real cars: `availability` counts plugged-in cars, `recency` weighs past
-days into a forecast, `pinball` and `crps` score it, and `backtest` offers on the past and settles
-on what came later.
+from one per product. Then real cars: `available_by_day` counts plugged-in cars, `recency` weighs
+past days into a forecast, `pinball` and `crps` score it, and `backtest` offers on the past and
+settles on what came later.
 
 An offer and what is available are powers from the vehicle to the grid, >= 0, in MW. Scenarios lie
 along the first axis, each with its `probability` (None: all equal). A loss is a negative profit.
@@ -186,7 +186,7 @@ def profit(offer_mw: ArrayLike, available_mw: ArrayLike, deal: Deal) -> FloatOrA
 
 
 def outcomes(
-    cars: int, share: float, car_mw: float, correlation: float = 0.0
+    n_cars: int, presence: float, car_mw: float, correlation: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Power that a fleet may have at the plug, and how likely each value is.
 
@@ -198,9 +198,9 @@ def outcomes(
 
     Parameters
     ----------
-    cars : int
+    n_cars : int
         Number N of cars, 1 to a million.
-    share : float
+    presence : float
         Probability p that a car is there (a fraction, neither 0 nor 1).
     car_mw : float
         Power of a car, above 0 [MW].
@@ -209,9 +209,9 @@ def outcomes(
 
     Returns
     -------
-    available_mw : array, shape (cars + 1,)
+    available_mw : array, shape (n_cars + 1,)
         Power of no car, of one, of two ... of all of them [MW].
-    probability : array, shape (cars + 1,)
+    probability : array, shape (n_cars + 1,)
         Probability of each.
 
     Raises
@@ -225,11 +225,11 @@ def outcomes(
     >>> round(firm_offer(available_mw, 0.9, probability), 3)
     0.49
     """
-    n = whole("cars", cars, le=_MOST_CARS)
-    p = _single_fraction("share", share, gt=0, lt=1)
-    rho = _single_fraction("correlation", correlation, lt=1)
+    n = whole("n_cars", n_cars, le=_MOST_CARS)
+    presence = _single_fraction("presence", presence, gt=0, lt=1)
+    correlation = _single_fraction("correlation", correlation, lt=1)
     car = one("car_mw", car_mw, "MW", gt=0)
-    chance = _presence.probabilities(n, p, rho)  # eq. (12.2)
+    chance = _presence.probabilities(n, presence, correlation)  # eq. (12.2)
     return np.arange(n + 1) * car, chance
 
 
@@ -1454,8 +1454,8 @@ def reliability(
 
 
 def fleet_paths(
-    cars: int,
-    share: float,
+    n_cars: int,
+    presence: float,
     car_mw: float,
     *,
     persistence: float,
@@ -1473,9 +1473,9 @@ def fleet_paths(
 
     Parameters
     ----------
-    cars : int
+    n_cars : int
         Number N of cars, 1 to a million.
-    share : float
+    presence : float
         Probability p that a car is there (a fraction).
     car_mw : float
         Power of a car, above 0 [MW].
@@ -1505,13 +1505,15 @@ def fleet_paths(
     >>> paths.shape, round(float(paths.mean()), 2)
     ((500, 16), 0.7)
     """
-    n = whole("cars", cars, le=_MOST_CARS)
-    p = _single_fraction("share", share)
-    phi = _single_fraction("persistence", persistence)
+    n = whole("n_cars", n_cars, le=_MOST_CARS)
+    presence = _single_fraction("presence", presence)
+    persistence = _single_fraction("persistence", persistence)
     car = one("car_mw", car_mw, "MW", gt=0)
     scenarios, intervals = _size(shape)
     instance("rng", rng, np.random.Generator)
-    path = _presence.walk(n, p, phi, steps=intervals, size=scenarios, rng=rng)  # eq. (12.14)
+    path = _presence.walk(  # eq. (12.14)
+        n, presence, persistence, steps=intervals, size=scenarios, rng=rng
+    )
     return car * np.stack(list(path), axis=1)
 
 
@@ -1531,7 +1533,7 @@ def _size(shape):
 # ------------------------------------------------------------- real cars: past days as scenarios
 
 
-def availability(sessions: pd.DataFrame, car_mw: float) -> pd.DataFrame:
+def available_by_day(sessions: pd.DataFrame, car_mw: float) -> pd.DataFrame:
     """Power of the cars at the plug in each quarter hour of each day.
 
     Parameters
@@ -1565,7 +1567,7 @@ def availability(sessions: pd.DataFrame, car_mw: float) -> pd.DataFrame:
     whether its battery could give that power, or whether its driver would allow it: this is an
     upper bound.
 
-    Cars are counted in real time, as in `fleet.availability`, because power is promised and paid
+    Cars are counted in real time, as in `fleet.plugged_cars`, because power is promised and paid
     for hours that pass. Where the clock is set back, a quarter hour that it shows twice has the
     fewer cars of the two. Where it is set forward, a quarter hour that it skips does not exist, and
     has the cars of the one before only to keep the table full.
@@ -1578,15 +1580,15 @@ def availability(sessions: pd.DataFrame, car_mw: float) -> pd.DataFrame:
     ...         "departure": pd.to_datetime(["2025-05-05 09:10", "2025-05-05 09:00"]),
     ...     }
     ... )
-    >>> power = availability(sessions, 0.007)
+    >>> power = available_by_day(sessions, 0.007)
     >>> power.loc["2025-05-05", 8.0:9.0].round(3).to_dict()
     {8.0: 0.0, 8.25: 0.007, 8.5: 0.014, 8.75: 0.014, 9.0: 0.0}
     """
     car = one("car_mw", car_mw, "MW", gt=0)
-    frame = _checked_sessions(sessions)
-    table = _by_clock(_presence.plugged("sessions", frame, 15)) * car
+    sessions = _checked_sessions(sessions)
+    table = _by_clock(_presence.plugged("sessions", sessions, 15)) * car
     weekdays = table.index[table.index.day_of_week < 5]
-    came = _presence.clock(frame.arrival).dt.normalize()
+    came = _presence.clock(sessions.arrival).dt.normalize()
     table.attrs["empty_weekdays"] = [f"{day:%Y-%m-%d}" for day in weekdays[~weekdays.isin(came)]]
     return table
 
@@ -1594,10 +1596,10 @@ def availability(sessions: pd.DataFrame, car_mw: float) -> pd.DataFrame:
 def _checked_sessions(sessions):
     """The sessions, if all of them can be; their energy plays no part."""
     columns("sessions", sessions, ("arrival", "departure"))
-    frame = sessions.assign(delivered_kwh=0.0)
-    _presence.refuse_table("sessions", frame)
-    _presence.refuse_impossible("sessions", frame)
-    return frame
+    sessions = sessions.assign(delivered_kwh=0.0)
+    _presence.refuse_table("sessions", sessions)
+    _presence.refuse_impossible("sessions", sessions)
+    return sessions
 
 
 def _by_clock(plugged):
@@ -1754,7 +1756,7 @@ def forecast_scores(
     Parameters
     ----------
     days : DataFrame, shape (days, intervals)
-        As from `availability`; take the hours that matter first [MW].
+        As from `available_by_day`; take the hours that matter first [MW].
     first_test : str or date
         First day that is scored; days before it are only learned from.
     smoothings : array, shape (forecasts,)
@@ -1947,7 +1949,7 @@ def offers(
     Parameters
     ----------
     train : DataFrame, shape (days, intervals)
-        Days that may be learned from, as from `availability` [MW].
+        Days that may be learned from, as from `available_by_day` [MW].
     test_days : DatetimeIndex
         Days to make offers for, all after the last day of `train`.
     rule : callable
@@ -2061,7 +2063,7 @@ class Settlement:
     perfect_profit: float
 
 
-def settle(offer_mw: pd.DataFrame, days: pd.DataFrame, deal: Deal) -> Settlement:
+def settlement(offer_mw: pd.DataFrame, days: pd.DataFrame, deal: Deal) -> Settlement:
     """Settle offers against what came.
 
     Parameters
@@ -2091,7 +2093,7 @@ def settle(offer_mw: pd.DataFrame, days: pd.DataFrame, deal: Deal) -> Settlement
     >>> mondays = pd.date_range("2025-01-06", periods=2, freq="7D")
     >>> came = pd.DataFrame({8.0: [1.0, 3.0], 8.25: [2.0, 2.0]}, index=mondays)
     >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0)
-    >>> done = settle(came * 0 + 2.0, came, deal)
+    >>> done = settlement(came * 0 + 2.0, came, deal)
     >>> done.promises, done.kept, done.short_mwh, done.profit
     (4, 3, 0.25, 22.5)
     """
@@ -2135,7 +2137,7 @@ def _interval_h(days):
     return float(gaps[0])
 
 
-def judge(
+def compare_rules(
     train: pd.DataFrame, test: pd.DataFrame, deal: Deal, rules: Mapping[str, _Rule]
 ) -> pd.DataFrame:
     """Fit rules on some days and settle them on later ones.
@@ -2143,7 +2145,7 @@ def judge(
     Parameters
     ----------
     train : DataFrame, shape (days, intervals)
-        Days that may be learned from, as from `availability` [MW].
+        Days that may be learned from, as from `available_by_day` [MW].
     test : DataFrame, shape (test days, intervals)
         Days to settle on, with the same columns, all after the last day of `train` [MW].
     deal : Deal
@@ -2159,7 +2161,7 @@ def judge(
     Raises
     ------
     ValueError
-        If there is no rule, the columns differ, or as in `offers` and `settle`.
+        If there is no rule, the columns differ, or as in `offers` and `settlement`.
     TypeError
         If an argument is of another kind.
 
@@ -2168,7 +2170,7 @@ def judge(
     >>> mondays = pd.date_range("2025-01-06", periods=3, freq="7D")
     >>> days = pd.DataFrame({8.0: [1.0, 3.0, 2.0], 8.25: [2.0, 3.0, 2.0]}, index=mondays)
     >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0)
-    >>> judge(days[:2], days[2:], deal, standard_rules())["profit"].to_dict()
+    >>> compare_rules(days[:2], days[2:], deal, standard_rules())["profit"].to_dict()
     {'mean': 13.75, 'firm': 15.0, 'newsvendor': 15.0, 'cvar': 15.0, 'rolling': 15.0}
     """
     past = _days("train", train)
@@ -2211,7 +2213,7 @@ def backtest(
     Parameters
     ----------
     days : DataFrame, shape (days, intervals)
-        As from `availability` [MW].
+        As from `available_by_day` [MW].
     deal : Deal
         Prices: numbers, or one for each interval.
     rules : dict of callables
@@ -2231,7 +2233,7 @@ def backtest(
     Raises
     ------
     ValueError
-        If no day is left to learn from or to test, or as in `judge`.
+        If no day is left to learn from or to test, or as in `compare_rules`.
     TypeError
         If an argument is of another kind.
 
@@ -2252,7 +2254,7 @@ def backtest(
     periods = {}
     for _, test in later.groupby(later.index.to_period(every)):
         start = test.index[0]
-        settled = judge(table[table.index < start], test, deal, rules)
+        settled = compare_rules(table[table.index < start], test, deal, rules)
         settled.insert(0, "side", _side(start.to_period("M")))
         periods[start] = settled
     return pd.concat(periods, names=["start"])

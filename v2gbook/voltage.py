@@ -4,7 +4,7 @@ It also says what a car's inverter can do about that, beginning with two buses a
 (`voltage_rise`, `far_voltage`, `largest_kva`) and going on to a street (`Feeder`, `feeder`,
 `power_flow`, `sensitivity`). Then it asks what an inverter does when it measures a voltage
 (`Curve`, `inverter_power`, `response`), and closes the loop between inverter and street
-(`operating_point`, `power_flow` with `Units`, `loop_gain`, `largest_gain`, `settle`).
+(`operating_point`, `power_flow` with `Units`, `loop_gain`, `largest_gain`, `simulate`).
 
 Everything is balanced: three equal phases, one voltage at each bus. Power is three-phase. Active
 power p > 0 and reactive power q > 0 are injected: they flow from the vehicle to the grid and raise
@@ -1619,7 +1619,7 @@ def _loop(feeder, units):
     return _Loop(rows, rating[:, None], units.curve, 1 / (1 + gain))
 
 
-def settle(
+def simulate(
     feeder: Feeder,
     units: Units,
     p_kw: ArrayLike,
@@ -1667,7 +1667,7 @@ def settle(
     >>> street = feeder("cigre-lv-residential")
     >>> units = Units(buses=("R15",), s_kva=100.0, curve=VOLT_VAR["B"])
     >>> p_kw = at_buses(street, {"R15": 80.0})
-    >>> run = settle(street, units, p_kw, 0.0, period_s=1.0, t_end_s=20.0, v0_pu=1.02)
+    >>> run = simulate(street, units, p_kw, 0.0, period_s=1.0, t_end_s=20.0, v0_pu=1.02)
     >>> run.round(3).loc[[0.0, 20.0]].values.tolist()
     [[1.081, 0.0], [1.073, -38.665]]
     """
@@ -1678,7 +1678,7 @@ def settle(
     shape, powers = _scenarios(feeder, v0, p_kw=p_kw, q_kvar=q_kvar)
     if shape:
         raise ValueError(
-            "settle follows one scenario, "
+            "simulate follows one scenario, "
             f"but p_kw, q_kvar and v0_pu together have the shape {shape}"
         )
     power = _conjugate(*powers)
