@@ -159,8 +159,8 @@ def stored(**output):
     [
         (lambda nb, c: c.update(execution_count=None), "execution count"),
         (lambda nb, c: c.update(execution_count=3), "execution count"),
-        (lambda nb, c: c.update(source="x = 1\n" * 26), "lines"),
-        (lambda nb, c: c.update(source="x = '" + "a" * 130 + "'"), "120"),
+        (lambda nb, c: c.update(source="x = 1\n" * 61), "lines"),
+        (lambda nb, c: c.update(source="x = '" + "a" * 130 + "'"), "100"),
         (lambda nb, c: c.update(source="# NBVAL_SKIP\n1"), "look away"),
         (
             lambda nb, c: c.outputs.append(stored(output_type="stream", name="stderr", text="w")),

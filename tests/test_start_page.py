@@ -218,3 +218,11 @@ def test_an_absent_tick_is_not_seen(chromium):
     page.wait_for_function("[...document.images].every(one => one.complete)")
     absent, seen, nothing = (page.locator("span").nth(at).screenshot() for at in range(3))
     assert absent == nothing != seen
+
+
+def test_a_mark_comes_back_whatever_its_checksum(tmp_path):
+    path = tmp_path / "small.png"
+    for number in range(500):
+        mark = f"{number:016x}"
+        path.write_bytes(start_page.marked(b"\x89PNG" + b"end of file.", mark))
+        assert start_page.mark_of(path) == mark

@@ -122,8 +122,13 @@ def marked(png, mark):
 
 def mark_of(path):
     """The fingerprint in a stored thumbnail; an empty string if there is none."""
-    match = re.search(rb"tEXtfigure\0([0-9a-f]+)", path.read_bytes()) if path.exists() else None
-    return match[1].decode() if match else ""
+    data = path.read_bytes() if path.exists() else b""
+    found = re.search(rb"(?s)(.{4})tEXtfigure\0", data)
+    if not found:
+        return ""
+    # The length counts: the checksum behind the mark may look like more of it.
+    size = struct.unpack(">I", found[1])[0] - len(b"figure\0")
+    return data[found.end() : found.end() + size].decode()
 
 
 def renew_thumbnails(chapters, root=ROOT, draw=pictures.draw):
