@@ -673,7 +673,7 @@ TWINS = controlled(ONE, units=(Unit(name="export", share=1.0, low_mw=-1.0, high_
         (lambda: restored(FLAT, [1.0, 0.0], f0_hz=F0), "'one' has an AGC with ties = False"),
         (lambda: restored(controlled(ONE, ki_per_s=0.0), 1.0, f0_hz=F0), "ki_per_s = 0"),
         (lambda: restored(controlled(ONE, bias_mw_per_hz=0.0), 1.0, f0_hz=F0), "no frequency"),
-        (lambda: regulation_signal(1e9, rng=np.random.default_rng(1)), "hours = 1e"),
+        (lambda: regulation_signal(1e9, rng=np.random.default_rng(1)), "duration_h = 1e"),
         (
             lambda: regulation_signal(1, rng=np.random.default_rng(1), rms=35),
             "rms is 35; .* per cent",
