@@ -90,7 +90,7 @@ def models():
 
     resources = [
         governor,
-        cars(p_up_mw=400.0, p_down_mw=400.0, energy_mwh=400.0, headroom_mwh=400.0),
+        cars(p_up_mw=400.0, p_down_mw=400.0, energy_up_mwh=400.0, energy_down_mwh=400.0),
     ]
     loss = [frequency.Loss(p_mw=2.0 * system["loss_mw"])]
     one = seconds(lambda: frequency.simulate(grid, loss, resources, ufls), 30)
@@ -102,7 +102,7 @@ def models():
     losses = [frequency.Loss(p_mw=np.linspace(100.0, 4.0 * system["loss_mw"], 1000))]
     fleets = [
         governor,
-        cars(p_up_mw=power_mw, p_down_mw=power_mw, energy_mwh=400.0, headroom_mwh=400.0),
+        cars(p_up_mw=power_mw, p_down_mw=power_mw, energy_up_mwh=400.0, energy_down_mwh=400.0),
     ]
     many = seconds(lambda: frequency.sweep(grid, losses, fleets, ufls), 3)
     tell("1,000 transients of 20 s, median", f"{statistics.median(many):.2f} s", "<= 0.3 s")
