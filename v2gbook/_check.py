@@ -221,6 +221,35 @@ def one(name: str, value: Any, unit: str = "", **limits: Any) -> float:
     return number
 
 
+def one_fraction(name: str, value: Any, **limits: Any) -> float:
+    """Return a single fraction as a float: as `fraction`, but arrays are refused.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the argument.
+    value : float
+        The argument.
+    **limits : float
+        Those of `fraction`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the value is an array, or no fraction within the limits.
+
+    Examples
+    --------
+    >>> one_fraction("reliability", 0.9, gt=0, lt=1)
+    0.9
+    """
+    return one(name, fraction(name, value, **limits))
+
+
 def steps(name: str, end: float, dt: float, *, most: int = MOST_STEPS) -> int:
     """How many steps of `dt` fit into a time that ends at `end`.
 
@@ -371,6 +400,37 @@ def keep(record: Any, **limits: Mapping[str, Any]) -> None:
         kind = next((kind for kind in _FIELD_CHECKS if options.pop(kind, False)), "number")
         check = _FIELD_CHECKS[kind]
         object.__setattr__(record, name, check(name, getattr(record, name), **options))
+
+
+def keep_single(record: Any, **limits: Mapping[str, Any]) -> None:
+    """Check and keep fields as `keep` does, and refuse arrays in them.
+
+    Parameters
+    ----------
+    record : dataclass instance
+        Whose `__post_init__` calls this.
+    **limits : dict
+        By field, as in `keep`.
+
+    Raises
+    ------
+    ValueError
+        If a field is refused.
+
+    Examples
+    --------
+    >>> import dataclasses
+    >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+    ... class Promise:
+    ...     reliability: float
+    ...     def __post_init__(self):
+    ...         keep_single(self, reliability=dict(fraction=True))
+    >>> Promise(reliability=1)
+    Promise(reliability=1.0)
+    """
+    for name, limit in limits.items():
+        one(name, getattr(record, name), finite=limit.get("finite", True))
+    keep(record, **limits)
 
 
 _FIELD_CHECKS: dict[str, Any] = {

@@ -35,6 +35,7 @@ from ._check import (
     instances,
     keep,
     one,
+    one_fraction,
     one_of,
     plain,
     read,
@@ -366,7 +367,7 @@ class Tariff:
                 f"currency is {self.currency!r}; it must be an ISO code of three letters"
             )
         _zone(self.timezone)
-        one("ratchet", fraction("ratchet", self.ratchet))  # one number, and not in per cent
+        one_fraction("ratchet", self.ratchet)  # one number, and not in per cent
         keep(
             self,
             interval_min=dict(whole=True, unit="min", le=1440),
@@ -2289,7 +2290,7 @@ def workplace(
     """
     dt_h = even_step(time)
     _promised(storage, 0.0, soc_departure)
-    one("presence", fraction("presence", presence))
+    one_fraction("presence", presence)
     instance("rng", rng, np.random.Generator)
     by_weekday = _by_weekday(_possible(sessions))
     days = _local_days(time)
@@ -2362,7 +2363,7 @@ def _promised(storage, drive_kwh, soc_departure):
             raise ValueError(
                 f"{field.name} of the storage is an array; this diary is that of one car"
             )
-    one("soc_departure", fraction("soc_departure", soc_departure))
+    one_fraction("soc_departure", soc_departure)
     if not storage.soc_min < soc_departure <= storage.soc_max:
         raise ValueError(
             f"soc_departure = {soc_departure:g} must lie within the window "

@@ -28,7 +28,9 @@ from ._check import (
     fraction,
     instance,
     keep,
+    keep_single,
     one,
+    one_fraction,
     plain,
     row,
     short,
@@ -162,19 +164,12 @@ class PackWear:
     per_kwh: float
 
     def __post_init__(self):
-        _keep_single(
+        keep_single(
             self,
             pack_cost={"ge": 0},
             lifetime_kwh={"unit": "kWh", "gt": 0},
             per_kwh={"unit": "per kWh", "ge": 0},
         )
-
-
-def _keep_single(record, **limits):
-    """Check and keep fields that are single numbers, with the limits of `keep`."""
-    for name in limits:
-        one(name, getattr(record, name))
-    keep(record, **limits)
 
 
 def kempton_tomic_wear(
@@ -231,7 +226,7 @@ def kempton_tomic_wear(
     price = one("pack_cost_per_kwh", pack_cost_per_kwh, **_PACK_PRICE)
     labour = one("labour", labour, **_COST)
     cycles = one("cycles", cycles, **_CYCLES)
-    depth = one("depth", fraction("depth", depth, **_DEPTH))
+    depth = one_fraction("depth", depth, **_DEPTH)
     shallow = one("shallow", shallow, gt=0, ge=1e-6, le=1e6)
     cost = energy * price + labour
     lifetime = cycles * energy * depth * shallow
@@ -340,7 +335,7 @@ class Profile:
             )
         _absolute("temp_c", self.temp_c)
         keep(self, soc={"row": True}, temp_c={"unit": "°C"})
-        _keep_single(self, dt_h=_STEP, c_rate=_CURRENT)
+        keep_single(self, dt_h=_STEP, c_rate=_CURRENT)
         shape = np.shape(self.temp_c)
         if shape not in ((), (1,), soc.shape):
             raise ValueError(
@@ -420,7 +415,7 @@ class CapacityLoss:
     total: float
 
     def __post_init__(self):
-        _keep_single(self, calendar={"ge": 0}, cycling={"ge": 0}, total={"ge": 0})
+        keep_single(self, calendar={"ge": 0}, cycling={"ge": 0}, total={"ge": 0})
 
 
 # ------------------------------------------------------------------------------- five models
@@ -459,7 +454,7 @@ class Throughput:
     end_loss: float = 0.2
 
     def __post_init__(self):
-        _keep_single(self, full_cycles=_CYCLES, end_loss={"fraction": True, **_END})
+        keep_single(self, full_cycles=_CYCLES, end_loss={"fraction": True, **_END})
 
     def loss(self, profile: Profile, years: float) -> CapacityLoss:
         """Capacity lost after some years of a profile.
@@ -534,7 +529,7 @@ class Woehler:
     end_loss: float = 0.2
 
     def __post_init__(self):
-        _keep_single(
+        keep_single(
             self,
             n0={"gt": 0, "ge": 1e-200, "le": 1e15},  # a steep line leaves next to nothing at D = 1
             k={"ge": 0, "le": 1000},
@@ -576,9 +571,9 @@ class Woehler:
         >>> round(line.n0), round(line.k, 3)
         (3000, 1.657)
         """
-        depth_1 = one("depth_1", fraction("depth_1", depth_1, **_DEPTH))
+        depth_1 = one_fraction("depth_1", depth_1, **_DEPTH)
         cycles_1 = one("cycles_1", cycles_1, **_CYCLES)
-        depth_2 = one("depth_2", fraction("depth_2", depth_2, **_DEPTH))
+        depth_2 = one_fraction("depth_2", depth_2, **_DEPTH)
         cycles_2 = one("cycles_2", cycles_2, **_CYCLES)
         if depth_1 == depth_2:
             raise ValueError(
@@ -757,7 +752,7 @@ class Xu:
     beta: float = 121.0
 
     def __post_init__(self):
-        _keep_single(
+        keep_single(
             self,
             k_d1={"gt": 0, "ge": 1e-6, "le": 1e12},
             k_d2={"ge": -10, "le": 0},
@@ -952,7 +947,7 @@ class Xu:
         >>> round(Xu().damage_at(0.2), 4)
         0.1639
         """
-        lost = one("lost", fraction("lost", lost, le=0.99))
+        lost = one_fraction("lost", lost, le=0.99)
         if lost == 0:
             return 0.0
         return float(brentq(lambda f: self.lost(f) - lost, 0.0, 60.0, xtol=1e-14))
@@ -1030,7 +1025,7 @@ class Wang:
     cell_ah: float = 2.2
 
     def __post_init__(self):
-        _keep_single(self, cell_ah=_CELL)
+        keep_single(self, cell_ah=_CELL)
 
     def lost(self, charge_ah: ArrayLike, c_rate: ArrayLike, temp_c: ArrayLike) -> FloatOrArray:
         """Capacity lost after a charge through one cell: eq. (9.8).
@@ -1142,7 +1137,7 @@ class Schmalstieg:
     cell_ah: float = 2.15
 
     def __post_init__(self):
-        _keep_single(self, cell_ah=_CELL)
+        keep_single(self, cell_ah=_CELL)
 
     def voltage(self, soc: ArrayLike) -> FloatOrArray:
         """Resting voltage of the cell, from a table in steps of 0.1.

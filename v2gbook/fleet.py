@@ -38,7 +38,9 @@ from ._check import (
     fraction,
     instance,
     keep,
+    keep_single,
     one,
+    one_fraction,
     one_of,
     plain,
     row,
@@ -72,17 +74,6 @@ _SURE: dict[str, Any] = dict(ge=None, gt=0, le=None, lt=1)  # a reliability
 
 
 # ------------------------------------------------------------------------------------ arguments
-
-
-def _share(name, value, **limits):
-    """One fraction, not an array of them."""
-    return one(name, fraction(name, value, **limits))
-
-
-def _keep_shares(record, *names):
-    """Check fields of a dataclass that are one fraction each, and keep them as floats."""
-    for name in names:
-        object.__setattr__(record, name, _share(name, getattr(record, name)))
 
 
 def _whole_numbers(name, value, *, ge=1, le):
@@ -373,7 +364,7 @@ class Announcement:
     error_h: float
 
     def __post_init__(self) -> None:
-        _keep_shares(self, "share", "early")
+        keep_single(self, share=dict(fraction=True), early=dict(fraction=True))
         keep(self, bias_h=dict(one=True, unit="h"), error_h=dict(one=True, unit="h", ge=0))
 
 
@@ -789,7 +780,7 @@ def stays(sessions: pd.DataFrame, storage: Storage, *, soc_departure: float) -> 
     [11.28, 5.64]
     """
     instance("storage", storage, Storage)
-    soc_departure = _share("soc_departure", soc_departure)
+    soc_departure = one_fraction("soc_departure", soc_departure)
     if np.any(soc_departure <= storage.soc_min) or np.any(soc_departure > storage.soc_max):
         raise ValueError(
             f"soc_departure = {soc_departure:g} must lie above soc_min = {storage.soc_min} "
@@ -958,7 +949,7 @@ def hold(cars: Stays, t_h: ArrayLike, duration_h: ArrayLike, level: float = 0.5)
     instance("cars", cars, Stays)
     call_h = np.asarray(checked("t_h", t_h, **_HOURS))
     long_h = np.asarray(checked("duration_h", duration_h, "h", ge=1e-6, le=_MOST_H))
-    level = _share("level", level)
+    level = one_fraction("level", level)
     together(t_h=call_h, duration_h=long_h)
     _refuse_large("t_h", np.broadcast(call_h, long_h).size, len(cars), "stays")
     call_h, long_h = np.broadcast_arrays(call_h, long_h)
@@ -1165,7 +1156,7 @@ def cars_needed(
     _, presence, reliability, correlation = _single_firm(
         n_present, presence, reliability, correlation
     )
-    _share("presence", presence, ge=None, gt=0)
+    one_fraction("presence", presence, ge=None, gt=0)
     fleet = _presence.fewest_cars(
         n_present, presence, reliability, correlation, most=_MOST_SEARCHED
     )
@@ -1291,7 +1282,7 @@ def joint_reliability(
     """
     n, presence, _, _ = _single_firm(n_cars, presence, 0.5, 0.0, most=50_000)
     steps = whole("steps", steps, le=_MOST_IN_A_ROW)
-    persistence = _share("persistence", persistence)
+    persistence = one_fraction("persistence", persistence)
     spread = 9 * np.sqrt(n * presence * (1 - presence)) + 9
     lowest = max(0, int(n * presence - spread))
     highest = min(n, int(n * presence + spread) + 1)
@@ -1403,7 +1394,7 @@ def firm_joint(
     """
     n, presence, r, correlation = _single_firm(n_cars, presence, reliability, correlation)
     steps = whole("steps", steps, le=_MOST_IN_A_ROW)
-    persistence = _share("persistence", persistence)
+    persistence = one_fraction("persistence", persistence)
     trials = whole("trials", trials, le=10_000_000)
     if rng is not None:
         instance("rng", rng, np.random.Generator)
@@ -1465,7 +1456,7 @@ def firm_observed(plugged: pd.Series, reliability: float, duration_h: float) -> 
     [7.0, 7.0, 7.0]
     """
     _refuse_counts(plugged)
-    reliability = _share("reliability", reliability, **_SURE)
+    reliability = one_fraction("reliability", reliability, **_SURE)
     duration_h = one("duration_h", duration_h, "h", gt=0, le=24)
     step = _step_of(plugged)
     width = _steps_in("duration_h", duration_h, step)
@@ -1562,9 +1553,8 @@ class Pool:
             site_limit_kw=dict(one=True, unit="kW", ge=0, finite=False),
             dt_h=dict(one=True, unit="h", gt=0, le=_MOST_H),
         )
-        _keep_shares(
-            self, "soc", "soc_keep", "eta_discharge", "presence", "correlation", "persistence"
-        )
+        fractions = ("soc", "soc_keep", "eta_discharge", "presence", "correlation", "persistence")
+        keep_single(self, **{key: {"fraction": True} for key in fractions})
         fraction("eta_discharge", self.eta_discharge, gt=0)
         _single_firm(self.n_cars, self.presence, 0.5, self.correlation)
 
@@ -1614,9 +1604,9 @@ class ProductRules:
         )
         if 0 < self.lot_kw < 0.001:
             raise ValueError(f"lot_kw is {self.lot_kw:g} kW; it must be 0, or at least 0.001 kW")
-        reliability = _share("reliability", self.reliability, **_SURE)
+        reliability = one_fraction("reliability", self.reliability, **_SURE)
         object.__setattr__(self, "reliability", reliability)
-        object.__setattr__(self, "reverse", _share("reverse", self.reverse, le=None, lt=2))
+        object.__setattr__(self, "reverse", one_fraction("reverse", self.reverse, le=None, lt=2))
 
 
 def _steps_of_block(pool, product):
@@ -2124,7 +2114,7 @@ class Scenario:
             seed=dict(whole=True, ge=0, le=2**53),
             dt_h=dict(one=True, unit="h", ge=1 / 3600, le=24),
         )
-        _keep_shares(self, "presence")
+        keep_single(self, presence=dict(fraction=True))
         for name in ("eta_charge", "eta_discharge"):
             if np.ptp(getattr(self.cars, name)) > 0:
                 raise ValueError(

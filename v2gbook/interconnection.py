@@ -32,6 +32,7 @@ from ._check import (
     keep,
     names_in,
     one,
+    one_fraction,
     one_of,
     plain,
     read,
@@ -1235,8 +1236,8 @@ def droop_power(
     f = checked("f_hz", f_hz, **_FREQUENCY)
     instance("rules", rules, Settings)
     p_before = fraction("p_before_pu", p_before_pu, ge=-1)
-    low = one("low_pu", fraction("low_pu", low_pu, ge=-1))
-    high = one("high_pu", fraction("high_pu", high_pu, ge=-1))
+    low = one_fraction("low_pu", low_pu, ge=-1)
+    high = one_fraction("high_pu", high_pu, ge=-1)
     if low > high:
         raise ValueError(f"low_pu is {low:g}; it must be at most high_pu = {high:g}")
     together(f_hz=f, p_before_pu=p_before)

@@ -41,6 +41,7 @@ from ._check import (
     instances,
     keep,
     one,
+    one_fraction,
     one_of,
     plain,
     steps,
@@ -370,7 +371,7 @@ def pll_gains(settling_s: float, zeta: float, band: float) -> Pll:
     """
     settling = one("settling_s", settling_s, "s", **_ABOVE_0)
     zeta = one("zeta", zeta, gt=0, ge=_LEAST, lt=1)
-    band = one("band", fraction("band", band, gt=0, ge=_LEAST, lt=1))
+    band = one_fraction("band", band, gt=0, ge=_LEAST, lt=1)
     wn = math.log(1 / (band * math.sqrt(1 - zeta**2))) / (zeta * settling)  # eq. (7.3)
     one("the wn_rad_per_s of this settling_s, zeta and band", wn, "rad/s", ge=1e-4, le=3e4)
     return pll_natural(wn, zeta)

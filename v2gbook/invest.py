@@ -17,7 +17,19 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from ._check import FloatOrArray, checked, fraction, instance, keep, one, plain, row, together
+from ._check import (
+    FloatOrArray,
+    checked,
+    fraction,
+    instance,
+    keep,
+    keep_single,
+    one,
+    one_fraction,
+    plain,
+    row,
+    together,
+)
 
 _MOST_PAYMENTS = 600  # fifty years of months
 
@@ -105,7 +117,7 @@ def net_present_value(rate: float, flows: ArrayLike) -> float:
     >>> round(net_present_value(0.1, [-100.0, 55.0, 121.0]), 2)
     50.0
     """
-    rate = one("rate", fraction("rate", rate, gt=-1, ge=None, lt=1, le=None))
+    rate = one_fraction("rate", rate, gt=-1, ge=None, lt=1, le=None)
     flows = row("flows", flows)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         value = np.sum(flows / (1 + rate) ** np.arange(len(flows)))  # eq. (8.5)
@@ -244,8 +256,7 @@ class Project:
     def __post_init__(self):
         amounts = ("capex", "fixed_per_year", "revenue_per_year", "mwh_per_year", "wear_per_mwh")
         keep(self, **{name: dict(one=True, ge=0) for name in amounts})
-        keep(self, availability=dict(one=True), fade_per_year=dict(one=True))
-        keep(self, availability=dict(fraction=True), fade_per_year=dict(fraction=True, lt=1))
+        keep_single(self, availability=dict(fraction=True), fade_per_year=dict(fraction=True, lt=1))
         keep(self, years=dict(whole=True, unit="years", le=200))
 
 
@@ -339,7 +350,7 @@ def waiting_cost(
     >>> round(waiting_cost(0.08, [-100.0, 40.0, 40.0, 40.0, 40.0], 3.0, spent=10.0), 2)
     8.76
     """
-    discount = one("rate", fraction("rate", rate, ge=-0.5, lt=1))
+    discount = one_fraction("rate", rate, ge=-0.5, lt=1)
     worth = net_present_value(discount, _payments_in_time(flows)) + one("spent", spent, ge=0)
     wait = np.asarray(checked("wait_years", wait_years, "years", ge=0, le=100))
     return plain(worth * (1 - (1 + discount) ** -wait))  # eq. (11.16)

@@ -36,8 +36,10 @@ from ._check import (
     instance,
     instances,
     keep,
+    keep_single,
     names_in,
     one,
+    one_fraction,
     one_of,
     plain,
     read,
@@ -50,17 +52,6 @@ from ._check import (
 from .arbitrage import regulation_revenue
 
 _LEAST_MW = 1e-9  # a milliwatt: what is smaller is rounding, not power
-
-
-def _fraction(name, value, **limits):
-    """A fraction that is one number, not an array."""
-    return one(name, fraction(name, value, **limits))
-
-
-def _keep_fractions(record, **limits):
-    """As `_check.keep`, for fields that are one fraction each."""
-    for name, limit in limits.items():
-        object.__setattr__(record, name, _fraction(name, getattr(record, name), **limit))
 
 
 def _flag(name, value):
@@ -174,7 +165,7 @@ def credit(
         capability_per_mw_h=being_there,
         performance_per_mw_h=moving,
     )
-    floor = _fraction("score_floor", score_floor)
+    floor = one_fraction("score_floor", score_floor)
     price = being_there + np.multiply(ratio, moving)
     return plain(np.where(scored < floor, 0.0, offered * scored * price))  # eq. (11.2)
 
@@ -235,7 +226,7 @@ def statement(hours: pd.DataFrame, *, score_floor: float = 0.25) -> pd.DataFrame
     """
     paid = _read("hours", hours, _PAID_HOUR)
     score = fraction("hours.score", paid.score)
-    floor = _fraction("score_floor", score_floor)
+    floor = one_fraction("score_floor", score_floor)
     scored_mw = paid.offered_mw * score
     capability = scored_mw * paid.capability_per_mw_h
     performance = scored_mw * paid.mileage_ratio * paid.performance_per_mw_h
@@ -351,7 +342,8 @@ class Score:
     lag_s: float
 
     def __post_init__(self):
-        _keep_fractions(self, correlation={}, delay={}, precision={}, total={})
+        parts = ("correlation", "delay", "precision", "total")
+        keep_single(self, **{key: {"fraction": True} for key in parts})
         keep(self, lag_s=dict(one=True, unit="s", ge=0))
 
 
@@ -1378,8 +1370,8 @@ def cars_needed(
     """
     offer = one("offer_kw", offer_kw, "kW", gt=0)
     car = one("car_kw", car_kw, "kW", gt=0)
-    p = _fraction("presence", presence, gt=0, lt=1)
-    q = _fraction("reliability", reliability, gt=0, lt=1)
+    p = one_fraction("presence", presence, gt=0, lt=1)
+    q = one_fraction("reliability", reliability, gt=0, lt=1)
     present = max(1, math.ceil(offer / car - 1e-9))
     if present / p > _MOST_CARS:
         raise ValueError(
@@ -1665,7 +1657,7 @@ def _high_5_of_10(name, table, event, clock_h, event_days, adjust_cap):
     usual = loads.loc[highest].mean()
     factor = 1.0
     if adjust_cap is not None:
-        cap = _fraction("adjust_cap", adjust_cap, lt=1)
+        cap = one_fraction("adjust_cap", adjust_cap, lt=1)
         factor = _same_day(name, table, event, clock_h[0], highest, cap)
     return (usual * factor).rename("baseline_kw")  # eq. (11.11)
 
@@ -2369,7 +2361,8 @@ class Contract:
     warranty_kwh: float = math.inf
 
     def __post_init__(self):
-        _keep_fractions(self, owner_share={}, opt_out={}, floor={})
+        shares = ("owner_share", "opt_out", "floor")
+        keep_single(self, **{key: {"fraction": True} for key in shares})
         keep(
             self,
             fixed_per_year=dict(one=True, ge=0),
@@ -2424,7 +2417,7 @@ class CarService:
             revenue_per_year=dict(one=True, gt=0),
             **{name: dict(one=True, ge=0) for name in amounts},
         )
-        _keep_fractions(self, needs=dict(gt=0))
+        keep_single(self, needs=dict(fraction=True, gt=0))
 
 
 def usable_share(contract: Contract, service: CarService) -> float:
@@ -2640,9 +2633,13 @@ class Regulation:
             plugged_h=dict(one=True, unit="h", ge=0, le=8784),
             **{name: dict(one=True) for name in prices},
         )
-        efficiency = dict(ge=0.01)
-        _keep_fractions(
-            self, dispatch_ratio={}, score={}, eta_charge=efficiency, eta_discharge=efficiency
+        efficiency = dict(fraction=True, ge=0.01)
+        keep_single(
+            self,
+            dispatch_ratio=dict(fraction=True),
+            score=dict(fraction=True),
+            eta_charge=efficiency,
+            eta_discharge=efficiency,
         )
 
 
@@ -2739,7 +2736,7 @@ def car_year(
     523.0
     """
     instance("regulation", regulation, Regulation)
-    share = _fraction("aggregator_share", aggregator_share)
+    share = one_fraction("aggregator_share", aggregator_share)
     meter = one("metering_per_year", metering_per_year, ge=0)
     own = {**_regulation_lines(regulation, share), "metering": -meter}
     lines = {**_known_lines(known, own), **own}

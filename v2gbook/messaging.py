@@ -36,7 +36,9 @@ from ._check import (
     instance,
     instances,
     keep,
+    keep_single,
     one,
+    one_fraction,
     one_of,
     plain,
     read,
@@ -52,11 +54,6 @@ _ENDED = "ended"
 def _rules(name):
     """A file of rules, read once."""
     return read("messaging", name)
-
-
-def _share(name, value, **limits):
-    """A single fraction."""
-    return one(name, fraction(name, value, **limits))
 
 
 # ----------------------------------------------------------------- 1. car and charger: ISO 15118
@@ -1650,9 +1647,7 @@ class Link:
 
     def __post_init__(self):
         object.__setattr__(self, "way", instances("way", self.way, LatencyStage))
-        object.__setattr__(
-            self, "loss_probability", _share("loss_probability", self.loss_probability, lt=1.0)
-        )
+        keep_single(self, loss_probability=dict(fraction=True, lt=1))
         keep(
             self,
             retry_s=dict(one=True, unit="s", gt=0, le=1e6),
@@ -1779,7 +1774,7 @@ def needed_s(latency_s: ArrayLike, share: float = 0.99) -> float:
     0.4
     """
     ordered = _ordered(latency_s)
-    count = math.ceil(_share("share", share, gt=0) * ordered.size - 1e-9)
+    count = math.ceil(one_fraction("share", share, gt=0) * ordered.size - 1e-9)
     return float(ordered[max(count, 1) - 1])
 
 
@@ -2070,7 +2065,7 @@ class Rollout:
             raise ValueError(f"waves are {self.waves}; they must be whole numbers of cars")
         object.__setattr__(self, "waves", tuple(int(number) for number in cars))
         for name in ("abort", "reported", "rolled_back"):
-            object.__setattr__(self, name, _share(name, getattr(self, name)))
+            object.__setattr__(self, name, one_fraction(name, getattr(self, name)))
 
 
 def wave_odds(plan: Rollout, failure: float) -> pd.DataFrame:
@@ -2110,7 +2105,7 @@ def wave_odds(plan: Rollout, failure: float) -> pd.DataFrame:
     from scipy.special import bdtrc  # here: its import takes longer than this module's
 
     instance("plan", plan, Rollout)
-    seen = _share("failure", failure) * plan.reported
+    seen = one_fraction("failure", failure) * plan.reported
     cars = np.array(plan.waves)
     permitted = np.floor(plan.abort * cars + 1e-9)
     more = bdtrc(np.minimum(permitted, cars - 1), cars, seen)  # the last count has none above it

@@ -36,6 +36,7 @@ from ._check import (
     instances,
     keep,
     one,
+    one_fraction,
     one_of,
     plain,
     row,
@@ -226,15 +227,11 @@ def outcomes(
     0.49
     """
     n = whole("n_cars", n_cars, le=_MOST_CARS)
-    presence = _single_fraction("presence", presence, gt=0, lt=1)
-    correlation = _single_fraction("correlation", correlation, lt=1)
+    presence = one_fraction("presence", presence, gt=0, lt=1)
+    correlation = one_fraction("correlation", correlation, lt=1)
     car = one("car_mw", car_mw, "MW", gt=0)
     chance = _presence.probabilities(n, presence, correlation)  # eq. (12.2)
     return np.arange(n + 1) * car, chance
-
-
-def _single_fraction(name, value, **limits):
-    return one(name, fraction(name, value, **limits))
 
 
 def expected_profit(
@@ -819,7 +816,7 @@ def cvar_lp(losses: ArrayLike, alpha: float, probability: ArrayLike | None = Non
     6.0
     """
     sample, chance = _row("losses", losses, probability)
-    tail = 1 - _single_fraction("alpha", alpha, lt=1)
+    tail = 1 - one_fraction("alpha", alpha, lt=1)
     n = len(sample)
     # columns: z, then the excess of each loss over z
     target = np.append(1.0, chance / tail)
@@ -1506,8 +1503,8 @@ def fleet_paths(
     ((500, 16), 0.7)
     """
     n = whole("n_cars", n_cars, le=_MOST_CARS)
-    presence = _single_fraction("presence", presence)
-    persistence = _single_fraction("persistence", persistence)
+    presence = one_fraction("presence", presence)
+    persistence = one_fraction("persistence", persistence)
     car = one("car_mw", car_mw, "MW", gt=0)
     scenarios, intervals = _size(shape)
     instance("rng", rng, np.random.Generator)
@@ -1647,7 +1644,7 @@ def recency(n: int, smoothing: float) -> np.ndarray:
     [0.143, 0.286, 0.571]
     """
     age = np.arange(whole("n", n, "days", le=_MOST_DAYS))[::-1]
-    weight = (1 - _single_fraction("smoothing", smoothing)) ** age
+    weight = (1 - one_fraction("smoothing", smoothing)) ** age
     return weight / weight.sum()  # eq. (12.15)
 
 
@@ -1788,7 +1785,7 @@ def forecast_scores(
     ({0.0: 2.0, 1.0: 1.0}, {0.0: 1.5, 1.0: 1.0})
     """
     table = _days("days", days)
-    low = (1 - _single_fraction("band", band, gt=0, lt=1)) / 2
+    low = (1 - one_fraction("band", band, gt=0, lt=1)) / 2
     weights = row("smoothings", fraction("smoothings", smoothings))
     tests = _pasts(table, first_test)
     means = []
@@ -1916,9 +1913,9 @@ def standard_rules(
     >>> {name: float(rule(past, deal)[0]) for name, rule in rules.items()}
     {'mean': 2.5, 'firm': 2.0, 'newsvendor': 2.0, 'cvar': 1.0, 'rolling': 3.0}
     """
-    sure = _single_fraction("target", target, gt=0, lt=1)
+    sure = one_fraction("target", target, gt=0, lt=1)
     instance("attitude", attitude, Attitude)
-    forgetting = _single_fraction("smoothing", smoothing)
+    forgetting = one_fraction("smoothing", smoothing)
 
     def mean(past, deal):
         return past.mean(axis=0)
