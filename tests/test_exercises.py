@@ -312,3 +312,10 @@ def test_generator_replaces_blocks_by_dots():
     made = make_exercises.exercise_of("x", notebook_of(source, def_source))
     assert made.cells[0].source == "x = ...\ncheck(x)"
     assert made.cells[1].source == "def f():\n    ..."
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_an_open_answer_is_written_once(path):
+    sheet = nbformat.read(ROOT / "exercises" / path.name, as_version=4)
+    twice = [cell.id for cell in sheet.cells if re.search(r"= \.\.\.\s+\.\.\.", cell.source)]
+    assert twice == []

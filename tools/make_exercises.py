@@ -27,7 +27,7 @@ TITLE = re.compile(r"^# Solution (\d+ · \S.*)$", re.MULTILINE)
 BLOCK = re.compile(
     r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[ \t]*\n?", re.DOTALL | re.MULTILINE
 )
-DOTS = re.compile(r"(= \.\.\.\n)\.\.\.\n")  # `answer = ...`, and once more for its block
+DOTS = re.compile(r"(= \.\.\.\n)\n*\.\.\.\n")  # `answer = ...`, and once more for its block
 
 
 class _Collector(workbook.Workbook):
