@@ -463,6 +463,58 @@ def plain(value: ArrayLike) -> Any:
     return float(array) if array.ndim == 0 else array
 
 
+def finite_result(name: str, value: ArrayLike) -> Any:
+    """Return a result, unless an argument is so extreme that it has none.
+
+    Parameters
+    ----------
+    name : str
+        The argument that is to blame.
+    value : float or array
+        What was computed.
+
+    Returns
+    -------
+    float or array
+
+    Raises
+    ------
+    ValueError
+        If the result is NaN or infinite.
+
+    Examples
+    --------
+    >>> finite_result("rate", 0.5)
+    0.5
+    """
+    if not np.isfinite(value).all():
+        raise ValueError(f"{name} is so extreme here that the result is no finite number")
+    return plain(value)
+
+
+def first_of(broken: np.ndarray, *values: ArrayLike) -> list[float]:
+    """Return the values at the first place where something is broken: what a message tells.
+
+    Parameters
+    ----------
+    broken : array of bool
+        True at one place at least.
+    *values : float or array
+        Values that broadcast to it.
+
+    Returns
+    -------
+    list of float
+
+    Examples
+    --------
+    >>> first_of(np.array([False, True, True]), [1.0, 2.0, 3.0], 9.0)
+    [2.0, 9.0]
+    """
+    place = np.unravel_index(np.argmax(broken), np.shape(broken))
+    return [float(np.broadcast_to(value, np.shape(broken))[place]) for value in values]
+
+
 # -------------------------------------------------------------------------- words and objects
 
 

@@ -30,6 +30,7 @@ from ._check import (
     alike,
     checked,
     columns,
+    finite_result,
     fraction,
     instance,
     instances,
@@ -97,14 +98,7 @@ def spread_profit(
     with np.errstate(over="ignore"):
         bought = np.divide(sold, eta)
         profit = np.multiply(sold, sell) - bought * buy  # eq. (8.1)
-    return _known_result("eta_round_trip", profit)
-
-
-def _known_result(name, value):
-    """The value, unless an argument is so extreme that it has none."""
-    if not np.isfinite(value).all():
-        raise ValueError(f"{name} is so extreme here that the result is no finite number")
-    return plain(value)
+    return finite_result("eta_round_trip", profit)
 
 
 def implied_efficiency(

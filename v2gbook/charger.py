@@ -18,7 +18,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ._check import FloatOrArray, checked, fraction, instance, keep, one, plain, steps, together
+from ._check import (
+    FloatOrArray,
+    checked,
+    first_of,
+    fraction,
+    instance,
+    keep,
+    one,
+    plain,
+    steps,
+    together,
+)
 
 # What each quantity may be. The limits are generous: beyond them a unit has slipped.
 _Limits = dict[str, Any]
@@ -50,12 +61,6 @@ def _fit(**values):
     together(**{name: np.broadcast_to(0.0, _shape(value)) for name, value in values.items()})
 
 
-def _first(broken, *values):
-    """The values where `broken` is true for the first time: what a message tells."""
-    place = np.unravel_index(np.argmax(broken), np.shape(broken))
-    return [float(np.broadcast_to(value, np.shape(broken))[place]) for value in values]
-
-
 def _checked_soc(name, soc):
     """A fraction as floats; a rounding error beyond 0 or 1 is no refusal."""
     numbers = checked(name, soc)
@@ -71,7 +76,7 @@ def _check_rating(charger):
     largest = np.maximum(charger.p_charge_kw, charger.p_discharge_kw)
     broken = largest > np.multiply(charger.s_kva, 1 + _NEGLIGIBLE)
     if np.any(broken):
-        active, rating = _first(broken, largest, charger.s_kva)
+        active, rating = first_of(broken, largest, charger.s_kva)
         raise ValueError(
             f"s_kva = {rating:g} kVA is less than the active power of {active:g} kW; "
             "active and reactive power share the rating"
@@ -83,7 +88,7 @@ def _check_losses(charger):
     loss = _loss(charger, charger.p_charge_kw)
     broken = loss >= charger.p_charge_kw
     if np.any(broken):
-        power, lost = _first(broken, charger.p_charge_kw, loss)
+        power, lost = first_of(broken, charger.p_charge_kw, loss)
         raise ValueError(
             f"the losses are larger than the charging power: at p_charge_kw = {power:g} kW the "
             f"converter loses {lost:g} kW; look at idle_kw, loss_linear and loss_quadratic"
@@ -160,7 +165,7 @@ def _check_window(record):
     """The window of soc has a width."""
     broken = np.greater_equal(record.soc_min, record.soc_max)
     if np.any(broken):
-        low, high = _first(broken, record.soc_min, record.soc_max)
+        low, high = first_of(broken, record.soc_min, record.soc_max)
         raise ValueError(f"soc_min = {low:g} must be below soc_max = {high:g}")
 
 
@@ -449,7 +454,7 @@ def grid_kw(charger: Charger, p_dc_kw: ArrayLike) -> FloatOrArray:
     most = _most_arriving(charger)
     too_much = np.negative(p_dc) > most
     if np.any(too_much):
-        asked, possible = _first(too_much, p_dc, most)
+        asked, possible = first_of(too_much, p_dc, most)
         raise ValueError(
             f"p_dc_kw = {asked:g} kW can never reach the battery through this converter: its "
             f"losses grow faster than the power, and at most {possible:g} kW arrive"
@@ -610,7 +615,7 @@ def q_limit_kvar(charger: Charger, p_kw: ArrayLike) -> FloatOrArray:
     _fit(charger=charger, p_kw=size)
     broken = size > np.multiply(charger.s_kva, 1 + _NEGLIGIBLE)
     if np.any(broken):
-        asked, rating = _first(broken, size, charger.s_kva)
+        asked, rating = first_of(broken, size, charger.s_kva)
         raise ValueError(f"p_kw = {asked:g} kW is more than the rating of {rating:g} kVA")
     return plain(_room(charger, size))
 
@@ -925,7 +930,7 @@ def _check_promise(vehicle, soc_departure):
     """A promise lies within the window."""
     broken = np.greater(soc_departure, np.add(vehicle.soc_max, _NEGLIGIBLE))
     if np.any(broken):
-        promise, highest = _first(broken, soc_departure, vehicle.soc_max)
+        promise, highest = first_of(broken, soc_departure, vehicle.soc_max)
         raise ValueError(
             f"soc_departure = {promise:g} lies above the window, which ends at "
             f"soc_max = {highest:g}; no charger can keep that promise"
@@ -1414,7 +1419,9 @@ def _check_schedule(charger, p_kw, q_kvar):
     too_high = np.greater(p_kw, np.add(charger.p_discharge_kw, _NEGLIGIBLE))
     broken = too_low | too_high
     if np.any(broken):
-        asked, most_in, most_out = _first(broken, p_kw, charger.p_charge_kw, charger.p_discharge_kw)
+        asked, most_in, most_out = first_of(
+            broken, p_kw, charger.p_charge_kw, charger.p_discharge_kw
+        )
         raise ValueError(
             f"p_kw = {asked:g} kW is a schedule that this charger cannot follow: it charges with "
             f"at most {most_in:g} kW and discharges with at most {most_out:g} kW, so p_kw must be "
@@ -1422,7 +1429,7 @@ def _check_schedule(charger, p_kw, q_kvar):
         )
     broken = np.greater(np.abs(q_kvar), charger.s_kva)
     if np.any(broken):
-        asked, rating = _first(broken, q_kvar, charger.s_kva)
+        asked, rating = first_of(broken, q_kvar, charger.s_kva)
         raise ValueError(f"q_kvar = {asked:g} kvar is more than the rating of {rating:g} kVA")
 
 
@@ -1733,7 +1740,7 @@ def _check_working_point(name, power_kw, eta):
     """Refuse a power of which nothing is left on the other side."""
     broken = np.less(eta, _EFFICIENCY["ge"])
     if np.any(broken):
-        power, share = _first(broken, power_kw, eta)
+        power, share = first_of(broken, power_kw, eta)
         raise ValueError(
             f"{name} = {power:g} kW is lost on the way: the efficiency at this working point is "
             f"{share:g}, and it must be above 0; choose a larger power"

@@ -36,6 +36,7 @@ from . import frequency
 from ._check import (
     FloatOrArray,
     checked,
+    first_of,
     fraction,
     instance,
     instances,
@@ -129,11 +130,6 @@ def _count_steps(t_end_s, dt):
     if end < dt:
         raise ValueError(f"t_end_s is {end:g} s, less than one step of dt_s = {dt:g} s")
     return steps("t_end_s", end, dt, most=_MOST_ROWS)
-
-
-def _first(broken, *values):
-    """Values at the first place where something is broken, for a message."""
-    return [float(np.broadcast_to(value, np.shape(broken))[broken][0]) for value in values]
 
 
 # ------------------------------------------------------------------ what the grid does to it
@@ -567,7 +563,7 @@ def ramp_answer(pll: Pll, rocof_hz_per_s: ArrayLike) -> Answer:
     fastest = pll.ki_per_s2 / _TURN
     lost = np.abs(rate) >= fastest
     if np.any(lost):
-        (shown,) = _first(lost, rate)
+        (shown,) = first_of(lost, rate)
         raise ValueError(
             f"rocof_hz_per_s is {shown:g} Hz/s. A ramp of ki / (2 pi) = {fastest:.4g} Hz/s or more "
             "is never caught by this loop"
@@ -816,7 +812,7 @@ def terminal_voltage(p_pu: ArrayLike, scr: ArrayLike) -> FloatOrArray:
     together(p_pu=p, scr=x)
     room = np.asarray(1 - 4 * np.square(np.multiply(x, p)))
     if np.any(room < 0):
-        shown_p, shown_x = _first(room < 0, p, x)
+        shown_p, shown_x = first_of(room < 0, p, x)
         raise ValueError(
             f"p_pu is {shown_p:g}; at unity power factor and scr = {1 / shown_x:g} "
             f"the line carries at most {0.5 / shown_x:g}"
@@ -1215,7 +1211,7 @@ def _rest_angle(p_pu, x, ev, limit):
     sine = np.asarray(np.multiply(p, x) / ev)
     beyond = np.abs(sine) >= 1
     if np.any(beyond):
-        shown_p, shown_x, shown_ev = _first(beyond, p, x, ev)
+        shown_p, shown_x, shown_ev = first_of(beyond, p, x, ev)
         raise ValueError(
             f"p_pu is {shown_p:g} pu; through a reactance of {shown_x:g} pu less than "
             f"{shown_ev / shown_x:.4g} pu can flow ({limit})"

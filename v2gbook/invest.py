@@ -20,6 +20,7 @@ from scipy.optimize import brentq
 from ._check import (
     FloatOrArray,
     checked,
+    finite_result,
     fraction,
     instance,
     keep,
@@ -32,13 +33,6 @@ from ._check import (
 )
 
 _MOST_PAYMENTS = 600  # fifty years of months
-
-
-def _known(name, value):
-    """The value, unless an argument is so extreme that it has none."""
-    if not np.isfinite(value).all():
-        raise ValueError(f"{name} is so extreme here that the result is no finite number")
-    return plain(value)
 
 
 def _payments_in_time(flows):
@@ -85,7 +79,7 @@ def annuity(rate: ArrayLike, years: ArrayLike) -> FloatOrArray:
         some = np.where(rate > 0, rate, 1.0)  # where the rate is 0 the formula has no value
         with_interest = some / -np.expm1(-years * np.log1p(some))
         factor = np.where(rate > 0, with_interest, 1 / years)  # eq. (8.4)
-    return _known("years", factor)
+    return finite_result("years", factor)
 
 
 def net_present_value(rate: float, flows: ArrayLike) -> float:
@@ -121,7 +115,7 @@ def net_present_value(rate: float, flows: ArrayLike) -> float:
     flows = row("flows", flows)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         value = np.sum(flows / (1 + rate) ** np.arange(len(flows)))  # eq. (8.5)
-    return _known("rate", value)
+    return finite_result("rate", value)
 
 
 def _worth_at(factor, flows):
