@@ -203,9 +203,8 @@ def build():
         f"  installing the packages of requirements.lock with {'uv' if uv else 'pip'}...",
         flush=True,
     )
-    install.append(
-        "--no-deps"
-    )  # the lock is complete; left to itself pip would look for newer ones
+    # The lock is complete; left to itself pip would look for newer ones.
+    install.append("--no-deps")
     run(*install, "--require-hashes", "-r", "requirements.lock")
     run(*install, "--no-build-isolation", "-e", ".")
     write_stamp()
@@ -306,9 +305,8 @@ def lab(port, browser, here=False):
     ]
     options += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"] if port else []
     options += [] if browser else ["--no-browser"]
-    options += (
-        ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    )  # containers; Jupyter refuses otherwise
+    # Containers; Jupyter refuses otherwise.
+    options += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     settings = os.pathsep.join(
         filter(None, [str(ROOT / "tools" / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH")])
     )
@@ -511,9 +509,8 @@ def main(argv):
         parser.error(f"there is no verb {verb!r}; choose one of {', '.join(VERBS)}")
     if verb in ("lab", "check") or rest in (["-h"], ["--help"]):
         asked = parser.parse_args(rest)
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # being ended from outside is like Ctrl-C
+    # Being ended from outside is like Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if verb == "lab":
             return lab(asked.port, not asked.no_browser, asked.here)

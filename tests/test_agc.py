@@ -449,9 +449,8 @@ def test_signal_is_what_its_recipe_says():
     assert signal.abs().max() <= 1
     assert signal.std() == pytest.approx(0.35, rel=0.05)
     assert abs(signal.mean()) < 0.03
-    small = regulation_signal(
-        24 * 20, rng=np.random.default_rng(3), rms=0.01
-    )  # hardly ever clipped
+    # Hardly ever clipped.
+    small = regulation_signal(24 * 20, rng=np.random.default_rng(3), rms=0.01)
     raw = small.to_numpy() / 0.01
     for lag_s in (4.0, 40.0, 400.0):
         k = round(lag_s / 4)

@@ -122,9 +122,10 @@ def test_winter_storm_uri(market):
     assert list(peak[peak > 2500].index) == [
         datetime.date(2021, 2, day) for day in range(14, 20)
     ]  # 13 February stayed at 2,000
+    # The offer cap of that time.
     assert peak.idxmax() == datetime.date(2021, 2, 17) and peak.max() == pytest.approx(
         9000, rel=0.004
-    )  # the offer cap of that time
+    )
     assert peak[datetime.date(2021, 2, 15) : datetime.date(2021, 2, 19)].min() > 7800
     at_cap = year[year > 8990]
     assert set(at_cap.index.date) == {datetime.date(2021, 2, 17)} and len(at_cap) >= 3
@@ -320,9 +321,8 @@ def test_sessions_are_sane(site):
         and (power_kw[fast] <= 50).all()
     )
     assert frame.station.map(type).eq(str).all()
-    assert (
-        6 < (frame.arrival.dt.hour + frame.arrival.dt.minute / 60).median() < 14
-    )  # workplaces, so local time is right
+    # Workplaces, so local time is right.
+    assert 6 < (frame.arrival.dt.hour + frame.arrival.dt.minute / 60).median() < 14
 
 
 @pytest.mark.parametrize("site", data.sites())

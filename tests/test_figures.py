@@ -160,10 +160,11 @@ def test_colours_are_distinct_with_every_colour_vision(vision):
         apart(one, other, vision) for one, other in itertools.combinations(figures.COLOURS, 2)
     )
     assert closest >= 20
+    # The scale is sane.
     assert (
         apart("#56B4E9", "#CC79A7", "tritanopia")
         > apart("#FF0000", "#00B000", "deuteranopia") - 100
-    )  # the scale is sane
+    )
 
 
 def test_template_is_small():

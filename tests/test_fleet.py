@@ -985,9 +985,8 @@ def test_bounds_are_the_extremes_of_a_linear_programme():
     for i in range(len(cars)):
         here = (edges[:-1] >= cars.arrive_h[i]) & (edges[:-1] < cars.leave_h[i])
         k = round((cars.arrive_h[i] + 0.4 * (cars.leave_h[i] - cars.arrive_h[i])) / dt)
-        rise = np.concatenate(
-            [np.eye(steps) * dt * 0.94, -np.eye(steps) * dt / 0.96], axis=1
-        )  # of charge and discharge
+        # Of charge and discharge.
+        rise = np.concatenate([np.eye(steps) * dt * 0.94, -np.eye(steps) * dt / 0.96], axis=1)
         path = np.tril(np.ones((steps, steps))) @ rise
         limits = [(0, 8.0 * h) for h in here] + [(0, 7.0 * h) for h in here]
         inside = {
@@ -1685,9 +1684,10 @@ def test_sums_are_in_double_precision():
 
 def test_a_missed_departure_would_be_told(scenario, monkeypatch):
     drawn = module._drawn
+    # A battery too small.
     monkeypatch.setattr(
         module, "_drawn", lambda *args: (*drawn(*args)[:6], drawn(*args)[4] - np.float32(0.25))
-    )  # a battery too small
+    )
     assert simulate(_BLOCK + 1000, scenario).short_kwh == pytest.approx(0.25, abs=1e-3)
 
 

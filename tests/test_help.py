@@ -5,7 +5,6 @@ import dataclasses
 import doctest
 import importlib
 import inspect
-import pkgutil
 import tomllib
 from pathlib import Path
 
@@ -14,18 +13,12 @@ import pytest
 from numpydoc.docscrape import ClassDoc, get_doc_object
 from numpydoc.validate import validate
 
-import v2gbook
-
 ROOT = Path(__file__).resolve().parents[1]
 CODES = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
     "numpydoc_validation"
 ]["checks"]
 RECORD_CODES = {"PR01", "PR02", "EX01"}  # fields are looked at below; a result needs no example
-TOPICS = [
-    name
-    for _, name, _ in pkgutil.iter_modules(v2gbook.__path__)
-    if name != "classroom" and not name.startswith("_")
-]
+TOPICS = [name for name in api_page.modules() if name != "classroom"]
 
 
 def documented():

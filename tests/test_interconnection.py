@@ -775,9 +775,8 @@ def test_droop_limits_sides_and_arrays():
 
 
 def test_rocof_on_a_ramp_a_step_and_a_sine():
-    t = np.sort(
-        np.r_[np.arange(0.0, 10.0, 0.05), np.random.default_rng(1).uniform(0, 10, 40)]
-    )  # uneven
+    # Uneven.
+    t = np.sort(np.r_[np.arange(0.0, 10.0, 0.05), np.random.default_rng(1).uniform(0, 10, 40)])
     ramp = measured_rocof(trace(t, 1.0, 60.0 - 0.7 * t), 0.5)
     assert ramp.to_numpy() == pytest.approx(-0.7)
     assert ramp.index[0] == t[t >= 0.5][0]
@@ -950,9 +949,8 @@ def test_feedback_below_the_threshold_rests_and_above_runs_away(quality, f0_hz):
         for factor in (0.9, 1.1)
     ]
     assert abs(last[0] - f0_hz) < 0.6
-    assert last[1] == pytest.approx(
-        drift_frequency(load, math.pi / 4), rel=1e-6
-    )  # the chopping's own limit
+    # The chopping's own limit.
+    assert last[1] == pytest.approx(drift_frequency(load, math.pi / 4), rel=1e-6)
     down = drift(load, f0_hz=f0_hz, chop=-0.001, feedback_per_hz=1.1 * k, t_end_s=30.0).f_hz.iloc[
         -1
     ]

@@ -106,9 +106,8 @@ def test_i03_false_frequency_of_a_jump():
         == run.f_hz.max() - inputs["f0_Hz"]
     )
     low = track(pll, Disturbance(t_s=0.0, jump_deg=-jump), f0_hz=60.0)
-    assert np.sum(low.f_hz < 57.0) * 5e-5 == pytest.approx(
-        0.0095, abs=1e-4
-    )  # so long below the 57 Hz of Blue Cut
+    # So long below the 57 Hz of Blue Cut.
+    assert np.sum(low.f_hz < 57.0) * 5e-5 == pytest.approx(0.0095, abs=1e-4)
     assert low.f_hz.iloc[0] == pytest.approx(50.9, abs=0.05)
 
 
@@ -189,9 +188,8 @@ def test_i10_inherent_response():
     moved = simulate(quick, INF, Disturbance(rocof_hz_per_s=-1.0, ramp_s=0.1), f0_hz=f0)
     assert moved.p_pu.iloc[-1] == expected["dP_ss_pu"]
     assert moved.f_hz.iloc[-1] == pytest.approx(59.9)
-    loaded = inherent(
-        mp, x, 0.8, jump_deg=[-10.0, 10.0], df_hz=0.1, f0_hz=f0
-    )  # in a loaded line less is left in the direction of the load
+    # In a loaded line less is left in the direction of the load.
+    loaded = inherent(mp, x, 0.8, jump_deg=[-10.0, 10.0], df_hz=0.1, f0_hz=f0)
     rest = math.asin(0.24)
     assert loaded.p_jump_pu.tolist() == pytest.approx(
         [(math.sin(rest + a) - 0.24) / x for a in (math.radians(10), -math.radians(10))]
@@ -230,9 +228,8 @@ def test_i13_weak_grid():
         else:
             with pytest.raises(ValueError, match="scr = 1.5 the line carries at most 0.75"):
                 terminal_voltage(inputs["P_pu"], scr)
-    assert terminal_voltage(1.0, 2.01) == pytest.approx(
-        math.cos(math.asin(2 / 2.01) / 2), abs=1e-9
-    )  # beside the knife edge
+    # Beside the knife edge.
+    assert terminal_voltage(1.0, 2.01) == pytest.approx(math.cos(math.asin(2 / 2.01) / 2), abs=1e-9)
     with pytest.raises(ValueError, match="at most 0.995"):
         terminal_voltage([0.3, 1.0], 1.99)
     assert terminal_voltage(1.0, 5.0) > 1 / math.sqrt(2)
@@ -315,9 +312,8 @@ def test_track_against_the_differential_equation(what):
     errors = np.degrees([grid(now)[0] - angle for now, angle in zip(t, found)])
     run = track(TI, event, f0_hz=60.0, t_end_s=0.2, dt_s=1e-5)
     at = np.round(np.array(t) / 1e-5).astype(int)
-    assert (
-        np.abs(run.error_deg.to_numpy()[at] - errors).max() < 0.25
-    )  # first order in the sampling step, of jumps up to 130 degrees
+    # First order in the sampling step, of jumps up to 130 degrees.
+    assert np.abs(run.error_deg.to_numpy()[at] - errors).max() < 0.25
     half = track(TI, event, f0_hz=60.0, t_end_s=0.2, dt_s=5e-6).error_deg.to_numpy()[2 * at]
     assert (
         np.abs(half - errors).max()
@@ -701,11 +697,12 @@ def test_a_dip_to_nothing_is_survived_by_the_current():
         assert run.i_pu.max() <= 1.2 + 1e-6
         assert abs(run.p_pu.iloc[150]) < 1e-9
         assert run.p_pu.iloc[-1] == pytest.approx(unit.p_pu, abs=1e-4)
+        # Its power is missing, so it runs ahead; the PLL coasts.
         alone = (
             60 * (1 + 0.05 * 0.4 * -math.expm1(-30 * 0.05))
             if isinstance(unit, GridForming)
             else 60.0
-        )  # its power is missing, so it runs ahead; the PLL coasts
+        )
         assert run.f_hz.iloc[150] == pytest.approx(alone, abs=0.01)
 
 
@@ -927,9 +924,10 @@ def test_equal_voltages_have_the_printed_forms():
     assert current_limits(replace(unit, p_pu=-0.42), 5.0).lost_deg == pytest.approx(
         360 - limits.lost_deg
     )
+    # The limit is beyond its own instability.
     assert current_limits(replace(unit, i_max_pu=6.66), 5.0).lost_deg == pytest.approx(
         180 - limits.rest_deg
-    )  # the limit is beyond its own instability
+    )
     assert current_limits(replace(unit, i_max_pu=8.0), 5.0).limit_deg == 180.0
     run = simulate(unit, 5.0, Disturbance(t_s=0.0, jump_deg=-60.0), f0_hz=60.0, t_end_s=0.01).iloc[
         0
@@ -1557,13 +1555,11 @@ def test_records_keep_floats_and_copies():
 
 
 def test_extreme_but_valid_numbers_have_right_answers():
-    slow = jump_answer(
-        1.0, Pll(kp_per_s=1e9, ki_per_s2=1.0), 10.0
-    )  # zeta is half a thousand million
+    # Zeta is half a thousand million.
+    slow = jump_answer(1.0, Pll(kp_per_s=1e9, ki_per_s2=1.0), 10.0)
     assert slow.error_deg == pytest.approx(-10.0 * 1e-18, rel=1e-6)
-    heavy = Rotor(
-        inertia_s=1e-6, damping_rating_pu=1e6
-    )  # nothing but damping, which works on the whole angle at first
+    # Nothing but damping, which works on the whole angle at first.
+    heavy = Rotor(inertia_s=1e-6, damping_rating_pu=1e6)
     added = ramp_power(0.1, heavy, -1.0, k_pu=3.0, f0_hz=60.0)
     assert added == pytest.approx(3.0 * math.pi * 0.1**2, rel=1e-3)
     assert deepest_dip(0.5, INF) == 0.0

@@ -56,9 +56,8 @@ def test_net_present_value_by_hand():
 def test_what_waiting_costs():
     flows = [-100.0, 40.0, 40.0, 40.0, 40.0]
     worth = net_present_value(0.08, flows)
-    delayed = (
-        -10 + (net_present_value(0.08, [-90.0, *flows[1:]])) / 1.08**3
-    )  # ten are paid today, the rest begins in three years
+    # Ten are paid today, the rest begins in three years.
+    delayed = -10 + (net_present_value(0.08, [-90.0, *flows[1:]])) / 1.08**3
     assert waiting_cost(0.08, flows, 3.0, spent=10.0) == pytest.approx(worth - delayed)
     assert waiting_cost(0.08, flows, 0.0) == 0
     assert waiting_cost(0.0, flows, 5.0) == 0

@@ -1273,9 +1273,8 @@ QUEUE = Queue(
 )
 
 
-STUDIED = replace(
-    QUEUE, pass_share=(0.0, 0.0, 0.0), teams=1, study_years=0.01
-)  # all are studied, at 0.6 of what one team can do
+# All are studied, at 0.6 of what one team can do.
+STUDIED = replace(QUEUE, pass_share=(0.0, 0.0, 0.0), teams=1, study_years=0.01)
 
 
 def waited(queue, projects=100_000, seed=9):

@@ -48,9 +48,8 @@ def strangers(text, own=None, but=()):
 
     None: to any preset); kinds in `but` are let through.
     """
-    text = re.sub(
-        r"\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL
-    )  # a formula belongs to no region
+    # A formula belongs to no region.
+    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL)
     mine = owned(own) if own else {}
     found = []
     for key in presets.names():
@@ -175,9 +174,8 @@ def check_both_ends(draw, controls, preset):
             kinds = kinds or here
             assert here == kinds, f"{name} = {value}: traces change from {kinds} to {here}"
             assert not re.search(r"\b(nan|inf)\b", text)
-            assert (
-                strangers(text, preset, but=("load-shedding stage",)) == []
-            )  # a lowest frequency may fall on any value
+            # A lowest frequency may fall on any value.
+            assert strangers(text, preset, but=("load-shedding stage",)) == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")

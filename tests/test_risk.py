@@ -301,12 +301,12 @@ def test_critical_share():
     assert critical_share(DEAL) == pytest.approx(2 / 7)
     assert critical_share(LOSING) == pytest.approx(2 / 9)
     assert critical_share(DEAL, Attitude(risk_weight=1.0, alpha=0.9)) == pytest.approx(0.1 * 2 / 7)
+    # The tail is used up.
     assert critical_share(DEAL, Attitude(risk_weight=0.1, alpha=0.9)) == pytest.approx(
         (2 / 7 - 0.1) / 0.9
-    )  # the tail is used up
-    assert critical_share(DEAL, Attitude(risk_weight=0.5, alpha=0.9)) == pytest.approx(
-        2 / 7 / 5.5
-    )  # it is not
+    )
+    # It is not.
+    assert critical_share(DEAL, Attitude(risk_weight=0.5, alpha=0.9)) == pytest.approx(2 / 7 / 5.5)
     by_weight = [
         critical_share(DEAL, Attitude(risk_weight=w, alpha=0.9)) for w in np.linspace(0, 1, 21)
     ]

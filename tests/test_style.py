@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from test_cells import parsed
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted([*ROOT.glob("chapters/*.ipynb"), *ROOT.glob("solutions/*.ipynb")])
@@ -43,8 +44,7 @@ def run(*command):
 
 def crowded(source):
     """Statements with more than one idea: line number and what is wrong."""
-    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    for node in ast.walk(compile(source, "code", "exec", flags)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.IfExp) and any(
             isinstance(child, ast.IfExp) for child in (node.body, node.orelse)
         ):

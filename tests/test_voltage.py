@@ -190,9 +190,8 @@ def test_exact_voltage_fulfils_the_phasor_equation_and_is_the_upper_root(
         assert math.hypot(p_kw, q_kvar) > largest_kva(p_kw, q_kvar, **line)
         return
     assert phasor_residual(v2_v, p_kw, q_kvar, **line) == pytest.approx(0.0, abs=1e-6)
-    lower_v = (
-        math.hypot(r_ohm, x_ohm) * 1000 * math.hypot(p_kw, q_kvar) / v2_v
-    )  # Vieta: the product of the roots is |Z S|^2
+    # Vieta: the product of the roots is |Z S|^2.
+    lower_v = math.hypot(r_ohm, x_ohm) * 1000 * math.hypot(p_kw, q_kvar) / v2_v
     assert v2_v >= lower_v - 1e-6
 
 
@@ -205,9 +204,8 @@ def test_nose_is_the_last_power_with_a_solution(angle, r_ohm, x_ohm):
     if s_kva > 1e6:
         return
     v2_v = far_voltage(*(0.9999999 * s_kva * d for d in direction), **line)
-    assert v2_v**2 == pytest.approx(
-        math.hypot(r_ohm, x_ohm) * 1000 * s_kva, rel=1e-2
-    )  # both roots meet
+    # Both roots meet.
+    assert v2_v**2 == pytest.approx(math.hypot(r_ohm, x_ohm) * 1000 * s_kva, rel=1e-2)
     with pytest.raises(ValueError, match="beyond the nose"):
         far_voltage(*(1.000001 * s_kva * d for d in direction), **line)
 
@@ -220,9 +218,8 @@ def test_largest_power_by_hand():
     assert largest_kva(-7.0, v1_v=400.0, r_ohm=0.0, x_ohm=0.2) == pytest.approx(
         400.0**2 / (2 * 0.2) / 1000
     )
-    assert (
-        largest_kva(0.2, 0.1, **LINE) == np.inf
-    )  # along the line's own impedance the voltage only rises
+    # Along the line's own impedance the voltage only rises.
+    assert largest_kva(0.2, 0.1, **LINE) == np.inf
     aside = math.atan2(0.1, 0.2) + 0.01  # a hundredth of a radian beside that direction
     z_ohm = math.hypot(0.2, 0.1)
     assert largest_kva(math.cos(aside), math.sin(aside), **LINE) == pytest.approx(
@@ -349,9 +346,8 @@ def test_pandapower_agrees(run):
     assert set(named) == set(run["v_pu"])
     theirs = np.array([run["v_pu"][str(bus)] for bus in grid.buses])
     flow = power_flow(grid, **parts, tol_pu=1e-11)
-    assert flow.v_pu == pytest.approx(
-        theirs, abs=5e-9
-    )  # transformers there are given in per cent, to seven digits
+    # Transformers there are given in per cent, to seven digits.
+    assert flow.v_pu == pytest.approx(theirs, abs=5e-9)
     assert flow.loss_kw == pytest.approx(run["loss_kw"], rel=1e-7)
     assert power_flow(grid, **parts).v_pu == pytest.approx(theirs, abs=1e-6)
 
@@ -375,11 +371,12 @@ def in_opendss(grid, p, q, z_kw, z_kvar, v0_pu):
         )
     for bus in range(len(grid.buses)):
         for model, kw, kvar in ((1, -p[bus], -q[bus]), (2, -z_kw[bus], -z_kvar[bus])):
+            # Else OpenDSS turns a load into an impedance outside 0.95..1.05.
             say(
                 f"New Load.m{model}b{bus} bus1=b{bus} phases=3 kv={grid.v_kv} "
                 f"kw={float(kw)!r} kvar={float(kvar)!r} model={model} "
                 "vlowpu=0.05 vminpu=0.1 vmaxpu=3"
-            )  # else OpenDSS turns a load into an impedance outside 0.95..1.05
+            )
     for command in (
         f"Set voltagebases=[{grid.v_kv}]",
         "CalcVoltageBases",
@@ -636,9 +633,8 @@ def test_constant_impedances_obey_a_linear_equation():
     v = np.r_[1.03, np.linalg.solve(y[1:, 1:], -1.03 * y[1:, 0])]
     flow = power_flow(FORK, z_kw=kw, z_kvar=kvar, p_kw=0.0, v0_pu=1.03, tol_pu=1e-11)
     assert flow.phasor_pu == pytest.approx(v, abs=1e-10)
-    capacitor = power_flow(
-        TWO, 0.0, z_kvar=[0.0, 30.0], tol_pu=1e-11
-    )  # a divider: 400 V behind 0.2 + 0.1j, across -5.333j ohm
+    # A divider: 400 V behind 0.2 + 0.1j, across -5.333j ohm.
+    capacitor = power_flow(TWO, 0.0, z_kvar=[0.0, 30.0], tol_pu=1e-11)
     assert capacitor.v_pu[1] == pytest.approx(abs(-16j / 3 / (0.2 + 0.1j - 16j / 3)), abs=1e-10)
 
 
@@ -817,17 +813,15 @@ def test_unit_with_both_functions_and_with_none():
     assert p_kw.tolist() == pytest.approx([-100.0, -math.sqrt(100**2 - 44**2)])
     assert q_kvar.tolist() == pytest.approx([0.0, -44.0])
     small = replace(UNIT, p_discharge_kw=40.0)
-    assert inverter_power(small, 40.0, 1.08, volt_var=VOLT_VAR["B"]) == pytest.approx(
-        (40.0, -44.0)
-    )  # reactive power counts in kVA
+    # Reactive power counts in kVA.
+    assert inverter_power(small, 40.0, 1.08, volt_var=VOLT_VAR["B"]) == pytest.approx((40.0, -44.0))
     assert inverter_power(small, 40.0, 1.08, volt_watt=VOLT_WATT_STORAGE) == (
         pytest.approx(20.0),
         0.0,
     )
     take = Curve(x_pu=(1.06, 1.10), y_pu=(1.0, -1.0), olrt_s=10.0)
-    assert inverter_power(UNIT, 100.0, 1.09, volt_watt=take)[0] == pytest.approx(
-        -50.0
-    )  # a battery may be told to charge
+    # A battery may be told to charge.
+    assert inverter_power(UNIT, 100.0, 1.09, volt_watt=take)[0] == pytest.approx(-50.0)
 
 
 def test_a_unit_with_no_function_still_answers_each_voltage():
@@ -916,9 +910,8 @@ def test_largest_gain_is_where_the_eigenvalue_reaches_minus_one(period_s, olrt_s
     assert gain > 1.0
 
 
-SQUARE = Curve(
-    x_pu=(0.5, 1.5), y_pu=(0.5, -0.5), olrt_s=5.0
-)  # one slope everywhere: the linear theory holds at every size
+# One slope everywhere: the linear theory holds at every size.
+SQUARE = Curve(x_pu=(0.5, 1.5), y_pu=(0.5, -0.5), olrt_s=5.0)
 
 
 @pytest.mark.parametrize("period_s", [1.0, 5.0])

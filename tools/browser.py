@@ -582,9 +582,8 @@ class Explorer:
 
         Raises TimeoutError, with what the explorer says, if a press is never painted.
         """
-        cell = (
-            self.cell.element_handle()
-        )  # looked up once: a look-up takes tens of milliseconds of the page's own time
+        # Looked up once: a look-up takes tens of milliseconds of the page's own time.
+        cell = self.cell.element_handle()
         cell.evaluate(STOPWATCH)
         handle = self.handle.element_handle()
         handle.focus()

@@ -97,9 +97,8 @@ def png(numbers, colours):
         )
 
     height, width = numbers.shape
-    rows = np.hstack(
-        [np.zeros((height, 1), dtype=np.uint8), numbers]
-    )  # each row begins with its filter: none
+    # Each row begins with its filter: none.
+    rows = np.hstack([np.zeros((height, 1), dtype=np.uint8), numbers])
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         [
             chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),

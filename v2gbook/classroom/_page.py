@@ -23,9 +23,8 @@ from . import _notebook
 
 HERE = Path(__file__).parent
 PATIENCE_S = 3.0  # a widget that has not been heard of for so long is taken for lost
-_SESSION = secrets.token_hex(
-    4
-)  # so that a placeholder of another session is never taken for one of this
+# So that a placeholder of another session is never taken for one of this.
+_SESSION = secrets.token_hex(4)
 _numbers = itertools.count(1)
 
 
