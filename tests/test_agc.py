@@ -434,7 +434,7 @@ def test_what_was_stepped_is_what_was_integrated(dt_s):
 def test_a_cycle_must_have_a_whole_number_of_steps():
     for cycle_s, dt_s in ((0.01, 0.1), (4.0, 0.3), (0.25, 0.1)):
         area = controlled(ONE, cycle_s=cycle_s)
-        with pytest.raises(ValueError, match=f"cycle_s of area 'one' = {cycle_s:g} s is no mult"):
+        with pytest.raises(ValueError, match=f"must divide cycle_s of area 'one', {cycle_s:g} s"):
             simulate(area, [], f0_hz=F0, dt_s=dt_s)
     assert len(simulate(controlled(ONE), [], f0_hz=F0, t_end_s=10.0, dt_s=1 / 3)) == 31
 
@@ -683,7 +683,7 @@ TWINS = controlled(ONE, units=(Unit(name="export", share=1.0, low_mw=-1.0, high_
         (lambda: follow(0.5, BATTERY, dt_s=4.0), "signal has shape"),
         (
             lambda: follow(SIGNAL, BATTERY, dt_s=4.0, offset=Offset(share=0.2, period_s=10.0)),
-            "period_s of the offset = 10 s is no multiple of dt_s = 4 s",
+            "dt_s is 4 s; it must divide period_s of the offset, 10 s, into equal steps",
         ),
     ],
 )

@@ -123,7 +123,8 @@ def test_chapter_reads_well_before_it_runs(desk, name):
     with desk.notebook(f"chapters/{name}", kernel=False) as notebook:
         figures = notebook.figures(count)
         assert notebook.errors() == []
-        assert len(figures) == count > 0 and all(min(size) > 100 for size in figures)
+        assert len(figures) == count > 0
+        assert all(min(size) > 100 for size in figures)
         assert notebook.wide_cells() == []
 
 
@@ -231,9 +232,11 @@ def test_positions_play_and_ghost(small):
     explorer.cell.get_by_role("button", name="Strong").click()
     explorer.changed(start)
     ghosts = explorer.cell.locator(".v2g-ghost")
-    assert explorer.value() == 8 and ghosts.count() == 2
+    assert explorer.value() == 8
+    assert ghosts.count() == 2
     shapes = [set(re.findall("[A-Z]", ghost.get_attribute("d"))) for ghost in ghosts.all()]
-    assert {"M", "L"} in shapes and {"M", "H", "V"} in shapes, "a ghost has the steps of its curve"
+    assert {"M", "L"} in shapes, "a ghost has the steps of its curve"
+    assert {"M", "H", "V"} in shapes, "a ghost has the steps of its curve"
     explorer.cell.get_by_role("button", name="Play Gain").press("Enter")
     small.page.wait_for_function(
         "slider => slider.value === '10'", arg=explorer.handle.element_handle()
@@ -243,7 +246,8 @@ def test_positions_play_and_ghost(small):
 def test_the_next_day_the_page_invites_again(small, desk):
     again = desk.save_and_reopen("chapters/90_small.ipynb")
     again.figures(1)
-    assert "Run this cell" in again.text() and again.errors() == []
+    assert "Run this cell" in again.text()
+    assert again.errors() == []
     again.run_all()
     again.explorer().follow()
 
@@ -260,7 +264,8 @@ def test_a_kernel_that_ends_is_told(small, desk):
     desk.page.locator(".lm-Menu-item[data-command='kernelmenu:restart']").click()
     desk.page.locator(".jp-Dialog button", has_text="Restart").click()
     explorer.note.get_by_text("The kernel has ended").wait_for()
-    assert explorer.handle.is_disabled() and explorer.drawn()
+    assert explorer.handle.is_disabled()
+    assert explorer.drawn()
     small.find(browser.RESTS).wait_for()
 
 

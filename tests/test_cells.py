@@ -10,7 +10,9 @@ import pytest
 CHAPTERS = sorted((Path(__file__).resolve().parents[1] / "chapters").glob("*.ipynb"))
 FOLDED = {"figure", "quiz", "score"}  # tags of cells whose source the tidier hides
 DRAWING = {"show", "explore", "animate", "diagram"}
-MOST_LINES, MOST_PARAMETERS, WIDEST = 10, 20, 100
+MOST_LINES = 10
+MOST_PARAMETERS = 20
+WIDEST = 100
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 

@@ -331,10 +331,8 @@ def test_both_priorities_stay_within_all_limits_and_keep_the_sign(charger, p_kw,
 @few
 @given(chargers(), SHARES, st.floats(-math.pi, math.pi))
 def test_a_wish_inside_all_limits_is_granted(charger, share, angle):
-    p_kw, q_kvar = (
-        share * charger.s_kva * math.cos(angle) * 0.999,
-        share * charger.s_kva * math.sin(angle) * 0.999,
-    )
+    p_kw = share * charger.s_kva * math.cos(angle) * 0.999
+    q_kvar = share * charger.s_kva * math.sin(angle) * 0.999
     p_kw = min(max(p_kw, -charger.p_charge_kw), charger.p_discharge_kw)
     assert active_first(charger, p_kw, q_kvar) == pytest.approx((p_kw, q_kvar), abs=1e-12)
     assert reactive_first(charger, p_kw, q_kvar) == pytest.approx((p_kw, q_kvar), abs=1e-12)
@@ -852,10 +850,8 @@ def test_a_one_way_charger_offers_only_to_charge_less():
 
 
 def test_long_calls_are_limited_by_energy_and_short_ones_by_power():
-    short, long = (
-        offer(CAR, WALL, 0.6, 1e-9, soc_keep=0.3),
-        offer(CAR, WALL, 0.6, 1e9, soc_keep=0.3),
-    )
+    short = offer(CAR, WALL, 0.6, 1e-9, soc_keep=0.3)
+    long = offer(CAR, WALL, 0.6, 1e9, soc_keep=0.3)
     assert (short.limit, long.limit) == ("charger power", "energy")
     assert (short.up_kw, short.down_kw) == pytest.approx((20.0, -grid_kw(WALL, -19.0)))
     assert long.up_kw == 0.0
@@ -1324,13 +1320,13 @@ BAD = {
     ),
     "stay of broken steps": (
         lambda: simulate(CAR, WALL, STAY, 0.0, dt_h=0.3),
-        "2 h is not a whole number of steps",
-        "dt_h = 0.3 h",
+        "must divide stay.duration_h, 2 h, into equal steps",
+        "dt_h is 0.3 h",
     ),
     "step longer than the stay": (
         lambda: simulate(CAR, WALL, STAY, 0.0, dt_h=5.0),
-        "2 h is not a whole number of steps",
-        "dt_h = 5 h",
+        "must divide stay.duration_h, 2 h, into equal steps",
+        "dt_h is 5 h",
     ),
     "stay with backward steps": (
         lambda: simulate(CAR, WALL, STAY, 0.0, dt_h=-0.5),

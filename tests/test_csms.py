@@ -540,7 +540,9 @@ def test_live_every_frame_obeys_the_official_schema(monkeypatch):
             replies.append(check(text, "SetChargingProfile").payload)
             done.set()
 
-        meters, replies, done = [], [], asyncio.Event()
+        meters = []
+        replies = []
+        done = asyncio.Event()
         async with csms.serve(host, "127.0.0.1", 0, subprotocols=["ocpp2.1"]) as server:
             point = ChargePoint(
                 "P",

@@ -69,13 +69,13 @@ def test_every_hour_of_a_year_is_there_or_accounted_for(market, year):
 def test_time_runs_forward_in_local_hours_with_short_and_long_days(market):
     frame = data.prices(market)
     zone = ZONES[market.split("_")[0]]
-    assert frame.index.name == "time" and str(frame.index.tz) == zone
-    assert list(frame.columns) == ["price_per_mwh"] and frame.price_per_mwh.dtype == float
-    assert (
-        frame.index.is_monotonic_increasing
-        and frame.index.is_unique
-        and np.isfinite(frame.price_per_mwh).all()
-    )
+    assert frame.index.name == "time"
+    assert str(frame.index.tz) == zone
+    assert list(frame.columns) == ["price_per_mwh"]
+    assert frame.price_per_mwh.dtype == float
+    assert frame.index.is_monotonic_increasing
+    assert frame.index.is_unique
+    assert np.isfinite(frame.price_per_mwh).all()
     per_day = frame.groupby(frame.index.date).size()
     odd = per_day[per_day != 24]
     days = pd.date_range(
@@ -91,14 +91,17 @@ def test_time_runs_forward_in_local_hours_with_short_and_long_days(market):
     )
     assert len(per_day) == len(true)
     assert {day: size for day, size in odd.items() if day not in lost} == true[true != 24].to_dict()
-    assert sorted(set(true)) == [23, 24, 25] and all(per_day[day] == 23 for day in lost)
+    assert sorted(set(true)) == [23, 24, 25]
+    assert all(per_day[day] == 23 for day in lost)
 
 
 def test_a_spring_day_skips_an_hour_and_an_autumn_day_repeats_one():
     spring = data.prices("ercot_hb_north", "2021-03-14", "2021-03-15")
     autumn = data.prices("ercot_hb_houston", "2021-11-07", "2021-11-08")
-    assert list(spring.index.hour[:4]) == [0, 1, 3, 4] and len(spring) == 23
-    assert list(autumn.index.hour[:4]) == [0, 1, 1, 2] and len(autumn) == 25
+    assert list(spring.index.hour[:4]) == [0, 1, 3, 4]
+    assert len(spring) == 23
+    assert list(autumn.index.hour[:4]) == [0, 1, 1, 2]
+    assert len(autumn) == 25
     assert list(autumn.price_per_mwh[:4]) == [
         30.33,
         24.75,
@@ -123,15 +126,14 @@ def test_winter_storm_uri(market):
         datetime.date(2021, 2, day) for day in range(14, 20)
     ]  # 13 February stayed at 2,000
     # The offer cap of that time.
-    assert peak.idxmax() == datetime.date(2021, 2, 17) and peak.max() == pytest.approx(
-        9000, rel=0.004
-    )
+    assert peak.idxmax() == datetime.date(2021, 2, 17)
+    assert peak.max() == pytest.approx(9000, rel=0.004)
     assert peak[datetime.date(2021, 2, 15) : datetime.date(2021, 2, 19)].min() > 7800
     at_cap = year[year > 8990]
-    assert set(at_cap.index.date) == {datetime.date(2021, 2, 17)} and len(at_cap) >= 3
-    assert (
-        year_of(market, 2022).price_per_mwh.max() < 2600 and peak[datetime.date(2021, 2, 20)] <= 300
-    )
+    assert set(at_cap.index.date) == {datetime.date(2021, 2, 17)}
+    assert len(at_cap) >= 3
+    assert year_of(market, 2022).price_per_mwh.max() < 2600
+    assert peak[datetime.date(2021, 2, 20)] <= 300
 
 
 def test_negative_prices_are_where_the_wind_is():
@@ -173,15 +175,15 @@ def test_negative_hours_and_yearly_means_in_the_netherlands():
         2023: 95.8,
         2024: 77.3,
     }
-    assert mean.to_dict() == pytest.approx(expected, abs=0.06) and mean[2022] > 5 * mean[2019]
-    assert (
-        frame.price_per_mwh.idxmin().date() == datetime.date(2023, 7, 2)
-        and frame.price_per_mwh.min() == -500
-    )
+    assert mean.to_dict() == pytest.approx(expected, abs=0.06)
+    assert mean[2022] > 5 * mean[2019]
+    assert frame.price_per_mwh.idxmin().date() == datetime.date(2023, 7, 2)
+    assert frame.price_per_mwh.min() == -500
     sunday = data.prices(
         "netherlands", "2023-07-02", "2023-07-03"
     ).price_per_mwh  # PZEM's market report: three hours at -500, baseload -89
-    assert list(sunday.index.hour[sunday == -500]) == [13, 14, 15] and round(sunday.mean()) == -89
+    assert list(sunday.index.hour[sunday == -500]) == [13, 14, 15]
+    assert round(sunday.mean()) == -89
     noon, evening = (
         frame.price_per_mwh["2024"][frame.index[frame.index.year == 2024].hour == hour].mean()
         for hour in (13, 19)
@@ -214,21 +216,17 @@ def test_the_builders_facts_are_the_loaders_facts():
 
 def test_a_window_is_local_and_half_open():
     month = data.prices("ercot_lz_west", "2021-02-01", datetime.date(2021, 3, 1))
-    assert (
-        len(month) == 28 * 24
-        and str(month.index[0]) == "2021-02-01 00:00:00-06:00"
-        and str(month.index[-1]) == "2021-02-28 23:00:00-06:00"
-    )
+    assert len(month) == 28 * 24
+    assert str(month.index[0]) == "2021-02-01 00:00:00-06:00"
+    assert str(month.index[-1]) == "2021-02-28 23:00:00-06:00"
     assert (
         len(data.prices("ercot_lz_west", start="2022-12-31"))
         == len(data.prices("ercot_lz_west", end="2021-01-02"))
         == 24
     )
-    before, after, whole = (
-        data.prices("netherlands", end="2020-05-05"),
-        data.prices("netherlands", "2020-05-05"),
-        data.prices("netherlands"),
-    )
+    before = data.prices("netherlands", end="2020-05-05")
+    after = data.prices("netherlands", "2020-05-05")
+    whole = data.prices("netherlands")
     assert before.index.append(after.index).equals(whole.index)
 
 
@@ -238,20 +236,20 @@ def test_what_a_price_frame_says():
     assert (frame.attrs["market"], frame.attrs["currency"]) == (
         "netherlands",
         "EUR",
-    ) and "ENTSO-E" in frame.attrs["source"]
+    )
+    assert "ENTSO-E" in frame.attrs["source"]
     text = frame.attrs["dropped"]
     assert (
         "Of 72 hours, 1 is missing from the source (2015-01-01 00:00) and 48 are outside the file"
         in text
-        and text.endswith(".")
     )
-    assert "2015-01-01 to 2024-12-31" in text and len(frame) == 72 - 1 - 48
+    assert text.endswith(".")
+    assert "2015-01-01 to 2024-12-31" in text
+    assert len(frame) == 72 - 1 - 48
     texas = data.prices("ercot_hb_houston", "2021-03-14", "2021-03-15").attrs
-    assert (
-        texas["currency"] == "USD"
-        and "ERCOT" in texas["source"]
-        and texas["dropped"] == "None of 23 hours is missing."
-    )
+    assert texas["currency"] == "USD"
+    assert "ERCOT" in texas["source"]
+    assert texas["dropped"] == "None of 23 hours is missing."
 
 
 # ----------------------------------------------------------------------------------------- sessions
@@ -270,13 +268,14 @@ def raw():
 
 
 def test_the_store_holds_every_session(raw):
-    assert {site: len(frame) for site, frame in raw.items()} == SESSIONS and sum(
-        SESSIONS.values()
-    ) == 27_407
+    assert {site: len(frame) for site, frame in raw.items()} == SESSIONS
+    assert sum(SESSIONS.values()) == 27_407
     every = pd.concat(raw.values())
-    assert not every.duplicated().any() and every.notna().all(axis=None)
+    assert not every.duplicated().any()
+    assert every.notna().all(axis=None)
     month = every.arrival.dt.strftime("%Y-%m").value_counts()
-    assert month["2020-02"] == 2249 and month["2020-04"] == 225
+    assert month["2020-02"] == 2249
+    assert month["2020-04"] == 225
     spans = {2019: range(5, 13), 2020: range(2, 6), 2021: range(5, 9)}
     assert sorted(month.index) == [
         f"{year}-{number:02}" for year, numbers in spans.items() for number in numbers
@@ -298,28 +297,22 @@ def test_sessions_are_sane(site):
         str(frame[name].dt.tz) == "America/Los_Angeles"
         for name in ("arrival", "departure", "estimated_departure")
     )
-    assert (
-        isinstance(frame.index, pd.RangeIndex)
-        and frame.index.start == 0
-        and frame.arrival.is_monotonic_increasing
-    )
-    assert (
-        frame.notna().all(axis=None)
-        and (frame.delivered_kwh >= 0.5).all()
-        and (frame.requested_kwh >= 0).all()
-    )
-    assert (frame.arrival < frame.departure).all() and (
-        frame.arrival < frame.estimated_departure
-    ).all()
+    assert isinstance(frame.index, pd.RangeIndex)
+    assert frame.index.start == 0
+    assert frame.arrival.is_monotonic_increasing
+    assert frame.notna().all(axis=None)
+    assert (frame.delivered_kwh >= 0.5).all()
+    assert (frame.requested_kwh >= 0).all()
+    assert (frame.arrival < frame.departure).all()
+    assert (frame.arrival < frame.estimated_departure).all()
     stay_h = (frame.departure - frame.arrival).dt.total_seconds() / 3600
-    assert stay_h.between(5 / 60, 48).all() and 4 < stay_h.median() < 9
+    assert stay_h.between(5 / 60, 48).all()
+    assert 4 < stay_h.median() < 9
     fast = frame.station == "11900388"
     power_kw = frame.delivered_kwh / stay_h
-    assert (
-        power_kw[~fast].max() <= 8
-        and fast.any() == (site == "caltech")
-        and (power_kw[fast] <= 50).all()
-    )
+    assert power_kw[~fast].max() <= 8
+    assert fast.any() == (site == "caltech")
+    assert (power_kw[fast] <= 50).all()
     assert frame.station.map(type).eq(str).all()
     # Workplaces, so local time is right.
     assert 6 < (frame.arrival.dt.hour + frame.arrival.dt.minute / 60).median() < 14
@@ -332,9 +325,8 @@ def test_what_was_dropped_is_what_is_missing(site, raw):
     gone = all_of_it.merge(kept, how="left", indicator=True).query("_merge == 'left_only'")
     stay_h = (gone.departure - gone.arrival).dt.total_seconds() / 3600
     short, long = stay_h < 5 / 60, stay_h > 48
-    assert len(gone) == len(all_of_it) - len(kept) == number("of", text) and number(
-        "sessions dropped", text
-    ) == len(all_of_it)
+    assert len(gone) == len(all_of_it) - len(kept) == number("of", text)
+    assert number("sessions dropped", text) == len(all_of_it)
     said = {why: int(count) for why, count in re.findall(r"([a-z][\w ]+): (\d+)", text)}
     assert said == {
         "stay above 48 hours": long.sum(),
@@ -374,18 +366,14 @@ def test_session_windows():
         february["caltech"].attrs["dropped"]
         == "2 of 847 sessions dropped (stay above 48 hours: 2)."
     )
-    assert (
-        february["jpl"].attrs["dropped"] == "0 of 1,402 sessions dropped."
-        and february["jpl"].index[-1] == 1401
-    )
+    assert february["jpl"].attrs["dropped"] == "0 of 1,402 sessions dropped."
+    assert february["jpl"].index[-1] == 1401
     assert set(february["jpl"].arrival.dt.month) == {2}
     pandemic = data.sessions("caltech", "2020-05-01", "2021-06-01").attrs
     assert pandemic["dropped"].endswith("The source has no session in 2020-06 to 2021-04.")
-    assert (
-        list(pandemic) == ["site", "licence", "source", "dropped"]
-        and pandemic["licence"] == "CC BY 4.0"
-        and "ACN-Data" in pandemic["source"]
-    )
+    assert list(pandemic) == ["site", "licence", "source", "dropped"]
+    assert pandemic["licence"] == "CC BY 4.0"
+    assert "ACN-Data" in pandemic["source"]
 
 
 # --------------------------------------------------------------------------- refusals and the cache
@@ -448,7 +436,8 @@ def test_a_changed_frame_does_not_reach_the_cache(load, name):
 def test_lists_of_names_are_new_each_time():
     data.markets().clear()
     data.sites().clear()
-    assert len(data.markets()) == 6 and len(data.sites()) == 2
+    assert len(data.markets()) == 6
+    assert len(data.sites()) == 2
 
 
 def test_a_damaged_price_file_is_refused():
@@ -491,9 +480,12 @@ def test_the_store_is_small_stable_and_says_nothing_of_the_machine():
     for path in files:
         content = path.read_bytes()
         if path.suffix == ".gz":
-            assert content[3] == 0 and content[4:8] == bytes(4)  # no file name, no time stamp
+            assert content[3] == 0  # no file name
+            assert content[4:8] == bytes(4)  # no time stamp
             content = gzip.decompress(content)
-        assert b"\r" not in content and content.endswith(b"\n") and b"http" not in content
+        assert b"\r" not in content
+        assert content.endswith(b"\n")
+        assert b"http" not in content
 
 
 # ------------------------------------------------------------------------------------------ tariffs
@@ -521,10 +513,8 @@ def test_a_tariff_covers_every_quarter_of_an_hour_once(name):
         tariff["interval_min"],
         tariff["fixed_per_month"],
     ) == ("USD", "America/Los_Angeles", 15, 0.0)
-    assert (
-        "acnportal 0.3.3 (BSD-3)" in tariff["source"]
-        and "2019" in tariff["name"] + tariff["source"]
-    )
+    assert "acnportal 0.3.3 (BSD-3)" in tariff["source"]
+    assert "2019" in tariff["name"] + tariff["source"]
     for month in range(1, 13):
         for weekend in (False, True):
             assert {price_at(tariff, month, weekend, quarter / 4)[1] for quarter in range(96)} == {
@@ -534,10 +524,8 @@ def test_a_tariff_covers_every_quarter_of_an_hour_once(name):
         range(1, 13)
     )
     for rule in tariff["energy"] + tariff["demand"]:
-        assert (
-            rule["days"] in ("weekdays", "weekends", "all")
-            and 0 <= rule["from_h"] < rule["to_h"] <= 24
-        )
+        assert rule["days"] in ("weekdays", "weekends", "all")
+        assert 0 <= rule["from_h"] < rule["to_h"] <= 24
 
 
 def test_three_tariffs_and_their_prices():

@@ -894,7 +894,9 @@ def test_wear_price_by_hand():
 
 def test_wear_price_of_throughput_is_the_price_of_throughput():
     """Eq. (9.11) on the first model gives eq. (9.1) back, for energy taken out."""
-    energy_kwh, pack_cost_per_kwh, model = 60.0, 130.0, MODELS["throughput"]
+    energy_kwh = 60.0
+    pack_cost_per_kwh = 130.0
+    model = MODELS["throughput"]
     extra = model.loss(daily(0.9, 0.6), 5.0).total - model.loss(parked(0.9), 5.0).total
     price = wear_price(
         extra, energy_kwh * pack_cost_per_kwh, energy_kwh * 0.3 * 5 * 365, end_loss=model.end_loss

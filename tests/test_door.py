@@ -90,16 +90,18 @@ def test_lock_holds_every_package_within_its_range():
     for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", lock, re.MULTILINE):
         versions.setdefault(canonicalize_name(name), []).append(version)
     for name, specifier in wanted().items():
-        assert versions.get(name) and all(
-            specifier.contains(version) for version in versions[name]
-        ), name
+        assert versions.get(name), name
+        assert all(specifier.contains(version) for version in versions[name]), name
 
 
 def test_lock_names_no_host_and_hashes_everything():
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    assert "http:" not in lock and "https:" not in lock and "--index" not in lock
+    assert "http:" not in lock
+    assert "https:" not in lock
+    assert "--index" not in lock
     pinned = re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.MULTILINE)[1:]
-    assert len(pinned) > 50 and all("--hash=sha256:" in block for block in pinned)
+    assert len(pinned) > 50
+    assert all("--hash=sha256:" in block for block in pinned)
 
 
 def test_door_needs_nothing_but_python():
@@ -177,8 +179,12 @@ def test_an_interrupted_set_up_leaves_no_stamp(
     with pytest.raises(SystemExit) as stopped:
         door.main(["test"])
     said = capsys.readouterr().err
-    assert words in said and "run the same command again" in said and stopped.value.code == code
-    assert not door.STAMP.exists() and not door.BUSY.exists() and door.trouble()
+    assert words in said
+    assert "run the same command again" in said
+    assert stopped.value.code == code
+    assert not door.STAMP.exists()
+    assert not door.BUSY.exists()
+    assert door.trouble()
 
 
 def test_a_finished_set_up_is_stamped(copy, monkeypatch):
@@ -208,7 +214,8 @@ def test_a_linked_venv_is_never_emptied(copy, tmp_path_factory, capsys):
     door.VENV.symlink_to(elsewhere)
     with pytest.raises(SystemExit):
         door.set_up()
-    assert "is a link" in capsys.readouterr().err and (elsewhere / "thesis.txt").exists()
+    assert "is a link" in capsys.readouterr().err
+    assert (elsewhere / "thesis.txt").exists()
 
 
 def test_a_folder_that_is_not_ours_is_never_emptied(copy, capsys):
@@ -216,7 +223,8 @@ def test_a_folder_that_is_not_ours_is_never_emptied(copy, capsys):
     (door.VENV / "thesis.txt").write_text("years")
     with pytest.raises(SystemExit):
         door.set_up()
-    assert "no set-up made" in capsys.readouterr().err and (door.VENV / "thesis.txt").exists()
+    assert "no set-up made" in capsys.readouterr().err
+    assert (door.VENV / "thesis.txt").exists()
 
 
 # -------------------------------------------------------------------------------------------- verbs
@@ -230,24 +238,21 @@ def call(*arguments):
 
 def test_help_lists_every_verb():
     said = call("--help").stdout
-    assert (
-        all(re.search(rf"^  {verb} ", said, re.MULTILINE) for verb in door.VERBS)
-        and "examples:" in said
-    )
+    assert all(re.search(rf"^  {verb} ", said, re.MULTILINE) for verb in door.VERBS)
+    assert "examples:" in said
 
 
 def test_unknown_verb():
     told = call("fly")
-    assert told.returncode == 2 and "there is no verb 'fly'; choose one of lab, test" in told.stderr
+    assert told.returncode == 2
+    assert "there is no verb 'fly'; choose one of lab, test" in told.stderr
 
 
 @pytest.mark.parametrize("port", ["80", "70000", "x"])
 def test_a_port_that_is_none(port):
     told = call("--port", port)
-    assert (
-        told.returncode == 2
-        and "is not a port; allowed are whole numbers from 1024 to 65535" in told.stderr
-    )
+    assert told.returncode == 2
+    assert "is not a port; allowed are whole numbers from 1024 to 65535" in told.stderr
 
 
 def test_a_port_that_is_taken(installed, capsys):
@@ -256,7 +261,8 @@ def test_a_port_that_is_taken(installed, capsys):
         other.listen()
         with pytest.raises(SystemExit) as stopped:
             door.lab(other.getsockname()[1], browser=False)
-    assert stopped.value.code == 2 and "another program uses this port" in capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert "another program uses this port" in capsys.readouterr().err
 
 
 def test_lab_opens_the_start_page_for_this_machine_only(installed, monkeypatch):
@@ -265,10 +271,8 @@ def test_lab_opens_the_start_page_for_this_machine_only(installed, monkeypatch):
         door, "hand_over", lambda *arguments, **more: given.update(arguments=arguments, **more)
     )
     door.lab(None, browser=True)
-    assert (
-        "--ServerApp.ip=127.0.0.1" in given["arguments"]
-        and "--LabApp.default_url=/lab/tree/START_HERE.md" in given["arguments"]
-    )
+    assert "--ServerApp.ip=127.0.0.1" in given["arguments"]
+    assert "--LabApp.default_url=/lab/tree/START_HERE.md" in given["arguments"]
     assert given["JUPYTER_CONFIG_PATH"].startswith(str(installed / "tools" / "jupyter"))
     assert (installed / "MY_PROGRESS.md").exists()
 
@@ -279,7 +283,8 @@ def test_lab_here_uses_this_python_and_leaves_venv_alone(copy, monkeypatch):
     monkeypatch.setattr(door, "installed", lambda name: True)
     monkeypatch.setattr(door, "hand_over", lambda *arguments, **more: given.update(more))
     door.lab(None, browser=True, here=True)
-    assert given["here"] and not door.VENV.exists()
+    assert given["here"]
+    assert not door.VENV.exists()
     assert given["JUPYTER_CONFIG_PATH"].startswith(str(copy / "tools" / "jupyter"))
 
 
@@ -292,7 +297,8 @@ def test_here_names_the_packages_that_are_missing(copy, monkeypatch, capsys):
 
 
 def test_what_is_installed_here():
-    assert door.installed("v2gbook") and not door.installed("no-such-package")
+    assert door.installed("v2gbook")
+    assert not door.installed("no-such-package")
 
 
 @pytest.mark.parametrize("here", [True, False])
@@ -343,7 +349,8 @@ def test_lab_settings():
 def test_check_says_what_is_wrong(installed, monkeypatch, capsys, harm, words, code):
     monkeypatch.setattr(door, "packages", lambda: (True, "packages start"))
     harm(installed)
-    assert door.check() == code and words in capsys.readouterr().out
+    assert door.check() == code
+    assert words in capsys.readouterr().out
 
 
 def test_check_finds_packages_that_do_not_start(installed):
@@ -352,4 +359,5 @@ def test_check_finds_packages_that_do_not_start(installed):
     door.PYTHON.chmod(0o755)
     (installed / "tools").mkdir()
     good, sentence = door.packages()
-    assert not good and "numpy (ImportError: broken)" in sentence
+    assert not good
+    assert "numpy (ImportError: broken)" in sentence

@@ -62,7 +62,8 @@ def test_long_titles_are_broken_into_lines():
         "power of all cars that are plugged in at this time of the day [MW]",
         below="share of the cars [-]",
     )
-    assert "<br>" in fig.layout.yaxis.title.text and fig.layout.yaxis.title.text.endswith("[MW]")
+    assert "<br>" in fig.layout.yaxis.title.text
+    assert fig.layout.yaxis.title.text.endswith("[MW]")
     assert fig.layout.xaxis.title.text == "time [s]"
 
 
@@ -144,14 +145,14 @@ def apart(one, other, vision):
 
 
 def test_contrast_of_black_and_white_is_21():
-    assert contrast("#000000", WHITE) == pytest.approx(21) and contrast(
-        "#777777", WHITE
-    ) == pytest.approx(4.48, abs=0.01)
+    assert contrast("#000000", WHITE) == pytest.approx(21)
+    assert contrast("#777777", WHITE) == pytest.approx(4.48, abs=0.01)
 
 
 @pytest.mark.parametrize("colour", [*figures.COLOURS, figures.GREY])
 def test_every_colour_can_be_seen_on_white_and_on_dark(colour):
-    assert contrast(colour, WHITE) >= 3 and contrast(colour, DARK) >= 3
+    assert contrast(colour, WHITE) >= 3
+    assert contrast(colour, DARK) >= 3
 
 
 @pytest.mark.parametrize("vision", COLOUR_VISION)
@@ -184,9 +185,8 @@ def test_hover_over_words_or_without_a_unit_is_left_alone():
     fig = figure("kind [-]", "share [-]")
     fig.add_bar(x=["a", "b"], y=[1, 2])
     figures.add_units(fig)
-    assert (
-        fig.data[0].hovertemplate == "%{y:.5~g}" and fig.layout.xaxis.unifiedhovertitle.text is None
-    )
+    assert fig.data[0].hovertemplate == "%{y:.5~g}"
+    assert fig.layout.xaxis.unifiedhovertitle.text is None
 
 
 def test_the_second_panel_has_its_own_unit():
@@ -253,7 +253,9 @@ def farthest(x, y, keep):
 def test_a_thinned_curve_looks_the_same(y):
     x = np.linspace(0, 1000, 2001)
     keep = figures.visible_points(x, y(x), 0.2)
-    assert farthest(x, y(x), keep) <= 0.2 and keep[0] == 0 and keep[-1] == 2000
+    assert farthest(x, y(x), keep) <= 0.2
+    assert keep[0] == 0
+    assert keep[-1] == 2000
 
 
 def test_thinning_drops_what_is_straight_and_keeps_what_is_not():

@@ -35,14 +35,12 @@ from v2gbook.fleet import (
     Scenario,
     Stays,
     Unfinished,
-    _chain_persistence,
-    _goodness,
-    _sample,
     announcement,
     autocorrelation,
     bounds_kwh,
     capacity_stack,
     cars_needed,
+    chain_persistence,
     check_sessions,
     disaggregate,
     envelope,
@@ -52,11 +50,13 @@ from v2gbook.fleet import (
     firm_normal,
     firm_observed,
     fit,
+    goodness_of_fit,
     hold,
     jain,
     joint_reliability,
     plugged_cars,
     reliabilities,
+    sample_sessions,
     simulate,
     stays,
     still_there,
@@ -193,11 +193,9 @@ def test_nameplate_of_los_angeles_air_force_base_A15():
 
 
 def test_firm_cars_are_those_of_scipy():
-    n, p, r = (
-        np.array([1, 7, 60, 1000])[:, None, None],
-        np.array([0.05, 0.5, 0.93])[:, None],
-        np.array([0.5, 0.9, 0.999]),
-    )
+    n = np.array([1, 7, 60, 1000])[:, None, None]
+    p = np.array([0.05, 0.5, 0.93])[:, None]
+    r = np.array([0.5, 0.9, 0.999])
     k = firm_cars(n, p, r)
     assert k.shape == (4, 3, 3)
     assert (binom.sf(k - 1, n, p) >= r - 1e-12).all()
@@ -331,10 +329,8 @@ def test_p90_per_interval_is_not_p90_per_product():
         reverse=True,
     )
     for stay, r in itertools.product((0.0, 0.4, 0.8, 0.9, 0.97), (0.5, 0.9, 0.97)):
-        joint, k = (
-            joint_reliability(60, 0.7, 16, stay),
-            firm_joint(60, 0.7, r, steps=16, persistence=stay),
-        )
+        joint = joint_reliability(60, 0.7, 16, stay)
+        k = firm_joint(60, 0.7, r, steps=16, persistence=stay)
         assert joint(k) >= r > joint(k + 1)
 
 
@@ -360,10 +356,8 @@ def test_monte_carlo_agrees_with_the_chain_and_carries_correlation():
     assert firm_joint(300, 0.6, 0.9, steps=1, persistence=0.5, correlation=0.05) == firm_cars(
         300, 0.6, 0.9, 0.05
     )
-    least, joint = (
-        module._least_present(60, 0.5, 0.0, 2, 0.2, np.random.default_rng(8), 40_000),
-        joint_reliability(60, 0.5, 2, 0.2),
-    )
+    least = module._least_present(60, 0.5, 0.0, 2, 0.2, np.random.default_rng(8), 40_000)
+    joint = joint_reliability(60, 0.5, 2, 0.2)
     assert all((least >= k).mean() == pytest.approx(joint(k), abs=0.01) for k in (24, 27, 30))
     nearly = firm_joint(
         300,
@@ -401,16 +395,14 @@ def test_chain_persistence():
         move = np.array(
             [[1 - p * (1 - stay), p * (1 - stay)], [1 - p - (1 - p) * stay, p + (1 - p) * stay]]
         )
-        assert _chain_persistence(np.linalg.matrix_power(move, m)[1, 1], p, m) == pytest.approx(
-            stay
-        )
+        assert chain_persistence(np.linalg.matrix_power(move, m)[1, 1], p, m) == pytest.approx(stay)
     np.testing.assert_allclose(
-        _chain_persistence([0.9, 0.7], 0.5, 4),
-        [_chain_persistence(0.9, 0.5, 4), _chain_persistence(0.7, 0.5, 4)],
+        chain_persistence([0.9, 0.7], 0.5, 4),
+        [chain_persistence(0.9, 0.5, 4), chain_persistence(0.7, 0.5, 4)],
     )
-    assert _chain_persistence(0.5, 0.5, 4) == 0.0
+    assert chain_persistence(0.5, 0.5, 4) == 0.0
     with pytest.raises(ValueError, match="still = 0.3 is below presence = 0.5; still must be"):
-        _chain_persistence(0.3, 0.5, 4)
+        chain_persistence(0.3, 0.5, 4)
 
 
 # ----------------------------------------------------------------------------------------- sessions
@@ -595,7 +587,7 @@ def test_months_without_sessions_are_gaps():
 
 def test_sample_draws_whole_days(jpl):
     seen, dates = fit(jpl), pd.date_range("2023-01-02", periods=28, tz="America/Los_Angeles")
-    drawn = _sample(seen, dates, rng=np.random.default_rng(1))
+    drawn = sample_sessions(seen, dates, rng=np.random.default_rng(1))
     assert drawn.arrival.is_monotonic_increasing
     assert check_sessions(drawn, 8.01) is drawn
     for date in dates:
@@ -619,7 +611,7 @@ def test_sample_draws_whole_days(jpl):
         for a, s, e in zip(again.arrival_h, again.stay_h, again.energy_kwh)
     } <= known
     pd.testing.assert_frame_equal(
-        _sample(seen, dates + pd.Timedelta(hours=9), rng=np.random.default_rng(1)), drawn
+        sample_sessions(seen, dates + pd.Timedelta(hours=9), rng=np.random.default_rng(1)), drawn
     )
     told = (drawn.estimated_departure - drawn.arrival).dt.total_seconds() / 3600
     assert np.isin(told.round(2), seen.announced_h.round(2)).all()
@@ -630,7 +622,7 @@ def test_sample_alone_has_the_same_mean_and_less_spread(jpl):
     seen, dates = fit(jpl), pd.date_range("2023-01-02", periods=700)
     mondays = {}
     for together in (True, False):
-        drawn = _sample(
+        drawn = sample_sessions(
             seen, dates[dates.day_of_week == 0], rng=np.random.default_rng(2), together=together
         )
         mondays[together] = (
@@ -643,9 +635,9 @@ def test_sample_alone_has_the_same_mean_and_less_spread(jpl):
     assert mondays[False].var() < 0.5 * mondays[True].var()
     assert mondays[False].var() == pytest.approx(seen.per_day[0], rel=0.4)
     quiet = replace(QUIET, weekday=[0, 1, 2, 3, 4])
-    assert _sample(quiet, dates[1:5], rng=np.random.default_rng(1), together=False).empty
+    assert sample_sessions(quiet, dates[1:5], rng=np.random.default_rng(1), together=False).empty
     with pytest.raises(ValueError, match="no Saturday was recorded"):
-        _sample(quiet, dates[:7], rng=np.random.default_rng(1))
+        sample_sessions(quiet, dates[:7], rng=np.random.default_rng(1))
 
 
 ZONE = "America/Los_Angeles"
@@ -670,7 +662,7 @@ QUIET = Behaviour(
 @pytest.mark.parametrize("together", [True, False])
 def test_sample_keeps_clock_times_where_the_clock_changes(date, arrivals, together):
     dates = pd.DatetimeIndex([date], tz=ZONE)
-    drawn = _sample(QUIET, dates, rng=np.random.default_rng(1), together=together)
+    drawn = sample_sessions(QUIET, dates, rng=np.random.default_rng(1), together=together)
     assert set(drawn.arrival.astype(str)) <= {f"{date} {arrival}" for arrival in arrivals}
     assert len(drawn) == 3 or not together
     stay_h = (drawn.departure - drawn.arrival).dt.total_seconds() / 3600
@@ -680,14 +672,14 @@ def test_sample_keeps_clock_times_where_the_clock_changes(date, arrivals, togeth
 def test_sample_refuses():
     dates = pd.DatetimeIndex(["2024-03-10"])
     with pytest.raises(TypeError, match="rng is 7; it must be a Generator"):
-        _sample(QUIET, dates, rng=7)
+        sample_sessions(QUIET, dates, rng=7)
     with pytest.raises(TypeError, match="dates must be time stamps"):
-        _sample(QUIET, ["2024-03-10"], rng=np.random.default_rng(1))
+        sample_sessions(QUIET, ["2024-03-10"], rng=np.random.default_rng(1))
 
 
 def test_goodness_is_the_distance_of_scipy(jpl):
     early, late = jpl[jpl.arrival < "2019-08-01"], jpl[jpl.arrival >= "2019-08-01"]
-    found = _goodness(fit(early), late)
+    found = goodness_of_fit(fit(early), late)
     assert found.loc["stay_h", "ks"] == pytest.approx(
         ks_2samp(fit(early).stay_h, fit(late).stay_h).statistic
     )
@@ -705,7 +697,7 @@ def test_goodness_is_the_distance_of_scipy(jpl):
     assert found.loc["arrival_h", "chance"] == pytest.approx(
         1.358 * np.sqrt((len(early) + len(late)) / (len(early) * len(late)))
     )
-    assert (_goodness(fit(early), early).ks == 0).all()
+    assert (goodness_of_fit(fit(early), early).ks == 0).all()
 
 
 def test_announcements():
@@ -751,7 +743,7 @@ def test_availability_counts_whole_steps():
     assert plugged_cars(some, 60).iloc[[7, 8, 9]].tolist() == [0, 1, 0]
     assert plugged_cars(some, 30).iloc[[16, 17, 47, 48, 49]].tolist() == [1, 1, 1, 1, 0]
     assert plugged.iloc[-5:].tolist() == [0, 1, 1, 1, 1]
-    with pytest.raises(ValueError, match="dt_min is 7; it must divide a day"):
+    with pytest.raises(ValueError, match="dt_min is 7 min; it must divide a day"):
         plugged_cars(some, 7)
 
 
@@ -795,10 +787,8 @@ def test_still_there_by_hand_and_by_count(jpl):
 
 
 def test_autocorrelation_parts_rhythm_from_surprise():
-    time, rng = (
-        pd.date_range("2023-01-02", periods=96 * 140, freq="15min"),
-        np.random.default_rng(1),
-    )
+    time = pd.date_range("2023-01-02", periods=96 * 140, freq="15min")
+    rng = np.random.default_rng(1)
     shock = np.repeat(rng.normal(0, 1, len(time) // 32), 32)
     rhythm = pd.Series(10 * np.sin(2 * np.pi * (time.hour + time.minute / 60) / 24), index=time)
     found = autocorrelation(rhythm + shock, [0.0, 2.0, 4.0, 12.0, 24.0])
@@ -898,10 +888,8 @@ def test_records_of_another_kind_are_refused():
 
 
 def test_observed_firm_capacity_of_independent_cars_is_binomial():
-    rng, time = (
-        np.random.default_rng(3),
-        pd.date_range("2023-01-01", periods=96 * 400, freq="15min"),
-    )
+    rng = np.random.default_rng(3)
+    time = pd.date_range("2023-01-01", periods=96 * 400, freq="15min")
     day = np.repeat(rng.binomial(80, 0.7, 400), 96)
     found = firm_observed(pd.Series(day, index=time), 0.9, 4.0)
     assert (
@@ -979,7 +967,9 @@ def test_stays_refuse(change, message):
 
 
 def test_bounds_are_the_extremes_of_a_linear_programme():
-    cars, dt, steps = some_cars(np.random.default_rng(3), 6), 0.25, 40
+    cars = some_cars(np.random.default_rng(3), 6)
+    dt = 0.25
+    steps = 40
     edges = dt * np.arange(steps + 1)
     least, most = bounds_kwh(cars, edges)
     for i in range(len(cars)):
@@ -1083,7 +1073,10 @@ def test_hold_by_hand():
 
 
 def test_what_is_held_can_be_held_and_no_more():
-    cars, t, duration, level = some_cars(np.random.default_rng(7), 40), 3.0, 1.0, 0.6
+    cars = some_cars(np.random.default_rng(7), 40)
+    t = 3.0
+    duration = 1.0
+    level = 0.6
     times = t + np.linspace(0, duration, 21)
     least = bounds_kwh(cars, times)[0]
     start = least[0] + level * (bounds_kwh(cars, t)[1] - least[0])
@@ -1296,7 +1289,6 @@ def test_stack_with_correlated_cars():
         (lambda: hold(ONE, [8.0, 9.0], [1.0, 2.0, 3.0]), "do not fit each other: t_h"),
         (lambda: plugged_cars(GOOD, 7.5), "dt_min is 7.5; it must be a whole number"),
         (lambda: check_sessions(GOOD, [8.0, 8.0]), r"p_kw has shape \(2,\); there are 3 sessions"),
-        (lambda: check_sessions(GOOD, drop="no"), "drop is 'no'"),
         (lambda: check_sessions(GOOD.assign(delivered_kwh="12")), "delivered_kwh must be numbers"),
         (lambda: fit(GOOD.assign(estimated_departure="noon")), "estimated_departure must be time"),
         (
@@ -1448,7 +1440,9 @@ def test_a_signal_within_reach_is_met():
 def test_optimum_is_that_of_cvxpy_and_beats_the_rules(tempting):
     cp = pytest.importorskip("cvxpy")
     rng = np.random.default_rng(9)
-    cars, asked, dt = some_cars(rng, 6), rng.normal(-5, 25, 40), 0.25
+    cars = some_cars(rng, 6)
+    asked = rng.normal(-5, 25, 40)
+    dt = 0.25
     if (
         tempting
     ):  # full batteries are asked to take more: only charging and discharging at once could
@@ -1583,7 +1577,9 @@ def one_by_one(scenario, n):
     first, last, up, down, need, below, room = (
         value.astype(float) for value in module._drawn(scenario, 0, n)
     )
-    power, stored, plugged = np.zeros(24), np.zeros(24), np.zeros(24)
+    power = np.zeros(24)
+    stored = np.zeros(24)
+    plugged = np.zeros(24)
     for i in range(n):
         e = 0.0
         for k in range(24):
@@ -1928,6 +1924,7 @@ def test_simulate_refuses(scenario, make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda _: check_sessions(GOOD, drop="no"), "drop is 'no'"),
         (lambda s: simulate(10, s.cars), "scenario is a fleet.Stays; it must be a fleet.Scenario"),
         (lambda s: simulate(10, s, executor="pool"), "executor is 'pool'; it must be an Executor"),
         (lambda s: simulate(10, s, executor=lambda: 3), r"what executor\(\) makes is 3"),

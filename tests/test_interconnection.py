@@ -501,9 +501,8 @@ def test_verdict_against_small_steps():
         assert may_s is None or ours.may_s == pytest.approx(may_s, abs=4 * dt), k
         trips = [e.t_s for e in respond(data, rules).events if e.what == "trip"]
         assert ours.must_s == (pytest.approx(trips[0]) if trips else None)
-        assert ours.duty == (
-            "must trip" if trips else "may trip" if may_s is not None else "must stay"
-        )
+        untripped = "must stay" if may_s is None else "may trip"
+        assert ours.duty == ("must trip" if trips else untripped)
     assert len(words) >= 25
     assert set(words) == {"must stay", "may trip", "must trip"}
 

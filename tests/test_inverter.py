@@ -200,10 +200,8 @@ def test_i10_inherent_response():
 
 def test_i11_swing_mode():
     inputs, expected = case("I11")
-    rotor, k = (
-        Rotor(inertia_s=inputs["H_s"], damping_rating_pu=inputs["D_pu"]),
-        stiffness(0.0, inputs["X_pu"]),
-    )
+    rotor = Rotor(inertia_s=inputs["H_s"], damping_rating_pu=inputs["D_pu"])
+    k = stiffness(0.0, inputs["X_pu"])
     mode = swing_mode(rotor, k, f0_hz=inputs["f0_Hz"])
     assert (mode.wn_rad_per_s, mode.wn_rad_per_s / (2 * math.pi), mode.zeta) == (
         expected["wn_rad_s"],
@@ -1189,10 +1187,8 @@ def test_three_formers_by_their_own_power_flow():
     ]
     s = np.array([10.0, 20.0, 5.0])
     run = microgrid(units, s, 8.0, 6.0, f0_hz=60.0, t_step_s=0.5, t_end_s=8.0)
-    p, f = (
-        run[["p_1_kw", "p_2_kw", "p_3_kw"]].to_numpy(),
-        run[["f_1_hz", "f_2_hz", "f_3_hz"]].to_numpy(),
-    )
+    p = run[["p_1_kw", "p_2_kw", "p_3_kw"]].to_numpy()
+    f = run[["f_1_hz", "f_2_hz", "f_3_hz"]].to_numpy()
     load = np.where(run.index >= 0.5 - 1e-9, 14.0, 8.0)
     assert np.allclose(p.sum(1), load * run.v_pu**2, atol=1e-9)  # nothing is lost in reactances
     for row in (0, 499, -1):  # at rest: one frequency, which is everybody's droop
@@ -1502,7 +1498,7 @@ def test_bad_input_is_refused_in_words(call, message):
         ),
         (lambda: false_frequency(None, 10.0), "pll is None; it must be an? inverter.Pll"),
         (lambda: GridFollowing(p_pu=0.5, pll=166.6), "pll is 166.6; it must be an? inverter.Pll"),
-        (lambda: transfer_limit(3.0, support="yes"), "support is 'yes'; it must be a bool"),
+        (lambda: transfer_limit(3.0, support="yes"), "support is 'yes'; it must be True or False"),
         (lambda: swing_mode(FORMER, 3.0, f0_hz=60.0), "rotor is an? inverter.GridForming"),
         (lambda: current_limits(FOLLOWER, 3.0), "unit is an? inverter.GridFollowing"),
         (

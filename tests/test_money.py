@@ -69,7 +69,12 @@ def in_lab(text):
     MathJax sees the escaped ones later, without their backslash, so they stay in what is left.
     """
     pieces = LAB_TOKEN.split(without_code(text))
-    found, start, last, close, depth, at = [], None, None, None, 0, 1
+    found = []
+    start = None
+    last = None
+    close = None
+    depth = 0
+    at = 1
 
     def take(end):
         found.append("".join(pieces[start : end + 1]))

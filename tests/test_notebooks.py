@@ -133,10 +133,8 @@ def test_stored_notebook_is_clean(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_stored_preset_is_the_course_preset(path):
-    wanted, stored_with = (
-        presets.course()["preset"],
-        nbformat.read(path, as_version=4).metadata["v2gbook"]["preset"],
-    )
+    wanted = presets.course()["preset"]
+    stored_with = nbformat.read(path, as_version=4).metadata["v2gbook"]["preset"]
     assert stored_with == wanted, (
         "course.toml has changed: python run.py notebooks, then python run.py exercises, "
         "then python run.py test"

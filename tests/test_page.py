@@ -102,15 +102,11 @@ def test_explorer_stores_the_start_and_an_invitation(page):
         slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"),
     )
     figure_, place, caption = page.shown
-    assert (
-        figure_["application/vnd.plotly.v1+json"]["data"][0]["name"] == "f"
-        and figure_["text/plain"] == ALT
-    )
-    assert (
-        "slope <b>2</b>" in place["text/html"]
-        and "Run this cell" in place["text/html"]
-        and 'data-part="' in place["text/html"]
-    )
+    assert figure_["application/vnd.plotly.v1+json"]["data"][0]["name"] == "f"
+    assert figure_["text/plain"] == ALT
+    assert "slope <b>2</b>" in place["text/html"]
+    assert "Run this cell" in place["text/html"]
+    assert 'data-part="' in place["text/html"]
     assert "Watch it." in caption.data
     assert not any(
         "widget" in kind
@@ -126,7 +122,8 @@ def test_explorer_answers_every_position(page):
         slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"),
     )
     told = page.ask(slope=7.0)
-    assert list(told["figure"]["data"][0]["y"]) == [0, 7] and told["words"] == "slope 7"
+    assert list(told["figure"]["data"][0]["y"]) == [0, 7]
+    assert told["words"] == "slope 7"
     assert "template" not in told["figure"]["layout"]
 
 
@@ -140,13 +137,12 @@ def test_whole_sliders_give_whole_numbers_and_others_floats(page):
         c=choice("C", ["x", "y"], "x"),
     )
     page.ask(a=3, b=1, c="y")
-    assert (
-        seen == {"a": 3, "b": 1.0, "c": "y"}
-        and isinstance(seen["a"], int)
-        and isinstance(seen["b"], float)
-    )
+    assert seen == {"a": 3, "b": 1.0, "c": "y"}
+    assert isinstance(seen["a"], int)
+    assert isinstance(seen["b"], float)
     controls = page.spec["controls"]
-    assert [control["digits"] for control in controls] == [0, 2, 0] and controls[2]["options"] == [
+    assert [control["digits"] for control in controls] == [0, 2, 0]
+    assert controls[2]["options"] == [
         "x",
         "y",
     ]
@@ -168,7 +164,9 @@ def test_a_draw_that_fails_is_told_and_does_not_raise(page):
 
 def test_the_library_is_the_one_that_plotly_ships(page):
     told, buffers = _page.reply({}, {"want": "library"})
-    assert told == {} and b"plotly.js v" in buffers[0][:200] and len(buffers[0]) > 1_000_000
+    assert told == {}
+    assert b"plotly.js v" in buffers[0][:200]
+    assert len(buffers[0]) > 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -198,7 +196,8 @@ def test_positions_and_play_reach_the_page(page):
         slope=slider("Slope", 0, 10, 2, step=1, unit="Hz/s"),
     )
     spec = page.spec
-    assert spec["positions"] == {"Steep": {"slope": 9}} and spec["reset"] == {"slope": 2}
+    assert spec["positions"] == {"Steep": {"slope": 9}}
+    assert spec["reset"] == {"slope": 2}
     assert spec["play"] == {"name": "slope", "text": "Play Slope"}
 
 
@@ -257,7 +256,9 @@ def test_a_page_that_is_not_heard_of_is_made_anew(monkeypatch):
 
     class Widget:
         def __init__(self, parts):
-            self.parts, self.heard, self.born_s = parts, False, now[0]
+            self.parts = parts
+            self.heard = False
+            self.born_s = now[0]
 
     now, later = [100.0], []
     monkeypatch.setattr(_page, "_kind", lambda: Widget)
@@ -288,10 +289,8 @@ def test_film_stores_its_frames_and_answers_each(page):
     animate(lambda time: (line(time), f"at {time:g} s"), [0.0, 0.5, 1.0], alt=ALT)
     stored = page.shown[0]["application/vnd.plotly.v1+json"]
     assert [frame["name"] for frame in stored["frames"]] == ["0", "0.5", "1"]
-    assert (
-        list(page.ask(step=2)["figure"]["data"][0]["y"]) == [0, 1]
-        and page.ask(step=1)["words"] == "at 0.5 s"
-    )
+    assert list(page.ask(step=2)["figure"]["data"][0]["y"]) == [0, 1]
+    assert page.ask(step=1)["words"] == "at 0.5 s"
     assert "press Play" in page.shown[1]["text/html"]
 
 
@@ -314,9 +313,11 @@ def test_film_must_be_small(page):
 
 def test_what_is_measured_live_is_not_stored(page):
     live("412 calls a second", line(2))
-    assert "not stored" in text(page) and "412" not in text(page)
+    assert "not stored" in text(page)
+    assert "412" not in text(page)
     told = page.ask()
-    assert told["words"] == "412 calls a second" and list(told["figure"]["data"][0]["y"]) == [0, 2]
+    assert told["words"] == "412 calls a second"
+    assert list(told["figure"]["data"][0]["y"]) == [0, 2]
     live("without a figure")
     assert page.ask() | {"draw_ms": 0} == {
         "words": "without a figure",
@@ -329,7 +330,8 @@ def test_a_bar_of_progress_counts(page):
     done = progress("Cars", 40)
     done(9)
     done()
-    assert page.spec["done"] == 10 and "10" not in text(page)
+    assert page.spec["done"] == 10
+    assert "10" not in text(page)
 
 
 # --------------------------------------------------------------------------------------------- quiz
@@ -342,9 +344,9 @@ def test_quiz_shows_every_answer_with_its_verdict(page):
     quiz("nadir", "01_frequency")
     told = page.shown[0].data
     assert told.count("<details") == told.count("</details>") == 3
-    assert (
-        told.count("✓ Right.") == 1 and told.count("✗ Not quite.") == 2 and "Check yourself" in told
-    )
+    assert told.count("✓ Right.") == 1
+    assert told.count("✗ Not quite.") == 2
+    assert "Check yourself" in told
 
 
 def test_quiz_names_what_there_is(page, monkeypatch):
@@ -386,10 +388,12 @@ def test_inventory_before_and_after_tells_the_gain(page, tmp_path):
     wrong = [(asked["right"] + 1) % len(asked["answers"]) for asked in questions()]
     inventory("before")
     before = page.ask(chosen=wrong)["words"]
-    assert "0 of 20 right" in before and "<li>" not in before
+    assert "0 of 20 right" in before
+    assert "<li>" not in before
     inventory("after")
     after = page.ask(chosen=right)["words"]
-    assert "20 of 20 right" in after and "100%" in after
+    assert "20 of 20 right" in after
+    assert "100%" in after
     assert "after 20, before 0" in (tmp_path / "MY_PROGRESS.md").read_text(encoding="utf-8")
 
 
@@ -409,11 +413,11 @@ def test_inventory_that_cannot_be_saved_is_counted_all_the_same(page, monkeypatc
 
 
 def test_inventory_questions_are_complete():
-    assert len(questions()) == 20 and len({asked["topic"] for asked in questions()}) == 16
+    assert len(questions()) == 20
+    assert len({asked["topic"] for asked in questions()}) == 16
     for asked in questions():
-        assert len(asked["answers"]) == len(asked["why"]) >= 3 and 0 <= asked["right"] < len(
-            asked["answers"]
-        )
+        assert len(asked["answers"]) == len(asked["why"]) >= 3
+        assert 0 <= asked["right"] < len(asked["answers"])
 
 
 def test_inventory_knows_its_stages():

@@ -40,7 +40,8 @@ def test_a_picture_with_few_colours_stays_as_it_is():
     pixels[12:, :] = 0
     back = decoded(pictures.png(*pictures.few_colours(pixels)))
     assert np.abs(back.astype(int) - pixels).max() <= 5  # 32 levels of a channel
-    assert (back[0, 0] == 255).all() and (back[15, 0] == 0).all()
+    assert (back[0, 0] == 255).all()
+    assert (back[15, 0] == 0).all()
 
 
 def test_many_colours_become_256_near_ones():
@@ -74,6 +75,7 @@ def test_figures_and_drawings_are_drawn_twice_as_large():
         "layout": {"height": 200},
     }
     drawn, drawing = (decoded(png) for png in pictures.draw([figure, svg]))
-    assert drawn.shape == (400, 2 * pictures.WIDTH, 3) and drawing.shape == (80, 240, 3)
+    assert drawn.shape == (400, 2 * pictures.WIDTH, 3)
+    assert drawing.shape == (80, 240, 3)
     assert np.abs(drawing[40, 120].astype(int) - [90, 90, 214]).max() <= 5
     assert (np.abs(drawn.astype(int) - [90, 90, 214]).sum(axis=2) < 15).sum() > 200

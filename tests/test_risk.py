@@ -1125,7 +1125,7 @@ BAD = [
     (lambda: forecast_scores(HALF, "2020-02-10", [0.0], band=1.0), "band is 1; it must be below 1"),
     (lambda: forecast_scores(HALF, "2020-02-10", [0.0], band=0.0), "band is 0; it must be above 0"),
     (lambda: backtest(HALF, DEAL, RULES, first_test="2021-01-01"), "first_test is 2021-01-01"),
-    (lambda: backtest(HALF, DEAL, RULES, first_test="soon"), "first_test is 'soon'; give a day"),
+    (lambda: backtest(HALF, DEAL, RULES, first_test="soon"), "first_test is 'soon'; give a date"),
     (lambda: backtest(HALF, DEAL, {}, first_test="2020-02-10"), "rules is empty"),
     (
         lambda: backtest(HALF[::-1], DEAL, RULES, first_test="2020-02-10"),
@@ -1200,10 +1200,6 @@ BAD = [
         lambda: replace(HOURLY, price_per_mw_h=[1.0, 2.0]),
         "these shapes do not fit each other: price_per_mw_h (2,), penalty_per_mw_h (6,)",
     ),
-    (
-        lambda: Deal(price_per_mw_h=1.0, penalty_per_mw_h=3.0, pays_undelivered="no"),
-        "pays_undelivered is 'no'; it must be one of True, False",
-    ),
     (lambda: Attitude(risk_weight=[0.1, 0.2]), "risk_weight has shape (2,); give a single number"),
     (
         lambda: profit([1.0, 2.0], [1.0, 2.0, 3.0], DEAL),
@@ -1243,6 +1239,10 @@ def test_bad_input_is_refused_in_words(call, words):
 
 
 OF_ANOTHER_KIND = [
+    (
+        lambda: Deal(price_per_mw_h=1.0, penalty_per_mw_h=3.0, pays_undelivered="no"),
+        "pays_undelivered is 'no'; it must be True or False",
+    ),
     (lambda: profit(1.0, 1.0, Attitude()), "deal is a risk.Attitude; it must be a risk.Deal"),
     (lambda: portfolio(SMALL, DEAL, 0.5), "attitude is 0.5; it must be a risk.Attitude"),
     (lambda: day_profit([1.0], [[1.0]], DEAL), "scenarios is a list"),

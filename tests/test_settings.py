@@ -32,4 +32,5 @@ def test_course_root_is_found_from_a_chapter(tmp_path, monkeypatch):
     (tmp_path / "chapters").mkdir()
     monkeypatch.chdir(tmp_path / "chapters")
     monkeypatch.delenv("V2GBOOK_PRESET", raising=False)
-    assert presets.course_root() == tmp_path and presets.current().key == "gb-50hz"
+    assert presets.course_root() == tmp_path
+    assert presets.current().key == "gb-50hz"

@@ -100,7 +100,8 @@ def test_thumbnails_stay_small():
 
 def test_an_answer_is_one_plain_sentence(chapters):
     for one in chapters:
-        assert one.answer.endswith(".") and ". " not in one.answer, one.stem
+        assert one.answer.endswith("."), one.stem
+        assert ". " not in one.answer, one.stem
         assert 15 <= len(one.answer.split()) <= 55, one.stem
         assert not re.search(r"[$<>|*`]", one.answer + one.question + one.title), one.stem
 
@@ -121,7 +122,8 @@ def test_a_new_chapter_reaches_all_pages(course):
     assert ends(course, "02_two") == (middle, middle)
     for page in ("README.md", "START_HERE.md"):
         text = (course / page).read_text(encoding="utf-8")
-        assert text.count("(chapters/03_three.ipynb)") == 1 and text.endswith("The end.\n")
+        assert text.count("(chapters/03_three.ipynb)") == 1
+        assert text.endswith("The end.\n")
     assert (course / "docs" / "thumbnails" / "03_three.png").exists()
 
 
@@ -179,7 +181,8 @@ def test_a_thumbnail_has_no_writing_and_leaves_its_figure_alone():
     assert json.dumps(FIGURE) == before
     trace, layout = little["data"][0], little["layout"]
     assert trace == {"type": "scatter", "mode": "lines", "marker": {"size": 6.0}}
-    assert layout["xaxis"]["title"] is None and not layout["showlegend"]
+    assert layout["xaxis"]["title"] is None
+    assert not layout["showlegend"]
     assert (layout["width"], layout["height"]) == (240, 150)
 
 
@@ -197,7 +200,8 @@ def test_drawing_in_a_browser(has_chromium):
     """What Chromium draws is a PNG of twice the size on the page, with its fingerprint in it."""
     png = start_page.marked(start_page.pictures.draw([start_page.small(FIGURE)])[0], "0123abcd")
     width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))
-    assert png.startswith(b"\x89PNG") and (width, height) == (480, 300)
+    assert png.startswith(b"\x89PNG")
+    assert (width, height) == (480, 300)
 
 
 # --------------------------------------------------------------------------------------- ticks

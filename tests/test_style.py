@@ -11,7 +11,8 @@ from test_cells import parsed
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted([*ROOT.glob("chapters/*.ipynb"), *ROOT.glob("solutions/*.ipynb")])
-FILES = sorted([*ROOT.glob("v2gbook/**/*.py"), *ROOT.glob("tools/*.py"), ROOT / "run.py"])
+PLACES = ("v2gbook/**/*.py", "tools/*.py", "tests/*.py", "*.py")
+FILES = sorted(path for place in PLACES for path in ROOT.glob(place))
 MOST_UNPACKED = 2  # values that one statement may name; more only from one call
 
 
@@ -42,6 +43,11 @@ def run(*command):
     return done.stdout + done.stderr
 
 
+def named(node):
+    """What an assignment names; the methods of Python's own that a class gives up do not count."""
+    return [target for target in node.targets if not getattr(target, "id", "").startswith("__")]
+
+
 def crowded(source):
     """Statements with more than one idea: line number and what is wrong."""
     for node in ast.walk(parsed(source)):
@@ -53,8 +59,10 @@ def crowded(source):
             names = [len(t.elts) for t in node.targets if isinstance(t, ast.Tuple)]
             if names and max(names) > MOST_UNPACKED:
                 yield f"line {node.lineno}: {max(names)} things in one statement; a line each"
-        if isinstance(node, ast.Assign) and len(node.targets) > MOST_UNPACKED:
+        if isinstance(node, ast.Assign) and len(named(node)) > MOST_UNPACKED:
             yield f"line {node.lineno}: {len(node.targets)} names for one value"
+        if isinstance(node, ast.Assert) and isinstance(getattr(node.test, "op", None), ast.And):
+            yield f"line {node.lineno}: two facts in one assert; an assert each"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -81,6 +89,7 @@ def test_each_statement_of_a_notebook_has_one_idea(path):
         ("a = b = c = d = 0.0", "4 names"),
         ("x = 1 if a else 2 if b else 3", "within"),
         ("x = (1 if a else 2) if b else 3", "within"),
+        ("assert a and b", "two facts"),
     ],
 )
 def test_canary_of_a_crowded_statement(source, word):

@@ -1,5 +1,6 @@
 """One idea has one name: the table of docs/NOTATION.md holds in the whole library."""
 
+import ast
 import dataclasses
 import inspect
 import re
@@ -12,6 +13,7 @@ from test_help import EVERYTHING
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = (ROOT / "docs" / "NOTATION.md").read_text(encoding="utf-8").split("## Symbols")[0]
+TOPICS = sorted((ROOT / "v2gbook").glob("*.py"))
 PRESETS = sorted((ROOT / "v2gbook" / "classroom" / "data" / "presets").glob("*.toml"))
 # The same name in several topics means the same kind of thing there.
 SHARED = {
@@ -91,3 +93,21 @@ def test_a_name_in_two_topics_means_one_thing():
             topics[name].append(topic)
     several = {name: found for name, found in topics.items() if len(found) > 1}
     assert {name: found for name, found in several.items() if name not in SHARED} == {}
+
+
+def column_names(path):
+    """Every text of a module that may name a column or a key, and its line."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value, node.lineno
+
+
+@pytest.mark.parametrize("path", TOPICS, ids=lambda path: path.stem)
+def test_no_column_has_a_refused_name(path):
+    found = [
+        f"line {line}: {name!r}, better {REFUSED[name]}"
+        for name, line in column_names(path)
+        if name in REFUSED
+    ]
+    assert found == []

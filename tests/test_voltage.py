@@ -1365,7 +1365,7 @@ BAD = {
     "going on with a number": (
         lambda: power_flow(TWO, 0.0, keep_going=1),
         "keep_going is 1",
-        "bool",
+        "True or False",
     ),
     "tolerance of everything": (lambda: power_flow(TWO, 0.0, tol_pu=1.0), "tol_pu is 1 pu"),
     "units in a list": (lambda: power_flow(TWO, 0.0, units=[UNITS]), "units is a list"),

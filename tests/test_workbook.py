@@ -138,7 +138,8 @@ def book(**more):
 def test_own_numbers_differ_and_repeat():
     a, b = book(student="ada"), book(student="grace")
     assert a.given("Q1") == book(student=" ada ").given("Q1")
-    assert a.given("Q1") != b.given("Q1") and book().variant("Q1") == 0
+    assert a.given("Q1") != b.given("Q1")
+    assert book().variant("Q1") == 0
     spread = {book(student=str(i)).variant("Q1") for i in range(500)}
     assert spread == set(range(1, 65))
 
@@ -323,7 +324,8 @@ def test_a_law_is_tried_on_a_function_that_may_do_anything():
         return x
 
     share, words = workbook._lawful(moody, asked)
-    assert share == 0.5 and "SystemExit: enough" in words
+    assert share == 0.5
+    assert "SystemExit: enough" in words
 
 
 # ---------------------------------------------------------------------------- the stated tolerance
@@ -389,7 +391,8 @@ def test_no_other_order_passes_even_where_the_sum_is_zero(values, luck):
 
 def test_rounding_errors_in_an_array_count_as_zero():
     assert _answers.summary([1e-15, 5.0, -1e-12, np.inf]) == [0.0, 5.0, 0.0, np.inf]
-    assert _answers.summary([1e-15]) == [1e-15] and _answers.summary(3) == [3.0]
+    assert _answers.summary([1e-15]) == [1e-15]
+    assert _answers.summary(3) == [3.0]
 
 
 # ----------------------------------------------------------------------------------------- attacks
@@ -528,8 +531,10 @@ THINGS = [
 def test_check_survives_every_answer(tiny, shown, question):
     for answer in [*THINGS, *FUNCTIONS]:
         tiny.check(question, answer, own_score())
-    assert len(shown) == len(THINGS) + len(FUNCTIONS) and "cut short" not in text(shown)
-    assert "right" in text(shown) and "✓" not in text(shown)
+    assert len(shown) == len(THINGS) + len(FUNCTIONS)
+    assert "cut short" not in text(shown)
+    assert "right" in text(shown)
+    assert "✓" not in text(shown)
     assert all(len(thing.data) < 2500 for thing in shown)
     assert not any(
         mark in text(shown) for mark in ("<script>", "$a$", "*b*", "[l](u)", "`c`", "x" * 400)
@@ -544,7 +549,8 @@ def test_check_survives_every_function_and_every_score(tiny, shown):
     for thing in THINGS:
         tiny.check("Q3", {"x": 1.0}, thing)
     said = text(shown)
-    assert "✓" not in said and "cut short" not in said
+    assert "✓" not in said
+    assert "cut short" not in said
     for words in (
         "your function raised SystemExit: 3",
         "KeyboardInterrupt",
@@ -573,7 +579,8 @@ def test_check_survives_any_plain_value(tiny, shown, value):
     shown.clear()
     for question in (*tiny.questions, value):
         tiny.check(question, value, lambda design: value)
-    assert len(shown) == 5 and text(shown)
+    assert len(shown) == 5
+    assert text(shown)
 
 
 UNKNOWN = [
@@ -603,12 +610,15 @@ def test_an_unknown_question_is_answered_and_not_recorded(tiny, shown, number, t
     tiny.check(UNKNOWN[number], 42.0)
     for words in ("✗ no such question", "this sheet has no question", "it has Q1, Q2, Q3, Q4"):
         assert words in text(shown)
-    assert "<script>" not in text(shown) and "$x$" not in text(shown) and len(text(shown)) < 600
+    assert "<script>" not in text(shown)
+    assert "$x$" not in text(shown)
+    assert len(text(shown)) < 600
     assert tiny.results == {}
     assert {path.name for path in tmp_path.iterdir()} == {"checks"}
     tiny.check("Q1", 42.0)
     tiny.score()
-    assert tiny.results == {"Q1": (4.0, 4)} and "4/16 by checks" in text(shown)
+    assert tiny.results == {"Q1": (4.0, 4)}
+    assert "4/16 by checks" in text(shown)
 
 
 def test_a_check_without_arguments(tiny, shown):
@@ -687,9 +697,11 @@ def test_the_score_function_must_be_given(tiny, shown):
 def test_only_the_sheet_s_own_score_is_recorded(tiny, shown, tmp_path):
     tiny.check("Q3", {"x": 1.0}, lambda design: (1.0, "mine"))
     assert "✓ right 4/4</span>: mine (this was measured with another score function" in text(shown)
-    assert tiny.results == {} and not (tmp_path / "progress").exists()
+    assert tiny.results == {}
+    assert not (tmp_path / "progress").exists()
     tiny.check("Q3", {"x": 0.5}, own_score())
-    assert tiny.results == {"Q3": (2.0, 4)} and (tmp_path / "progress/01_tiny/Q3 2").exists()
+    assert tiny.results == {"Q3": (2.0, 4)}
+    assert (tmp_path / "progress/01_tiny/Q3 2").exists()
 
 
 @pytest.mark.parametrize(
@@ -704,7 +716,8 @@ def test_only_the_sheet_s_own_score_is_recorded(tiny, shown, tmp_path):
 )
 def test_another_score_is_noticed(tiny, source):
     stored = tiny.questions["Q3"]["score"]
-    assert workbook._is_own(own_score(), stored) and not workbook._is_own(own_score(source), stored)
+    assert workbook._is_own(own_score(), stored)
+    assert not workbook._is_own(own_score(source), stored)
 
 
 def test_what_is_no_function_of_the_notebook_is_not_the_sheet_s_score(tiny):
@@ -834,7 +847,8 @@ def contrast(colour, page):
 @pytest.mark.parametrize("page", ["#ffffff", "#111111"])
 def test_the_picture_can_be_told_from_the_page(page):
     for colour in ("#0a7d5e", "#0072B2"):
-        assert colour in _progress.TICK + _progress.RING and contrast(colour, page) >= 3
+        assert colour in _progress.TICK + _progress.RING
+        assert contrast(colour, page) >= 3
 
 
 @pytest.mark.parametrize(
@@ -856,7 +870,8 @@ def test_odd_files_among_the_marks_harm_nothing(shown, tmp_path, odd):
     (tmp_path / "progress/01_frequency" / odd).touch()
     _progress.record("01_frequency", "Q2", 1.0)
     best = _progress.best("01_frequency")
-    assert best["Q2"] == 2.0 and best.get("Q1", 0) <= _answers.marks("01_frequency")["Q1"]
+    assert best["Q2"] == 2.0
+    assert best.get("Q1", 0) <= _answers.marks("01_frequency")["Q1"]
 
 
 def test_an_old_progress_file_is_taken_over_once(tmp_path, shown):
@@ -870,7 +885,8 @@ def test_an_old_progress_file_is_taken_over_once(tmp_path, shown):
     assert not (tmp_path / "progress.json").exists()
     assert json.loads(read(tmp_path / "progress.json.old")) == old
     page = read(tmp_path / "MY_PROGRESS.md")
-    assert "Q1 3, Q2 1.5" in page and "| of 20 | before 7 |" in page
+    assert "Q1 3, Q2 1.5" in page
+    assert "| of 20 | before 7 |" in page
 
 
 DAMAGED = [
@@ -954,7 +970,8 @@ def test_a_file_that_is_being_read_is_replaced_a_moment_later(tmp_path, monkeypa
 
     monkeypatch.setattr(os, "replace", busy)
     _progress.replace(tmp_path / "page.md", "text")
-    assert read(tmp_path / "page.md") == "text" and len(tries) == 4
+    assert read(tmp_path / "page.md") == "text"
+    assert len(tries) == 4
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -1052,7 +1069,8 @@ def test_a_sheet_uses_its_own_preset_wherever_it_runs(nowhere, monkeypatch):
     monkeypatch.setenv("JPY_SESSION_NAME", str(stored_notebook(folder, "eu-50hz")))
     assert book().region.key == "eu-50hz"
     monkeypatch.setenv("V2GBOOK_PRESET", "gb-50hz")
-    assert book().region.key == "gb-50hz" and book(preset="na-60hz").region.key == "na-60hz"
+    assert book().region.key == "gb-50hz"
+    assert book(preset="na-60hz").region.key == "na-60hz"
     monkeypatch.setenv("V2GBOOK_PRESET", "")
     assert book().region.key == "eu-50hz"
 
@@ -1063,7 +1081,8 @@ def test_a_sheet_says_whose_numbers_it_uses_where_nobody_names_a_region(nowhere,
     assert said.startswith("No region is set (there is no course.toml here or above")
     assert said.endswith(f"are those of {presets.load('na-60hz').label} (na-60hz).")
     shown.clear()
-    assert book(preset="eu-50hz").region.key == "eu-50hz" and shown == []
+    assert book(preset="eu-50hz").region.key == "eu-50hz"
+    assert shown == []
 
 
 def test_a_chapter_uses_course_toml_before_the_stored_preset(nowhere, monkeypatch):
@@ -1196,7 +1215,8 @@ def test_a_preset_can_be_copied_and_sent_to_a_worker():
 
     region = presets.load("eu-50hz")
     for twin in (copy.deepcopy(region), pickle.loads(pickle.dumps(region))):
-        assert twin == region and twin.frequency["ufls"] == region.frequency["ufls"]
+        assert twin == region
+        assert twin.frequency["ufls"] == region.frequency["ufls"]
 
 
 def test_a_notebook_knows_its_stored_preset(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ It prints and never judges. Targets are for two ordinary cores that do nothing e
 import argparse
 import ast
 import asyncio
-import builtins
 import contextlib
 import functools
 import io
@@ -27,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import browser
+from needed_cells import until_explorer
 
 from v2gbook import (
     agc,
@@ -538,56 +538,6 @@ def starts(paths, times=20):
             tell(
                 f"{path.stem}: starts on a slow laptop", f"{good} of {times}", f"{times} of {times}"
             )
-
-
-def until_explorer(cells):
-    """The cells that the first explorer needs, itself included.
-
-    Those that made a name which a later one of them uses.
-    """
-    code = [cell for cell in cells if cell.cell_type == "code"]
-    first = next(place for place, cell in enumerate(code) if cell.source.startswith("explore("))
-    needed, kept = set(), []
-    for cell in code[first::-1]:
-        made, used = names_of(
-            compile(cell.source, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        )
-        if made & needed or cell is code[first]:
-            kept.insert(0, cell)
-            needed = (needed - made) | used
-    return kept
-
-
-def names_of(tree):
-    """Names that a piece of code makes, and names of others that it uses.
-
-    What is local to a function is neither.
-    """
-    scopes = (
-        ast.FunctionDef,
-        ast.AsyncFunctionDef,
-        ast.Lambda,
-        ast.ListComp,
-        ast.SetComp,
-        ast.DictComp,
-        ast.GeneratorExp,
-    )
-    made, used = set(), set()
-    for node in ast.iter_child_nodes(tree):
-        inner_made, inner_used = names_of(node)
-        if isinstance(node, scopes):
-            used |= inner_used - inner_made
-            made |= {node.name} if hasattr(node, "name") else set()
-        else:
-            made |= inner_made
-            used |= inner_used
-    if isinstance(tree, ast.Name):
-        (used if isinstance(tree.ctx, ast.Load) else made).add(tree.id)
-    elif isinstance(tree, ast.arg):
-        made.add(tree.arg)
-    elif isinstance(tree, ast.alias):
-        made.add(tree.asname or tree.name.split(".")[0])
-    return made, used - set(dir(builtins))
 
 
 def start(desk, path):

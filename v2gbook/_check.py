@@ -4,6 +4,7 @@ A refusal is a ValueError, or a TypeError where something of another kind was gi
 argument, says what was given and what is allowed.
 """
 
+import datetime
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,10 @@ from numpy.typing import ArrayLike
 FloatOrArray: TypeAlias = float | np.ndarray
 """A number, or an array of numbers: what functions that broadcast give back."""
 
+Date: TypeAlias = str | datetime.date | np.datetime64
+"""A calendar day, as `calendar_day` reads it."""
+
+DATES = (str, datetime.date, np.datetime64)
 FOLDER = Path(__file__).parent / "data"
 MOST_STEPS = 50_000_000  # numbers that one call may make; a hundred times a year of minutes
 LARGEST = 1e30  # beyond any quantity here; a product of several still is a number
@@ -71,6 +76,8 @@ def checked(
     >>> checked("price_per_kwh", [0, 1], ge=0)
     array([0., 1.])
     """
+    if isinstance(value, (float, int)) and _plainly_right(value, gt, ge, lt, le):
+        return float(value)
     array = _numbers(name, value)
     if np.isnan(array).any():
         raise ValueError(f"{name} contains NaN (not a number); every value must be known")
@@ -83,6 +90,18 @@ def checked(
         if limit is not None:
             _within(name, array, unit, kind, limit)
     return plain(array)
+
+
+def _plainly_right(value, gt, ge, lt, le):
+    """Whether this is one number of Python's own that no limit refuses: the quick way through."""
+    return (
+        type(value) in (float, int)
+        and -LARGEST <= value <= LARGEST  # neither NaN nor infinite
+        and (gt is None or value > gt)
+        and (ge is None or value >= ge)
+        and (lt is None or value < lt)
+        and (le is None or value <= le)
+    )
 
 
 def _numbers(name, value):
@@ -146,6 +165,8 @@ def fraction(
     >>> fraction("soc", 0.85)
     0.85
     """
+    if isinstance(value, (float, int)) and _plainly_right(value, gt, ge, lt, le):
+        return float(value)
     array = np.asarray(checked(name, value))
     highest = float(array.max())
     top = le if lt is None else lt
@@ -216,7 +237,7 @@ def one(name: str, value: Any, unit: str = "", **limits: Any) -> float:
     0.25
     """
     number = checked(name, value, unit, **limits)
-    if np.ndim(number):
+    if not isinstance(number, float):
         raise ValueError(f"{name} has shape {np.shape(number)}; give a single number")
     return number
 
@@ -280,6 +301,42 @@ def steps(name: str, end: float, dt: float, *, most: int = MOST_STEPS) -> int:
     count = end / dt
     if not 0.5 < count <= most:
         raise ValueError(f"{name} is {end:g}, with steps of {dt:g}; give 1 to {most:g} steps")
+    return round(count)
+
+
+def equal_steps(name: str, step: float, unit: str, *, of: str, span: float) -> int:
+    """How many steps make up a span of time, if they do so exactly.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the step.
+    step, span : float
+        Lengths of both, above 0.
+    unit : str
+        The unit of both.
+    of : str
+        What the message calls the span.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If the step does not divide the span.
+
+    Examples
+    --------
+    >>> equal_steps("dt_min", 15, "min", of="a day", span=1440)
+    96
+    """
+    count = span / step
+    if round(count) < 1 or abs(count - round(count)) > 1e-6:
+        raise ValueError(
+            f"{name} is {step:g} {unit}; it must divide {of}, {span:g} {unit}, into equal steps"
+        )
     return round(count)
 
 
@@ -367,6 +424,35 @@ def alike(**values: ArrayLike) -> None:
         raise ValueError(f"these shapes must be the same: {shapes}")
 
 
+def flag(name: str, value: Any) -> bool:
+    """Return True or False, and refuse what merely resembles them, such as 1 or "yes".
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the argument.
+    value : bool
+        The argument; NumPy's own kind is as good.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> flag("keep_going", np.True_)
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {short(value)}; it must be True or False")
+    return bool(value)
+
+
 def keep(record: Any, **limits: Mapping[str, Any]) -> None:
     """Check fields of a frozen dataclass, and keep them as `checked` returns them.
 
@@ -375,8 +461,8 @@ def keep(record: Any, **limits: Mapping[str, Any]) -> None:
     record : dataclass instance
         Whose `__post_init__` calls this.
     **limits : dict
-        By field, the keywords of `checked`; with `fraction=True`, `whole=True`, `one=True` or
-        `row=True` those of that check.
+        By field, the keywords of `checked`; with `fraction=True`, `whole=True`, `one=True`,
+        `row=True` or `flag=True` those of that check.
 
     Raises
     ------
@@ -438,6 +524,7 @@ _FIELD_CHECKS: dict[str, Any] = {
     "whole": whole,
     "one": one,
     "row": row,
+    "flag": flag,
     "number": checked,
 }
 
@@ -699,6 +786,44 @@ def stamps(name: str, index: Any) -> pd.DatetimeIndex:
         late = int(np.argmax(np.diff(index.asi8) <= 0)) + 1
         raise ValueError(f"{name} must rise: {index[late]} comes after {index[late - 1]}")
     return index
+
+
+def calendar_day(name: str, value: Any) -> pd.Timestamp:
+    """Return a day, as the time stamp of its midnight without a time zone.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the argument.
+    value : str, date or datetime64
+        The argument. Of a time of day, its day counts.
+
+    Returns
+    -------
+    Timestamp
+
+    Raises
+    ------
+    TypeError
+        If it is of another kind.
+    ValueError
+        If it is no date from 1900 to 2100.
+
+    Examples
+    --------
+    >>> calendar_day("first_test", "2020-03-01")
+    Timestamp('2020-03-01 00:00:00')
+    """
+    instance(name, value, DATES)
+    try:
+        day = pd.Timestamp(value)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{name} is {short(value)}; give a date such as '2026-06-01'") from error
+    if pd.isna(day):
+        raise ValueError(f"{name} is a missing date (NaT)")
+    if not 1900 <= day.year <= 2100:
+        raise ValueError(f"{name} is {value}; give a date from 1900 to 2100")
+    return day.tz_localize(None).normalize()
 
 
 def short(value: Any) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import betainc
 
-from ._check import LARGEST, checked, columns, one_of
+from ._check import LARGEST, checked, columns, flag
 
 _EPS = 1e-9
 _SAME = 1e-14  # two probabilities closer than this are the same
@@ -310,7 +310,7 @@ def check_sessions(
     (1, 'session 1 took 20 kWh, and its charger')
     """
     refuse_table("sessions", sessions)
-    one_of("drop", drop, (False, True))
+    flag("drop", drop)
     if drop:
         return _possible(sessions, p_kw)
     refuse_impossible("sessions", sessions, p_kw)

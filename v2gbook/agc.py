@@ -14,7 +14,6 @@ leaves the area.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +25,7 @@ from ._check import (
     FloatOrArray,
     alike,
     checked,
+    equal_steps,
     fraction,
     instance,
     instances,
@@ -36,35 +36,18 @@ from ._check import (
     steps,
     together,
 )
+from ._limits import ABOVE_0_MW, NOMINAL_HZ, PERIOD_S, POWER_MW, STORE_MWH, TIME_S, Limits
 
 # What each quantity may be. The limits are generous: beyond them a unit has slipped.
-_Limits = dict[str, Any]
-_NOMINAL: _Limits = {"unit": "Hz", "ge": 1, "le": 1000}
-_DEVIATION: _Limits = {"unit": "Hz", "ge": -1000, "le": 1000}
-_POWER: _Limits = {"unit": "MW", "ge": -1e9, "le": 1e9}  # with a sign
-_ABOVE_0: _Limits = {"unit": "MW", "gt": 0, "ge": 1e-6, "le": 1e9}
-_STORE: _Limits = {"unit": "MWh", "ge": 0, "finite": False}
-_TIME: _Limits = {"unit": "s", "ge": 0, "le": 1e9}
-_PERIOD: _Limits = {"unit": "s", "gt": 0, "ge": 1e-6, "le": 1e9}
-_LAG: _Limits = {"unit": "s", "gt": 0, "ge": 1e-3, "le": 1e6}
-_STEP: _Limits = {"unit": "s", "gt": 0, "ge": 1e-6, "le": 3600}
-_BIAS: _Limits = {"unit": "MW/Hz", "ge": 0, "le": 1e9}
-_GAIN: _Limits = {"ge": 0, "le": 1e6}
-_DROOP: _Limits = {"gt": 0, "ge": 1e-4, "lt": 1.5}  # of `fraction`
-_EFFICIENCY: _Limits = {"fraction": True, "gt": 0, "ge": 0.01}
+_DEVIATION: Limits = {"unit": "Hz", "ge": -1000, "le": 1000}
+_LAG: Limits = {"unit": "s", "gt": 0, "ge": 1e-3, "le": 1e6}
+_STEP: Limits = {"unit": "s", "gt": 0, "ge": 1e-6, "le": 3600}
+_BIAS: Limits = {"unit": "MW/Hz", "ge": 0, "le": 1e9}
+_GAIN: Limits = {"ge": 0, "le": 1e6}
+_DROOP: Limits = {"gt": 0, "ge": 1e-4, "lt": 1.5}  # of `fraction`
+_EFFICIENCY: Limits = {"fraction": True, "gt": 0, "ge": 0.01}
 _LEAST_MW_PER_HZ = 1e-9  # below it nothing holds the frequency
 _LEAST_MW = 1e-12  # a signal that asks for less asks for nothing
-
-
-def _whole_steps(name, span_s, step_name, step_s):
-    """How many steps a span of time has; it must be a whole number of them."""
-    count = span_s / step_s
-    if round(count) < 1 or abs(count - round(count)) > 1e-6:
-        raise ValueError(
-            f"{name} = {span_s:g} s is no multiple of {step_name} = {step_s:g} s. It must have "
-            "a whole number of steps."
-        )
-    return round(count)
 
 
 # ------------------------------------------------------------------ what governors leave behind
@@ -120,7 +103,7 @@ class Area:
         instance("name", self.name, str)
         keep(
             self,
-            rating_mw={"one": True, **_ABOVE_0},
+            rating_mw={"one": True, **ABOVE_0_MW},
             inertia_s={"one": True, **_LAG},
             damping_rating_pu={"one": True, "ge": 0, "le": 1000},
             droop_pu={"one": True, "gt": 0, "finite": False},
@@ -154,7 +137,7 @@ class Area:
         ValueError
             If `f0_hz` is not at least 1 Hz.
         """
-        f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+        f0 = checked("f0_hz", f0_hz, **NOMINAL_HZ)
         return self.rating_mw / f0 * (1 / self.droop_pu + self.damping_rating_pu)  # eq. (2.1)
 
 
@@ -173,7 +156,7 @@ def _names(areas):
 
 def _per_area(name, values, areas):
     """One power for each area, as an array."""
-    array = np.atleast_1d(checked(name, values, **_POWER))
+    array = np.atleast_1d(checked(name, values, **POWER_MW))
     if array.shape != (len(areas),):
         raise ValueError(f"{name} has {array.size} values, but there are {len(areas)} areas")
     return array
@@ -229,7 +212,7 @@ def primary_response(
     """
     listed = _listed(areas)
     loss = _per_area("loss_mw", loss_mw, listed)
-    f0_hz = one("f0_hz", f0_hz, **_NOMINAL)
+    f0_hz = one("f0_hz", f0_hz, **NOMINAL_HZ)
     beta = _stiffnesses(listed, f0_hz)
     if beta.sum() < _LEAST_MW_PER_HZ:
         raise ValueError(
@@ -303,8 +286,8 @@ def ace(
     >>> round(ace(500.0, 450.0, -0.03, bias_mw_per_hz=2500.0), 3)
     -25.0
     """
-    interchange = checked("interchange_mw", interchange_mw, **_POWER)
-    scheduled = checked("scheduled_mw", scheduled_mw, **_POWER)
+    interchange = checked("interchange_mw", interchange_mw, **POWER_MW)
+    scheduled = checked("scheduled_mw", scheduled_mw, **POWER_MW)
     deviation = checked("deviation_hz", deviation_hz, **_DEVIATION)
     bias = checked("bias_mw_per_hz", bias_mw_per_hz, **_BIAS)
     together(
@@ -409,9 +392,9 @@ class Unit:
             low_mw={"one": True, "unit": "MW", "le": 0, "finite": False},
             high_mw={"one": True, "unit": "MW", "ge": 0, "finite": False},
             ramp_mw_per_min={"one": True, "unit": "MW/min", "gt": 0, "finite": False},
-            lag_s={"one": True, **_PERIOD},
-            energy_up_mwh={"one": True, **_STORE},
-            energy_down_mwh={"one": True, **_STORE},
+            lag_s={"one": True, **PERIOD_S},
+            energy_up_mwh={"one": True, **STORE_MWH},
+            energy_down_mwh={"one": True, **STORE_MWH},
         )
 
 
@@ -470,14 +453,14 @@ class Agc:
 
     def __post_init__(self):
         object.__setattr__(self, "units", instances("units", self.units, Unit))
-        instance("anti_windup", self.anti_windup, bool)
-        instance("ties", self.ties, bool)
         keep(
             self,
+            anti_windup={"flag": True},
+            ties={"flag": True},
             bias_mw_per_hz={"one": True, **_BIAS},
             ki_per_s={"one": True, "unit": "1/s", **_GAIN},
             kp={"one": True, **_GAIN},
-            cycle_s={"one": True, **_PERIOD},
+            cycle_s={"one": True, **PERIOD_S},
         )
         names = [unit.name for unit in self.units]
         if not names or len(set(names)) < len(names):
@@ -544,7 +527,7 @@ def dispatch(
     >>> dispatch(150.0, [0.7, 0.3], [-100.0, -100.0], [100.0, 100.0])
     [100.0, 50.0]
     """
-    command_mw = one("command_mw", command_mw, **_POWER)
+    command_mw = one("command_mw", command_mw, **POWER_MW)
     part = row("shares", fraction("shares", shares))
     low = row("low_mw", low_mw, "MW", lt=math.inf, finite=False)
     high = row("high_mw", high_mw, "MW", gt=-math.inf, finite=False)
@@ -658,7 +641,7 @@ def restored(areas: Area | Sequence[Area], loss_mw: ArrayLike, *, f0_hz: float) 
     """
     listed = _listed(areas)
     loss = _per_area("loss_mw", loss_mw, listed)
-    f0_hz = one("f0_hz", f0_hz, **_NOMINAL)
+    f0_hz = one("f0_hz", f0_hz, **NOMINAL_HZ)
     _check_restoring(listed)
     bias = np.array([area.agc.bias_mw_per_hz if area.agc else 0.0 for area in listed])
     df_hz, secondary, export = _rest(listed, loss, _stiffnesses(listed, f0_hz), bias)
@@ -738,7 +721,7 @@ class AreaLoss:
 
     def __post_init__(self):
         instance("area", self.area, str)
-        keep(self, t_s={"one": True, **_TIME}, p_mw={"one": True, **_POWER})
+        keep(self, t_s={"one": True, **TIME_S}, p_mw={"one": True, **POWER_MW})
 
 
 def _check_names(areas, losses, ties):
@@ -768,7 +751,7 @@ def _unit_columns(areas):
 def _count_of_steps(areas, ties, t_end_s, dt_s):
     """Number of rows of a run, its start included."""
     dt_s = one("dt_s", dt_s, **_STEP)
-    t_end_s = one("t_end_s", t_end_s, **_PERIOD)
+    t_end_s = one("t_end_s", t_end_s, **PERIOD_S)
     if t_end_s < dt_s:
         raise ValueError(
             f"t_end_s is {t_end_s:g} s; it must be at least one step, dt_s = {dt_s:g} s"
@@ -836,7 +819,9 @@ class _ControlRoom:
     def __init__(self, area, dt_s):
         self.agc = area.agc
         self.dt_h = dt_s / 3600
-        self.every = _whole_steps(f"cycle_s of area {area.name!r}", area.agc.cycle_s, "dt_s", dt_s)
+        self.every = equal_steps(
+            "dt_s", dt_s, "s", of=f"cycle_s of area {area.name!r}", span=area.agc.cycle_s
+        )
         self.integral = 0.0
         self.ace = 0.0
         units = area.agc.units
@@ -1023,7 +1008,7 @@ def simulate(
     losses = instances("losses", losses, AreaLoss)
     ties = instances("ties", ties, Tie)
     _check_names(listed, losses, ties)
-    f0_hz = one("f0_hz", f0_hz, **_NOMINAL)
+    f0_hz = one("f0_hz", f0_hz, **NOMINAL_HZ)
     count = _count_of_steps(listed, ties, t_end_s, dt_s)
     export_of = _exports(listed, ties, f0_hz)
     by_state, by_power = _slopes(listed, ties, export_of, f0_hz)
@@ -1096,9 +1081,9 @@ def regulation_signal(
     """
     duration_h = one("duration_h", duration_h, "h", gt=0)
     instance("rng", rng, np.random.Generator)
-    dt_s = one("dt_s", dt_s, **_PERIOD)
-    slow_s = one("slow_s", slow_s, **_PERIOD)
-    fast_s = one("fast_s", fast_s, **_PERIOD)
+    dt_s = one("dt_s", dt_s, **PERIOD_S)
+    slow_s = one("slow_s", slow_s, **PERIOD_S)
+    fast_s = one("fast_s", fast_s, **PERIOD_S)
     one("rms", rms)
     size = fraction("rms", rms, gt=0)
     count = round(duration_h * 3600 / dt_s)
@@ -1163,8 +1148,8 @@ def split(signal: ArrayLike, *, dt_s: float, cutoff_s: float) -> tuple[np.ndarra
     (array([0.   , 0.393, 0.632, 0.777]), array([0.   , 0.607, 0.368, 0.223]))
     """
     s = row("signal", signal)
-    dt_s = one("dt_s", dt_s, **_PERIOD)
-    cutoff_s = one("cutoff_s", cutoff_s, **_PERIOD)
+    dt_s = one("dt_s", dt_s, **PERIOD_S)
+    cutoff_s = one("cutoff_s", cutoff_s, **PERIOD_S)
     kept = math.exp(-dt_s / cutoff_s)
     slow = _first_order(np.concatenate([s[:1], (1 - kept) * s[1:]]), kept)  # eq. (2.9)
     return slow, s - slow
@@ -1222,8 +1207,8 @@ class Fleet:
     def __post_init__(self):
         keep(
             self,
-            p_mw=_ABOVE_0,
-            energy_mwh={**_ABOVE_0, "unit": "MWh"},
+            p_mw=ABOVE_0_MW,
+            energy_mwh={**ABOVE_0_MW, "unit": "MWh"},
             soc={"fraction": True},
             eta_charge=_EFFICIENCY,
             eta_discharge=_EFFICIENCY,
@@ -1271,7 +1256,7 @@ class Offset:
         keep(
             self,
             share={"fraction": True, "lt": 1},
-            period_s={"one": True, **_PERIOD},
+            period_s={"one": True, **PERIOD_S},
             target_soc={"fraction": True},
         )
 
@@ -1404,14 +1389,14 @@ def follow(
     """
     s = row("signal", signal, ge=-1, le=1)
     instance("fleet", fleet, Fleet)
-    dt_s = one("dt_s", dt_s, **_PERIOD)
+    dt_s = one("dt_s", dt_s, **PERIOD_S)
     battery = _Battery(fleet, dt_s / 3600)
     share = 0.0
     block = 256  # without an offset any length will do
     if offset is not None:
         instance("offset", offset, Offset)
         share = offset.share
-        block = _whole_steps("period_s of the offset", offset.period_s, "dt_s", dt_s)
+        block = equal_steps("dt_s", dt_s, "s", of="period_s of the offset", span=offset.period_s)
     _check_room(len(s), battery.shape)
     columns = np.empty((4, len(s), *battery.shape))
     asked, scheduled, delivered, trace = columns
@@ -1480,8 +1465,8 @@ def tracking(asked: ArrayLike, delivered: ArrayLike) -> float:
     >>> tracking([1.0, -1.0, 2.0], [0.5, -1.0, 3.0])
     0.625
     """
-    a = row("asked", asked, **_POWER)
-    d = row("delivered", delivered, **_POWER)
+    a = row("asked", asked, **POWER_MW)
+    d = row("delivered", delivered, **POWER_MW)
     alike(asked=a, delivered=d)
     size = np.abs(a).mean()
     if size < _LEAST_MW:

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from ._check import (
     FloatOrArray,
     checked,
+    equal_steps,
     first_of,
     fraction,
     instance,
@@ -30,20 +31,14 @@ from ._check import (
     steps,
     together,
 )
+from ._limits import ABOVE_0_KW, CAPACITY_KWH, ETA, POWER_KW, REACTIVE_KVAR, SIZE_KW, Limits
 
 # What each quantity may be. The limits are generous: beyond them a unit has slipped.
-_Limits = dict[str, Any]
-_POWER: _Limits = {"unit": "kW", "ge": -1e9, "le": 1e9}  # with a sign
-_REACTIVE: _Limits = {"unit": "kvar", "ge": -1e9, "le": 1e9}
-_SIZE: _Limits = {"unit": "kW", "ge": 0, "le": 1e9}
-_ABOVE_0: _Limits = {"unit": "kW", "gt": 0, "ge": 1e-6, "le": 1e9}
-_RATING: _Limits = _ABOVE_0 | {"unit": "kVA"}
-_CAPACITY: _Limits = {"unit": "kWh", "gt": 0, "ge": 1e-6, "le": 1e12}
-_ENERGY: _Limits = {"unit": "kWh", "ge": 0, "le": 1e12}
-_DISTANCE: _Limits = {"unit": "km", "ge": 0, "le": 1e9}
-_TIME: _Limits = {"unit": "h", "ge": 0, "le": 1e12}
-_LENGTH: _Limits = {"unit": "h", "gt": 0, "ge": 1e-9, "le": 1e12}
-_EFFICIENCY: _Limits = {"gt": 0, "ge": 1e-6}  # of `fraction`
+_RATING: Limits = ABOVE_0_KW | {"unit": "kVA"}
+_ENERGY: Limits = {"unit": "kWh", "ge": 0, "le": 1e12}
+_DISTANCE: Limits = {"unit": "km", "ge": 0, "le": 1e9}
+_TIME: Limits = {"unit": "h", "ge": 0, "le": 1e12}
+_LENGTH: Limits = {"unit": "h", "gt": 0, "ge": 1e-9, "le": 1e12}
 _MOST_STEPS = 1_000_000  # of a stay; a year of minutes has half as many
 _NEGLIGIBLE = 1e-9  # relative, or in kW or soc: a rounding error of sums and products
 _LEAST_RISE = 1e-12  # of soc within a step; less is a rounding error, not a wish to charge
@@ -148,13 +143,13 @@ class Charger:
     def __post_init__(self):
         keep(
             self,
-            p_charge_kw=_ABOVE_0,
-            p_discharge_kw=_SIZE,
+            p_charge_kw=ABOVE_0_KW,
+            p_discharge_kw=SIZE_KW,
             s_kva=_RATING,
-            idle_kw=_SIZE,
+            idle_kw=SIZE_KW,
             loss_linear={"fraction": True, "lt": 1},
             loss_quadratic={"fraction": True, "lt": 1},
-            standby_kw=_SIZE,
+            standby_kw=SIZE_KW,
         )
         together(**vars(self))
         _check_rating(self)
@@ -222,15 +217,15 @@ class Vehicle:
     def __post_init__(self):
         keep(
             self,
-            energy_kwh=_CAPACITY,
+            energy_kwh=CAPACITY_KWH,
             soc_min={"fraction": True},
             soc_max={"fraction": True},
-            dc_charge_kw=_ABOVE_0,
-            dc_discharge_kw=_SIZE,
-            eta_charge={"fraction": True, **_EFFICIENCY},
-            eta_discharge={"fraction": True, **_EFFICIENCY},
+            dc_charge_kw=ABOVE_0_KW,
+            dc_discharge_kw=SIZE_KW,
+            eta_charge={"fraction": True, **ETA},
+            eta_discharge={"fraction": True, **ETA},
             taper_soc={"fraction": True, "lt": 1, "le": 0.999999},
-            taper_end={"fraction": True, **_EFFICIENCY},
+            taper_end={"fraction": True, **ETA},
         )
         together(**vars(self))
         _check_window(self)
@@ -276,8 +271,8 @@ def narrowed(charger: Charger, charge_kw: ArrayLike, discharge_kw: ArrayLike) ->
     (7.4, 0.0)
     """
     instance("charger", charger, Charger)
-    inwards = checked("charge_kw", charge_kw, **_ABOVE_0)
-    outwards = checked("discharge_kw", discharge_kw, **_SIZE)
+    inwards = checked("charge_kw", charge_kw, **ABOVE_0_KW)
+    outwards = checked("discharge_kw", discharge_kw, **SIZE_KW)
     _fit(charger=charger, charge_kw=inwards, discharge_kw=outwards)
     return replace(
         charger,
@@ -338,8 +333,8 @@ def loss_kw(charger: Charger, p_kw: ArrayLike, q_kvar: ArrayLike = 0.0) -> Float
     (0.46, 0.122)
     """
     instance("charger", charger, Charger)
-    p = checked("p_kw", p_kw, **_POWER)
-    q = checked("q_kvar", q_kvar, **_REACTIVE)
+    p = checked("p_kw", p_kw, **POWER_KW)
+    q = checked("q_kvar", q_kvar, **REACTIVE_KVAR)
     _fit(charger=charger, p_kw=p, q_kvar=q)
     return plain(_loss(charger, p, q))
 
@@ -388,7 +383,7 @@ def battery_kw(charger: Charger, p_kw: ArrayLike) -> FloatOrArray:
     [10.5, -9.5]
     """
     instance("charger", charger, Charger)
-    p = checked("p_kw", p_kw, **_POWER)
+    p = checked("p_kw", p_kw, **POWER_KW)
     _fit(charger=charger, p_kw=p)
     return plain(_battery(charger, p))
 
@@ -449,7 +444,7 @@ def grid_kw(charger: Charger, p_dc_kw: ArrayLike) -> FloatOrArray:
     [10.0, -10.0]
     """
     instance("charger", charger, Charger)
-    p_dc = checked("p_dc_kw", p_dc_kw, **_POWER)
+    p_dc = checked("p_dc_kw", p_dc_kw, **POWER_KW)
     _fit(charger=charger, p_dc_kw=p_dc)
     most = _most_arriving(charger)
     too_much = np.negative(p_dc) > most
@@ -506,7 +501,7 @@ def efficiency(charger: Charger, p_kw: ArrayLike) -> FloatOrArray:
     [0.952, 0.95, 0.779]
     """
     instance("charger", charger, Charger)
-    p = checked("p_kw", p_kw, **_POWER)
+    p = checked("p_kw", p_kw, **POWER_KW)
     _fit(charger=charger, p_kw=p)
     if np.any(np.equal(p, 0)):
         raise ValueError("p_kw is 0; efficiency has no meaning when nothing flows")
@@ -564,8 +559,8 @@ def round_trip(
     """
     instance("vehicle", vehicle, Vehicle)
     instance("charger", charger, Charger)
-    bought = checked("charge_kw", charge_kw, **_ABOVE_0)
-    sold = checked("discharge_kw", discharge_kw, **_ABOVE_0)
+    bought = checked("charge_kw", charge_kw, **ABOVE_0_KW)
+    sold = checked("discharge_kw", discharge_kw, **ABOVE_0_KW)
     _fit(vehicle=vehicle, charger=charger, charge_kw=bought, discharge_kw=sold)
     there = _efficiency(charger, np.negative(bought))
     back = _efficiency(charger, sold)
@@ -611,7 +606,7 @@ def q_limit_kvar(charger: Charger, p_kw: ArrayLike) -> FloatOrArray:
     6.0
     """
     instance("charger", charger, Charger)
-    size = np.abs(checked("p_kw", p_kw, **_POWER))
+    size = np.abs(checked("p_kw", p_kw, **POWER_KW))
     _fit(charger=charger, p_kw=size)
     broken = size > np.multiply(charger.s_kva, 1 + _NEGLIGIBLE)
     if np.any(broken):
@@ -659,8 +654,8 @@ def active_first(
     (8.0, 6.0)
     """
     instance("charger", charger, Charger)
-    p_asked = checked("p_kw", p_kw, **_POWER)
-    q_asked = checked("q_kvar", q_kvar, **_REACTIVE)
+    p_asked = checked("p_kw", p_kw, **POWER_KW)
+    q_asked = checked("q_kvar", q_kvar, **REACTIVE_KVAR)
     _fit(charger=charger, p_kw=p_asked, q_kvar=q_asked)
     p = np.clip(p_asked, np.negative(charger.p_charge_kw), charger.p_discharge_kw)
     room = _room(charger, p)
@@ -707,8 +702,8 @@ def reactive_first(
     (8.0, 6.0)
     """
     instance("charger", charger, Charger)
-    p_asked = checked("p_kw", p_kw, **_POWER)
-    q_asked = checked("q_kvar", q_kvar, **_REACTIVE)
+    p_asked = checked("p_kw", p_kw, **POWER_KW)
+    q_asked = checked("q_kvar", q_kvar, **REACTIVE_KVAR)
     _fit(charger=charger, p_kw=p_asked, q_kvar=q_asked)
     q = np.clip(q_asked, np.negative(charger.s_kva), charger.s_kva)
     room = _room(charger, q)
@@ -1123,7 +1118,7 @@ def step(
     instance("vehicle", vehicle, Vehicle)
     instance("charger", charger, Charger)
     soc = _checked_soc("soc", soc)
-    wish = checked("p_kw", p_kw, **_POWER)
+    wish = checked("p_kw", p_kw, **POWER_KW)
     dt_h = checked("dt_h", dt_h, **_LENGTH)
     lowest = vehicle.soc_min
     if floor is not None:
@@ -1186,11 +1181,7 @@ def _check_single(**records):
 
 def _steps_of(stay, dt_h):
     """How many steps a stay has."""
-    count = round(stay.duration_h / dt_h)
-    if abs(count * dt_h - stay.duration_h) > 1e-6:
-        raise ValueError(
-            f"a stay of {stay.duration_h:g} h is not a whole number of steps of dt_h = {dt_h:g} h"
-        )
+    equal_steps("dt_h", dt_h, "h", of="stay.duration_h", span=stay.duration_h)
     return steps("stay.duration_h", stay.duration_h, dt_h, most=_MOST_STEPS)
 
 
@@ -1268,7 +1259,7 @@ def simulate(
     instance("stay", stay, Stay)
     _check_single(vehicle=vehicle, charger=charger)
     dt_h = one("dt_h", dt_h, **_LENGTH)
-    wish = checked("p_kw", p_kw, **_POWER)
+    wish = checked("p_kw", p_kw, **POWER_KW)
     count = _steps_of(stay, dt_h)
     if np.shape(wish) not in ((), (count,)):
         raise ValueError(
@@ -1348,9 +1339,9 @@ def kempton_tomic(
     driven = checked("driven_km", driven_km, **_DISTANCE)
     buffer = checked("buffer_km", buffer_km, **_DISTANCE)
     per_kwh = checked("km_per_kwh", km_per_kwh, "km/kWh", gt=0, ge=1e-6, le=1e6)
-    eta = fraction("eta_discharge", eta_discharge, **_EFFICIENCY)
+    eta = fraction("eta_discharge", eta_discharge, **ETA)
     duration = checked("duration_h", duration_h, **_LENGTH)
-    line = checked("line_kw", line_kw, **_SIZE)
+    line = checked("line_kw", line_kw, **SIZE_KW)
     together(
         energy_kwh=energy,
         driven_km=driven,
@@ -1406,9 +1397,9 @@ class Offer:
             power_kw={"unit": "kW"},
             apparent_kw={"unit": "kW"},
             energy_kw={"unit": "kW"},
-            up_kw=_SIZE | {"le": None},
-            down_kw=_SIZE | {"le": None},
-            both_kw=_SIZE | {"le": None},
+            up_kw=SIZE_KW | {"le": None},
+            down_kw=SIZE_KW | {"le": None},
+            both_kw=SIZE_KW | {"le": None},
         )
         instance("limit", self.limit, (str, np.ndarray))
 
@@ -1547,8 +1538,8 @@ def offer(
         "soc": _checked_soc("soc", soc),
         "duration_h": checked("duration_h", duration_h, **_LENGTH),
         "soc_keep": _checked_soc("soc_keep", soc_keep),
-        "p_kw": checked("p_kw", p_kw, **_POWER),
-        "q_kvar": checked("q_kvar", q_kvar, **_REACTIVE),
+        "p_kw": checked("p_kw", p_kw, **POWER_KW),
+        "q_kvar": checked("q_kvar", q_kvar, **REACTIVE_KVAR),
     }
     _fit(vehicle=vehicle, charger=charger, **given)
     return _offered(vehicle, charger, **given)
@@ -1607,10 +1598,10 @@ def lendable(
     """
     stay = checked("duration_h", duration_h, **_TIME)
     need = checked("need_kwh", need_kwh, **_ENERGY)
-    charge = checked("charge_kw", charge_kw, **_ABOVE_0)
-    give = checked("discharge_kw", discharge_kw, **_ABOVE_0)
-    eta_in = fraction("eta_charge", eta_charge, **_EFFICIENCY)
-    eta_out = fraction("eta_discharge", eta_discharge, **_EFFICIENCY)
+    charge = checked("charge_kw", charge_kw, **ABOVE_0_KW)
+    give = checked("discharge_kw", discharge_kw, **ABOVE_0_KW)
+    eta_in = fraction("eta_charge", eta_charge, **ETA)
+    eta_out = fraction("eta_discharge", eta_discharge, **ETA)
     together(
         duration_h=stay,
         need_kwh=need,
@@ -1664,7 +1655,7 @@ def backup_days(
     energy = checked("energy_kwh", energy_kwh, **_ENERGY)
     load = checked("load_kwh_per_day", load_kwh_per_day, "kWh/day", gt=0, ge=1e-6, le=1e12)
     share = fraction("usable", usable)
-    eta = fraction("eta_discharge", eta_discharge, **_EFFICIENCY)
+    eta = fraction("eta_discharge", eta_discharge, **ETA)
     together(energy_kwh=energy, load_kwh_per_day=load, usable=share, eta_discharge=eta)
     return plain(energy * (share * eta) / load)  # eq. (4.12)
 
@@ -1719,13 +1710,13 @@ class Storage:
     def __post_init__(self):
         keep(
             self,
-            energy_kwh=_CAPACITY,
+            energy_kwh=CAPACITY_KWH,
             soc_min={"fraction": True},
             soc_max={"fraction": True},
-            p_charge_kw=_SIZE,
-            p_discharge_kw=_SIZE,
-            eta_charge={"fraction": True, **_EFFICIENCY},
-            eta_discharge={"fraction": True, **_EFFICIENCY},
+            p_charge_kw=SIZE_KW,
+            p_discharge_kw=SIZE_KW,
+            eta_charge={"fraction": True, **ETA},
+            eta_discharge={"fraction": True, **ETA},
         )
         together(**vars(self))
         _check_window(self)
@@ -1738,7 +1729,7 @@ class Storage:
 
 def _check_working_point(name, power_kw, eta):
     """Refuse a power of which nothing is left on the other side."""
-    broken = np.less(eta, _EFFICIENCY["ge"])
+    broken = np.less(eta, ETA["ge"])
     if np.any(broken):
         power, share = first_of(broken, power_kw, eta)
         raise ValueError(
@@ -1792,8 +1783,8 @@ def linear_storage(
     """
     instance("vehicle", vehicle, Vehicle)
     instance("charger", charger, Charger)
-    bought = checked("charge_kw", charge_kw, **_ABOVE_0)
-    sold = checked("discharge_kw", discharge_kw, **_ABOVE_0)
+    bought = checked("charge_kw", charge_kw, **ABOVE_0_KW)
+    sold = checked("discharge_kw", discharge_kw, **ABOVE_0_KW)
     _fit(vehicle=vehicle, charger=charger, charge_kw=bought, discharge_kw=sold)
     eta_charge = _efficiency(charger, np.negative(bought)) * vehicle.eta_charge
     eta_discharge = _efficiency(charger, sold) * vehicle.eta_discharge

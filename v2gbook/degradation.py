@@ -14,7 +14,7 @@ capacity. Throughput says whether it counts one direction or both.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -37,27 +37,25 @@ from ._check import (
     together,
     whole,
 )
+from ._limits import CAPACITY_KWH, ETA, Limits
 
 KELVIN = 273.15
 GAS_J_PER_MOL_K = 8.314
 
 # What each quantity may be. The limits are generous: beyond them a unit has slipped.
-_Limits = dict[str, Any]
 _HOTTEST_C = 150.0  # no cell works above it; room temperature in kelvin is about 298
-_PACK_PRICE: _Limits = {"unit": "per kWh", "ge": 0, "le": 1e9}
-_PRICE: _Limits = {"unit": "per kWh", "ge": -1e9, "le": 1e9}  # with a sign
-_COST: _Limits = {"ge": 0, "le": 1e12}
-_ENERGY: _Limits = {"unit": "kWh", "gt": 0, "ge": 1e-6, "le": 1e12}
-_CHARGE: _Limits = {"unit": "Ah", "ge": 0, "le": 1e12}
-_CELL: _Limits = {"unit": "Ah", "gt": 0, "ge": 1e-6, "le": 1e6}
-_CYCLES: _Limits = {"gt": 0, "ge": 1e-6, "le": 1e12}
-_COUNT: _Limits = {"ge": 0, "le": 1e12}
-_STEP: _Limits = {"unit": "h", "gt": 0, "ge": 1e-6, "le": 8760}
-_CURRENT: _Limits = {"unit": "1/h", "gt": 0, "le": 1000}
-_YEARS: _Limits = {"unit": "years", "ge": 0, "le": 1e6}
-_DEPTH: _Limits = {"gt": 0, "ge": 1e-6}  # of `fraction`, as are the next two
-_END: _Limits = {"gt": 0, "ge": 1e-6, "lt": 1}
-_ETA: _Limits = {"gt": 0, "ge": 1e-6}
+_PACK_PRICE: Limits = {"unit": "per kWh", "ge": 0, "le": 1e9}
+_PRICE: Limits = {"unit": "per kWh", "ge": -1e9, "le": 1e9}  # with a sign
+_COST: Limits = {"ge": 0, "le": 1e12}
+_CHARGE: Limits = {"unit": "Ah", "ge": 0, "le": 1e12}
+_CELL: Limits = {"unit": "Ah", "gt": 0, "ge": 1e-6, "le": 1e6}
+_CYCLES: Limits = {"gt": 0, "ge": 1e-6, "le": 1e12}
+_COUNT: Limits = {"ge": 0, "le": 1e12}
+_STEP: Limits = {"unit": "h", "gt": 0, "ge": 1e-6, "le": 8760}
+_CURRENT: Limits = {"unit": "1/h", "gt": 0, "le": 1000}
+_YEARS: Limits = {"unit": "years", "ge": 0, "le": 1e6}
+_DEPTH: Limits = {"gt": 0, "ge": 1e-6}  # of `fraction`, as are the next two
+_END: Limits = {"gt": 0, "ge": 1e-6, "lt": 1}
 
 
 def _absolute(name, temp_c):
@@ -222,7 +220,7 @@ def kempton_tomic_wear(
     >>> round(wear.pack_cost), round(wear.lifetime_kwh), round(wear.per_kwh, 4)
     (9890, 131520, 0.0752)
     """
-    energy = one("energy_kwh", energy_kwh, **_ENERGY)
+    energy = one("energy_kwh", energy_kwh, **CAPACITY_KWH)
     price = one("pack_cost_per_kwh", pack_cost_per_kwh, **_PACK_PRICE)
     labour = one("labour", labour, **_COST)
     cycles = one("cycles", cycles, **_CYCLES)
@@ -1390,7 +1388,7 @@ def wear_price(
     """
     extra = np.asarray(fraction("extra_loss", extra_loss, ge=-1))
     cost = np.asarray(checked("pack_cost", pack_cost, **_COST))
-    energy = checked("discharged_kwh", discharged_kwh, **_ENERGY)
+    energy = checked("discharged_kwh", discharged_kwh, **CAPACITY_KWH)
     end = np.asarray(fraction("end_loss", end_loss, **_END))
     together(extra_loss=extra, pack_cost=cost, discharged_kwh=energy, end_loss=end)
     return plain(cost / end * extra / energy)  # eq. (9.11)
@@ -1436,7 +1434,7 @@ def break_even_spread(
     """
     buy = np.asarray(checked("buy_per_kwh", buy_per_kwh, **_PRICE))
     wear = np.asarray(checked("wear_per_kwh", wear_per_kwh, **_PRICE))
-    eta_c = fraction("eta_charge", eta_charge, **_ETA)
-    eta_d = fraction("eta_discharge", eta_discharge, **_ETA)
+    eta_c = fraction("eta_charge", eta_charge, **ETA)
+    eta_d = fraction("eta_discharge", eta_discharge, **ETA)
     together(buy_per_kwh=buy, wear_per_kwh=wear, eta_charge=eta_c, eta_discharge=eta_d)
     return plain(buy / (eta_c * eta_d) + wear / eta_d)  # eq. (9.12)

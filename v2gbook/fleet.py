@@ -11,12 +11,11 @@ p > 0 flows from the vehicle to the grid. Energies of `Stays` are in the battery
 arrival. `Storage` comes from topic 04.
 """
 
-import contextlib
 import functools
 import hashlib
 import os
 from collections.abc import Callable, MutableMapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,8 @@ from ._check import (
     alike,
     checked,
     columns,
+    equal_steps,
+    flag,
     fraction,
     instance,
     keep,
@@ -49,6 +50,7 @@ from ._check import (
     together,
     whole,
 )
+from ._executor import Workers, work_off, workers
 from ._presence import check_sessions
 from .charger import Storage
 
@@ -64,7 +66,6 @@ _LEAST_ETA = 1e-6  # a battery that loses all that it takes stands still
 _MOST_SIMULATED = 1_000_000_000  # cars
 _MOST_COMMANDS = 32_000  # steps of a scenario, which are counted in 16 bits
 
-_MOST_RUNNING = 32  # tasks that wait in an executor
 _DIGEST_BYTES = 16
 
 _HOURS: dict[str, Any] = dict(unit="h", ge=-_MOST_H, le=_MOST_H)
@@ -274,18 +275,58 @@ def _hours(hours):
     return pd.to_timedelta(hours, "h").round("s")
 
 
-def _sample(behaviour, dates, *, rng, together=True):
-    """Draw sessions for some dates, each from the same weekday.
+def sample_sessions(
+    behaviour: Behaviour,
+    dates: pd.DatetimeIndex,
+    *,
+    rng: np.random.Generator,
+    together: bool = True,
+) -> pd.DataFrame:
+    """Draw sessions for some dates, each from the days of the same weekday that were seen.
 
-    `together=True` draws whole days, so that what keeps many away at once (a holiday, a storm)
-    still does. False draws as many sessions on average (Poisson), each on its own: the fleet that a
-    textbook's independent cars make. The clock of `dates` is that of the result, which is sorted by
-    arrival and has no station: each session is a car of its own.
+    Parameters
+    ----------
+    behaviour : Behaviour
+        What `fit` has kept of real sessions.
+    dates : DatetimeIndex, shape (days,)
+        Days to draw for, in order; the clock of the result is that of their time zone.
+    rng : numpy.random.Generator
+        Source of chance.
+    together : bool
+        True draws whole days, so that what keeps many away at once (a holiday, a storm) still
+        does. False draws as many sessions on average (Poisson), each on its own: the fleet that a
+        textbook's independent cars make.
+
+    Returns
+    -------
+    DataFrame
+        One row a session, by arrival: `arrival`, `departure`, `estimated_departure` (what the
+        driver announced) and `delivered_kwh`. It has no station: each session is a car of its own.
+
+    Raises
+    ------
+    ValueError
+        If a weekday of the dates was never seen, or the dates do not rise.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> sessions = pd.DataFrame({
+    ...     "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-05 10:00"]),
+    ...     "departure": pd.to_datetime(["2025-05-05 18:00", "2025-05-05 12:00"]),
+    ...     "delivered_kwh": [12.0, 6.0],
+    ... })
+    >>> mondays = pd.date_range("2026-01-05", periods=2, freq="7D")
+    >>> drawn = sample_sessions(
+    ...     fit(sessions), mondays, rng=np.random.default_rng(1), together=True)
+    >>> drawn.departure.dt.strftime("%d %H:%M").tolist()
+    ['05 18:00', '05 12:00', '12 18:00', '12 12:00']
     """
     instance("behaviour", behaviour, Behaviour)
     stamps("dates", dates)
     instance("rng", rng, np.random.Generator)
-    one_of("together", together, (False, True))
+    flag("together", together)
     draw = _drawn_day if together else _drawn_sessions
     picks = [draw(behaviour, weekday, rng) for weekday in dates.day_of_week]
     pick = np.concatenate(picks)
@@ -316,16 +357,44 @@ def _compared(old, new):
     return old.mean(), new.mean(), np.abs(share_old - share_new).max(), chance
 
 
-def _goodness(behaviour, later):
-    """How well fitted behaviour describes later sessions that it has not seen.
+def goodness_of_fit(behaviour: Behaviour, sessions: pd.DataFrame) -> pd.DataFrame:
+    """Return how well fitted behaviour describes later sessions that it has not seen.
 
-    Rows `arrival_h`, `stay_h`, `energy_kwh` (of sessions) and `per_workday` (sessions a day, Monday
-    to Friday). Columns `fitted` and `later`, the means; `ks`, the largest distance between the two
-    distribution functions (Kolmogorov-Smirnov); and `chance`, the distance that independent draws
-    from one distribution exceed once in twenty times.
+    Parameters
+    ----------
+    behaviour : Behaviour
+        As from `fit`.
+    sessions : DataFrame
+        Later sessions, a table as `fit` takes it.
+
+    Returns
+    -------
+    DataFrame
+        Rows `arrival_h`, `stay_h`, `energy_kwh` (of sessions) and `per_workday` (sessions a day,
+        Monday to Friday). Columns `fitted` and `later`, the means; `ks`, the largest distance
+        between the two distribution functions (Kolmogorov-Smirnov, 0 to 1); and `chance`, the
+        distance that independent draws from one distribution exceed once in twenty times.
+
+    Raises
+    ------
+    ValueError
+        As `fit`.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> sessions = pd.DataFrame({
+    ...     "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-06 10:00"]),
+    ...     "departure": pd.to_datetime(["2025-05-05 18:00", "2025-05-06 12:00"]),
+    ...     "delivered_kwh": [12.0, 6.0],
+    ... })
+    >>> table = goodness_of_fit(fit(sessions[:1]), sessions[1:])
+    >>> table.loc["stay_h", ["fitted", "later", "ks"]].tolist()
+    [10.0, 2.0, 1.0]
     """
     instance("behaviour", behaviour, Behaviour)
-    new = fit(later)
+    new = fit(sessions)
     pairs = {
         name: (getattr(behaviour, name), getattr(new, name))
         for name in ("arrival_h", "stay_h", "energy_kwh")
@@ -454,8 +523,7 @@ def plugged_cars(sessions: pd.DataFrame, dt_min: int = 15) -> pd.Series:
     """
     sessions = check_sessions(sessions)
     dt_min = whole("dt_min", dt_min, "min", le=24 * 60)
-    if (24 * 60) % dt_min:
-        raise ValueError(f"dt_min is {dt_min}; it must divide a day, such as 15")
+    equal_steps("dt_min", dt_min, "min", of="a day", span=24 * 60)
     return _presence.plugged("sessions", sessions, dt_min)
 
 
@@ -1213,16 +1281,38 @@ def estimate_correlation(n_present: ArrayLike, n_cars: int) -> float:
     return float((counts.var(ddof=1) / by_chance - 1) / (n - 1))  # eq. (10.8)
 
 
-def _chain_persistence(still, presence, steps):
-    r"""Persistence per step of cars that come and go as a Markov chain.
+def chain_persistence(still: ArrayLike, presence: ArrayLike, steps: ArrayLike) -> FloatOrArray:
+    r"""Return the persistence per step of cars that come and go as a Markov chain.
 
     .. math::
         P_{11} = p + (1-p)\,\lambda,\qquad P_{01} = p\,(1-\lambda),\qquad
         P_{11}^{(m)} = p + (1-p)\,\lambda^m            (10.9)
 
-    `still` is the probability that a car that is there now is there m = `steps` steps later (still
-    or again), and `presence` is p, the mean share that is there; still must be at least as much. A
-    persistence of 0 forgets at once, 1 never.
+    Parameters
+    ----------
+    still : float or array
+        Probability that a car that is there now is there m steps later, still or again; at least
+        `presence`.
+    presence : float or array
+        Mean share of the cars that is there, p; below 1.
+    steps : int or array
+        Number of steps m between the two looks, at least 1.
+
+    Returns
+    -------
+    float or array
+        What is left after a step of what is known about a car, :math:`\lambda`: 0 forgets at once,
+        1 never.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or `still` is below `presence`.
+
+    Examples
+    --------
+    >>> round(chain_persistence(still=0.82, presence=0.7, steps=16), 3)
+    0.944
     """
     still = np.asarray(fraction("still", still))
     presence = np.asarray(fraction("presence", presence, le=None, lt=1))
@@ -2194,11 +2284,6 @@ class Unfinished(RuntimeError):
         self.finished = finished
 
 
-def _refuse_not_callable(name, value, others=""):
-    if value is not None and not callable(value):
-        raise TypeError(f"{name} is {short(value)}; it must be {others}a function")
-
-
 def _digest(name, numbers):
     return hashlib.blake2b(name.encode() + b"\n" + numbers, digest_size=_DIGEST_BYTES).digest()
 
@@ -2396,40 +2481,14 @@ def _do(scenario, task):
     return [_simulate_block(scenario, block, count) for block, count in task]
 
 
-def _opened(executor):
-    """The executor that was given, which stays open, or a new one, which is closed afterwards."""
-    if isinstance(executor, Executor):
-        return contextlib.nullcontext(executor)
-    return instance("what executor() makes", executor(), Executor)
-
-
-def _work_in(pool, blocks, tasks):
-    """Do tasks in an executor, few at a time, and keep each result as it comes."""
-    waiting = tasks[::-1]
-    running: dict[Future, list] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < _MOST_RUNNING:
-                task = waiting.pop()
-                running[pool.submit(_do, blocks.scenario, task)] = task
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                blocks.keep(running[future], future.result())
-                del running[future]
-    finally:  # after an error, what else is done is not lost
-        for future, task in running.items():
-            if not future.cancel() and future.done() and not future.exception():
-                blocks.keep(task, future.result())
-
-
 def _work_off(blocks, size, executor):
     """Do what is open, here or in an executor."""
     tasks = blocks.tasks(size)
-    if executor is None:
-        for task in tasks:
-            blocks.keep(task, _do(blocks.scenario, task))
-        return
-    with _opened(executor) as pool:
-        _work_in(pool, blocks, tasks)
+
+    def keep(number, results):
+        blocks.keep(tasks[number], results)
+
+    work_off(functools.partial(_do, blocks.scenario), tasks, executor, keep)
 
 
 def _finish(blocks, size, executor):
@@ -2483,7 +2542,7 @@ def simulate(
     n_cars: int,
     scenario: Scenario,
     *,
-    executor: Executor | Callable[[], Executor] | None = None,
+    executor: Workers = None,
     progress: Callable[[int], object] | None = None,
     checkpoint: MutableMapping[str, bytes] | str | os.PathLike[str] | None = None,
     blocks_per_task: int = 1,
@@ -2553,9 +2612,9 @@ def simulate(
     n_cars = whole("n_cars", n_cars, le=_MOST_SIMULATED)
     instance("scenario", scenario, Scenario)
     size = whole("blocks_per_task", blocks_per_task)
-    _refuse_not_callable("progress", progress)
-    if not isinstance(executor, Executor):
-        _refuse_not_callable("executor", executor, "an Executor of concurrent.futures, or ")
+    workers(executor)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress is {short(progress)}; it must be a function")
     blocks = _Blocks(scenario, n_cars, _store(checkpoint), progress or _ignored)
     _finish(blocks, size, executor)
     return _summed(scenario, n_cars, blocks.results())

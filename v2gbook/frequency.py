@@ -12,8 +12,8 @@ textbooks: within 1 % of f0 the error is below 1 % of the deviation.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -35,24 +35,28 @@ from ._check import (
     steps,
     together,
 )
+from ._executor import Workers, in_order, workers
+from ._limits import (
+    ABOVE_0_MW,
+    DEVIATION_HZ,
+    NOMINAL_HZ,
+    PERIOD_S,
+    POWER_MW,
+    SIZE_MW,
+    STORE_MWH,
+    TIME_S,
+    Limits,
+)
 
 # What each quantity may be. The limits are generous: beyond them a unit has slipped.
-_Limits = dict[str, Any]
-_NOMINAL: _Limits = {"unit": "Hz", "ge": 1, "le": 1000}
-_FREQUENCY: _Limits = {"unit": "Hz", "gt": 0, "le": 1000}
-_DEVIATION: _Limits = {"unit": "Hz", "ge": 0, "le": 1000}
-_POWER: _Limits = {"unit": "MW", "ge": -1e9, "le": 1e9}  # with a sign
-_SIZE: _Limits = {"unit": "MW", "ge": 0, "le": 1e9}
-_ABOVE_0: _Limits = {"unit": "MW", "gt": 0, "ge": 1e-6, "le": 1e9}
-_ROOM: _Limits = {"unit": "MW", "ge": 0, "finite": False}
-_STORE: _Limits = {"unit": "MWh", "ge": 0, "finite": False}
-_ENERGY: _Limits = {"unit": "MW s", "gt": 0, "ge": 1e-6, "le": 1e15}
-_TIME: _Limits = {"unit": "s", "ge": 0, "le": 1e9}
-_LAG: _Limits = {"unit": "s", "gt": 0, "ge": 1e-6, "le": 1e9}
-_DAMPING: _Limits = {"ge": 0, "le": 1000}
-_DROOP: _Limits = {"gt": 0, "ge": 1e-6, "lt": 1}  # of `fraction`
-_LOSS: _Limits = {"unit": "pu", "ge": -100, "le": 100}
+_FREQUENCY: Limits = {"unit": "Hz", "gt": 0, "le": 1000}
+_ROOM: Limits = {"unit": "MW", "ge": 0, "finite": False}
+_ENERGY: Limits = {"unit": "MW s", "gt": 0, "ge": 1e-6, "le": 1e15}
+_DAMPING: Limits = {"ge": 0, "le": 1000}
+_DROOP: Limits = {"gt": 0, "ge": 1e-6, "lt": 1}  # of `fraction`
+_LOSS: Limits = {"unit": "pu", "ge": -100, "le": 100}
 _LEAST_SLOPE = 1e-9  # below this frequency stands still [Hz/s]
+_BLOCK = 1000  # scenarios of a sweep that are marched together
 
 
 def _told(values):
@@ -149,9 +153,9 @@ def rocof(loss_mw: ArrayLike, kinetic_energy_mws: ArrayLike, *, f0_hz: ArrayLike
     >>> rocof(500.0, 50_000.0, f0_hz=60.0)
     -0.3
     """
-    loss = checked("loss_mw", loss_mw, **_POWER)
+    loss = checked("loss_mw", loss_mw, **POWER_MW)
     energy = checked("kinetic_energy_mws", kinetic_energy_mws, **_ENERGY)
-    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    f0 = checked("f0_hz", f0_hz, **NOMINAL_HZ)
     together(loss_mw=loss, kinetic_energy_mws=energy, f0_hz=f0)
     return -f0 * loss / (2 * energy)  # eq. (1.3)
 
@@ -189,9 +193,9 @@ def implied_kinetic_energy(
     >>> implied_kinetic_energy(500.0, -0.3, f0_hz=60.0)
     50000.0
     """
-    loss = checked("loss_mw", loss_mw, **_POWER)
+    loss = checked("loss_mw", loss_mw, **POWER_MW)
     slope = checked("rocof_hz_per_s", rocof_hz_per_s, "Hz/s", ge=-1e6, le=1e6)
-    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    f0 = checked("f0_hz", f0_hz, **NOMINAL_HZ)
     together(loss_mw=loss, rocof_hz_per_s=slope, f0_hz=f0)
     if np.any(np.abs(slope) < _LEAST_SLOPE):
         raise ValueError(
@@ -245,7 +249,7 @@ def free_fall_time(
     """
     f = checked("f_hz", f_hz, **_FREQUENCY)
     slope = rocof(loss_mw, kinetic_energy_mws, f0_hz=f0_hz)
-    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    f0 = checked("f0_hz", f0_hz, **NOMINAL_HZ)
     together(f_hz=f, loss_mw=loss_mw, kinetic_energy_mws=kinetic_energy_mws, f0_hz=f0)
     away = np.sign(f - f0) * np.sign(slope) < 0
     if np.any(away | (np.abs(slope) < _LEAST_SLOPE)):
@@ -304,12 +308,12 @@ def damped_step(
     >>> round(damped_step(5.0, 500.0, 50_000.0, 10_000.0, 1.0, f0_hz=50.0), 3)
     -0.984
     """
-    t = checked("t_s", t_s, **_TIME)
-    loss = checked("loss_mw", loss_mw, **_POWER)
+    t = checked("t_s", t_s, **TIME_S)
+    loss = checked("loss_mw", loss_mw, **POWER_MW)
     energy = checked("kinetic_energy_mws", kinetic_energy_mws, **_ENERGY)
-    load = checked("load_mw", load_mw, **_ABOVE_0)
+    load = checked("load_mw", load_mw, **ABOVE_0_MW)
     damping = checked("damping_load_pu", damping_load_pu, gt=0, ge=1e-6, le=1000)
-    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    f0 = checked("f0_hz", f0_hz, **NOMINAL_HZ)
     together(
         t_s=t,
         loss_mw=loss,
@@ -402,12 +406,12 @@ def steady_state(
     >>> round(after.f_hz, 3), after.p_units_mw.round(2).tolist(), round(after.load_relief_mw, 2)
     (59.726, [38.1, 45.72], 6.17)
     """
-    loss_mw = one("loss_mw", loss_mw, **_POWER)
-    ratings = checked("rating_mw", rating_mw, **_ABOVE_0)
+    loss_mw = one("loss_mw", loss_mw, **POWER_MW)
+    ratings = checked("rating_mw", rating_mw, **ABOVE_0_MW)
     droops = fraction("droop_pu", droop_pu, **_DROOP)
-    load_mw = one("load_mw", load_mw, **_ABOVE_0)
+    load_mw = one("load_mw", load_mw, **ABOVE_0_MW)
     damping_load_pu = one("damping_load_pu", damping_load_pu, **_DAMPING)
-    f0_hz = one("f0_hz", f0_hz, **_NOMINAL)
+    f0_hz = one("f0_hz", f0_hz, **NOMINAL_HZ)
     _check_one_series(rating_mw=ratings, droop_pu=droops)
     unit_gains = np.atleast_1d(ratings / (droops * f0_hz))
     load_gain = load_mw * damping_load_pu / f0_hz
@@ -470,7 +474,7 @@ class Sfr:
             droop_pu={"fraction": True, **_DROOP},
             km={"gt": 0, "ge": 1e-6, "le": 1e6},
             f_h={"fraction": True},
-            t_r_s=_LAG,
+            t_r_s=PERIOD_S,
             damping_rating_pu={"ge": 0, "le": 1e6},
         )
 
@@ -568,10 +572,10 @@ def sfr_step(t_s: ArrayLike, model: Sfr, loss_pu: ArrayLike, *, f0_hz: ArrayLike
     >>> sfr_step([1.0, 3.0, 60.0], model, 0.1, f0_hz=60.0).round(3)
     array([-0.491, -0.632, -0.3  ])
     """
-    t = checked("t_s", t_s, **_TIME)
+    t = checked("t_s", t_s, **TIME_S)
     instance("model", model, Sfr)
     loss = checked("loss_pu", loss_pu, **_LOSS)
-    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    f0 = checked("f0_hz", f0_hz, **NOMINAL_HZ)
     together(t_s=t, loss_pu=loss, f0_hz=f0)
     s1, s2 = _sfr_roots(model)
     first = (1 + model.t_r_s * s1) * s2 * np.exp(s1 * t)
@@ -663,7 +667,7 @@ def sfr_nadir(model: Sfr, loss_pu: ArrayLike, *, f0_hz: ArrayLike) -> Nadir:
     """
     instance("model", model, Sfr)
     loss = checked("loss_pu", loss_pu, **_LOSS)
-    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    f0 = checked("f0_hz", f0_hz, **NOMINAL_HZ)
     together(loss_pu=loss, f0_hz=f0)
     t_s = _sfr_turning_time(model)
     if np.isinf(t_s):
@@ -723,10 +727,10 @@ def ramp_nadir(
     >>> round(nadir.df_hz, 3), round(nadir.t_s, 3)
     (-0.229, 1.333)
     """
-    loss = checked("loss_mw", loss_mw, **_ABOVE_0)
-    response = checked("response_mw", response_mw, **_ABOVE_0)
-    ramp = checked("ramp_s", ramp_s, **_TIME)
-    dead = checked("delay_s", delay_s, **_TIME)
+    loss = checked("loss_mw", loss_mw, **ABOVE_0_MW)
+    response = checked("response_mw", response_mw, **ABOVE_0_MW)
+    ramp = checked("ramp_s", ramp_s, **TIME_S)
+    dead = checked("delay_s", delay_s, **TIME_S)
     slope = rocof(loss_mw, kinetic_energy_mws, f0_hz=f0_hz)
     together(
         loss_mw=loss,
@@ -803,13 +807,13 @@ class Service:
 
     def __post_init__(self):
         instance("name", self.name, str)
-        instance("symmetric", self.symmetric, bool)
+        keep(self, symmetric={"flag": True})
         instance("source", self.source, str)
-        deviation_hz = checked("deviation_hz", self.deviation_hz, **_DEVIATION)
+        deviation_hz = checked("deviation_hz", self.deviation_hz, **DEVIATION_HZ)
         share = fraction("fraction", self.fraction)
         object.__setattr__(self, "deviation_hz", _points("deviation_hz", deviation_hz))
         object.__setattr__(self, "fraction", _points("fraction", share))
-        once = {"one": True, **_TIME}
+        once = {"one": True, **TIME_S}
         keep(self, start_s=once, full_s=once, duration_s=once)
         if self.full_s < self.start_s:
             raise ValueError(
@@ -890,8 +894,8 @@ def service_power(
     """
     f = checked("f_hz", f_hz, **_FREQUENCY)
     instance("service", service, Service)
-    contract = checked("contract_mw", contract_mw, **_SIZE)
-    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    contract = checked("contract_mw", contract_mw, **SIZE_MW)
+    f0 = checked("f0_hz", f0_hz, **NOMINAL_HZ)
     together(f_hz=f, contract_mw=contract, f0_hz=f0)
     df = np.round(f - f0, 9)  # 49.8 - 50 must not fall beside the point at -0.2
     share = -np.sign(df) * np.interp(np.abs(df), service.deviation_hz, service.fraction)
@@ -936,7 +940,7 @@ def in_time(end_to_end_s: ArrayLike, service: Service) -> bool | np.ndarray:
     >>> in_time([0.9, 1.5], ffr)
     array([ True, False])
     """
-    complete_s = checked("end_to_end_s", end_to_end_s, **_TIME)
+    complete_s = checked("end_to_end_s", end_to_end_s, **TIME_S)
     instance("service", service, Service)
     return complete_s <= service.full_s
 
@@ -971,7 +975,7 @@ class Ufls:
         shed = fraction("shed", self.shed, gt=0)
         object.__setattr__(self, "f_hz", _points("f_hz", f_hz))
         object.__setattr__(self, "shed", _points("shed", shed))
-        keep(self, delay_s={"one": True, **_TIME})
+        keep(self, delay_s={"one": True, **TIME_S})
         stages = len(self.f_hz)
         if stages != len(self.shed):
             raise ValueError(
@@ -1017,8 +1021,8 @@ def shed_relief(shed: ArrayLike, load_mw: ArrayLike, export_mw: ArrayLike) -> Fl
     array([ 480.,    0., -100.])
     """
     share = fraction("shed", shed)
-    load = checked("load_mw", load_mw, **_SIZE)
-    export = checked("export_mw", export_mw, **_POWER)
+    load = checked("load_mw", load_mw, **SIZE_MW)
+    export = checked("export_mw", export_mw, **POWER_MW)
     together(shed=share, load_mw=load, export_mw=export)
     return share * (load - export)  # eq. (1.14)
 
@@ -1067,9 +1071,9 @@ class Grid:
     def __post_init__(self):
         keep(
             self,
-            f0_hz=_NOMINAL,
+            f0_hz=NOMINAL_HZ,
             kinetic_energy_mws=_ENERGY,
-            load_mw=_ABOVE_0,
+            load_mw=ABOVE_0_MW,
             damping_load_pu=_DAMPING,
         )
         _check_dimensions(self)
@@ -1102,7 +1106,7 @@ class Loss:
 
     def __post_init__(self):
         energy = {"unit": "MW s", "ge": 0, "le": 1e15}
-        keep(self, t_s=_TIME, p_mw=_POWER, kinetic_energy_mws=energy)
+        keep(self, t_s=TIME_S, p_mw=POWER_MW, kinetic_energy_mws=energy)
         _check_dimensions(self)
 
 
@@ -1166,14 +1170,14 @@ class Governor:
         instance("name", self.name, str)
         keep(
             self,
-            rating_mw=_SIZE,
+            rating_mw=SIZE_MW,
             droop_pu={"fraction": True, **_DROOP},
-            deadband_hz=_DEVIATION,
+            deadband_hz=DEVIATION_HZ,
             headroom_mw=_ROOM,
             footroom_mw=_ROOM,
-            t_valve_s=_TIME,
-            t_lead_s=_TIME,
-            t_lag_s=_LAG,
+            t_valve_s=TIME_S,
+            t_lead_s=TIME_S,
+            t_lag_s=PERIOD_S,
         )
         _check_dimensions(self)
 
@@ -1243,15 +1247,15 @@ class EvFleet:
     def __post_init__(self):
         instance("name", self.name, str)
         instance("service", self.service, Service)
-        instance("on_feeder", self.on_feeder, bool)
         keep(
             self,
-            p_up_mw=_SIZE,
-            p_down_mw=_SIZE,
-            delay_s=_TIME,
-            ramp_s=_TIME,
-            energy_up_mwh=_STORE,
-            energy_down_mwh=_STORE,
+            on_feeder={"flag": True},
+            p_up_mw=SIZE_MW,
+            p_down_mw=SIZE_MW,
+            delay_s=TIME_S,
+            ramp_s=TIME_S,
+            energy_up_mwh=STORE_MWH,
+            energy_down_mwh=STORE_MWH,
         )
         _check_dimensions(self)
 
@@ -1632,14 +1636,15 @@ def _checked_run(grid, losses, resources, ufls, t_end_s, dt_s):
     instance("grid", grid, Grid)
     if not losses:
         raise ValueError("losses is empty; give a list with at least one Loss: [Loss(p_mw=...)]")
-    one("dt_s", dt_s, **_LAG)
-    one("t_end_s", t_end_s, **_TIME)
+    one("dt_s", dt_s, **PERIOD_S)
+    one("t_end_s", t_end_s, **TIME_S)
     if t_end_s < dt_s:
         raise ValueError(
             f"t_end_s is {t_end_s:g} s; it must be at least one step, dt_s = {dt_s:g} s"
         )
     count = _scenario_count([grid, *losses, *resources])
-    in_step = count or 10  # a list of Python floats takes about ten times as much memory
+    # A list of Python floats takes about ten times as much memory.
+    in_step = min(count, _BLOCK) if count else 10
     steps("t_end_s", t_end_s, dt_s, most=MOST_STEPS // in_step)
     _check_names(resources)
     _check_loss_of_load(grid, losses)
@@ -1750,6 +1755,7 @@ def sweep(
     *,
     t_end_s: float = 20.0,
     dt_s: float = 0.02,
+    executor: Workers = None,
 ) -> pd.DataFrame:
     """Many runs at once: what `simulate` would give for each scenario, in one row.
 
@@ -1770,6 +1776,8 @@ def sweep(
         Length of the runs, rounded to whole steps [s].
     dt_s : float
         Time step [s].
+    executor : concurrent.futures.Executor, or a function that makes one, optional
+        Who works, on 1,000 scenarios at a time; this process if left out.
 
     Returns
     -------
@@ -1795,25 +1803,65 @@ def sweep(
     ...     rating_mw=4000.0, droop_pu=0.05, t_valve_s=0.3, t_lead_s=2.4, t_lag_s=8.0
     ... )
     >>> relays = Ufls(f_hz=(49.0, 48.8), shed=(0.05, 0.1), delay_s=0.15)
-    >>> table = sweep(island, [Loss(p_mw=500.0)], [plant], relays, t_end_s=10.0, dt_s=0.02)
+    >>> table = sweep(
+    ...     island, [Loss(p_mw=500.0)], [plant], relays, t_end_s=10.0, dt_s=0.02, executor=None
+    ... )
     >>> table[["f_min_hz", "rocof_hz_per_s"]].round(2).to_numpy().tolist()
     [[49.45, -0.38], [49.53, -0.2]]
     """
     losses = instances("losses", losses, Loss)
     resources = instances("resources", resources, (Governor, EvFleet))
     count = _checked_run(grid, losses, resources, ufls, t_end_s, dt_s) or 1
-    t, df, delivered, shed = _integrate(grid, losses, resources, ufls, t_end_s, dt_s, count)
+    workers(executor)
+    blocks = [slice(first, first + _BLOCK) for first in range(0, count, _BLOCK)]
+    tasks = [
+        _Runs(
+            _some(grid, block),
+            [_some(loss, block) for loss in losses],
+            [_some(resource, block) for resource in resources],
+            ufls,
+            t_end_s,
+            dt_s,
+            min(_BLOCK, count - block.start),
+        )
+        for block in blocks
+    ]
+    return pd.concat(in_order(_rows, tasks, executor), ignore_index=True)
+
+
+class _Runs(NamedTuple):
+    """Scenarios that are marched together."""
+
+    grid: Grid
+    losses: Sequence[Loss]
+    resources: Sequence[Governor | EvFleet]
+    ufls: Ufls | None
+    t_end_s: float
+    dt_s: float
+    n_runs: int
+
+
+def _some(part, block):
+    """The same grid, loss or resource with only some of its scenarios."""
+    arrays = {name: value for name, value in vars(part).items() if np.ndim(value) == 1}
+    return replace(part, **{name: value[block] for name, value in arrays.items()})
+
+
+def _rows(runs):
+    """One row for each scenario."""
+    grid = runs.grid
+    t, df, delivered, shed = _integrate(*runs)
     table = pd.DataFrame(
         {
             "f_min_hz": grid.f0_hz + df.min(0),
             "t_min_s": t[df.argmin(0)],
             "f_max_hz": grid.f0_hz + df.max(0),
             "f_end_hz": grid.f0_hz + df[-1],
-            "rocof_hz_per_s": _steepest_slope(df, dt_s),
+            "rocof_hz_per_s": _steepest_slope(df, runs.dt_s),
             "shed_mw": shed[-1] * grid.load_mw,
         }
     )
-    for resource, p_mw in zip(resources, delivered):
+    for resource, p_mw in zip(runs.resources, delivered):
         table[f"peak_{resource.name}_mw"] = p_mw.max(0)
     return table
 

@@ -16,7 +16,7 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,18 +39,13 @@ from ._check import (
     row,
     together,
 )
+from ._limits import ABOVE_0_KW, DEVIATION_HZ, NOMINAL_HZ, PERIOD_S, TIME_S, Limits
 
 # What each quantity may be. The limits are generous: beyond them a pen or a unit has slipped.
-_Limits = dict[str, Any]
-_NOMINAL: _Limits = {"unit": "Hz", "gt": 0, "ge": 1, "le": 1000}
-_FREQUENCY: _Limits = {"unit": "Hz", "gt": 0, "ge": 1e-3, "le": 1000}
-_RATE: _Limits = {"unit": "Hz/s", "gt": 0, "ge": 1e-6, "le": 1e6}
-_DEVIATION: _Limits = {"unit": "Hz", "ge": 0, "le": 1000}
-_TIME: _Limits = {"unit": "s", "ge": 0, "le": 1e9}
-_DURATION: _Limits = {"unit": "s", "gt": 0, "ge": 1e-6, "le": 1e9}
-_SLOPE: _Limits = {"unit": "s/pu", "ge": 0, "le": 1e9}
-_POWER: _Limits = {"unit": "kW", "gt": 0, "ge": 1e-6, "le": 1e9}
-_QUALITY: _Limits = {"gt": 0, "ge": 1e-6, "le": 1e6}
+_FREQUENCY: Limits = {"unit": "Hz", "gt": 0, "ge": 1e-3, "le": 1000}
+_RATE: Limits = {"unit": "Hz/s", "gt": 0, "ge": 1e-6, "le": 1e6}
+_SLOPE: Limits = {"unit": "s/pu", "ge": 0, "le": 1e9}
+_QUALITY: Limits = {"gt": 0, "ge": 1e-6, "le": 1e6}
 
 _COLUMN = {"v": "v_pu", "f": "f_hz"}
 _UNIT = {"v": "pu", "f": "Hz"}
@@ -137,7 +132,7 @@ class TripStage:
         one_of("side", self.side, _SIDES)
         limit = _measured("limit", self.limit, self.quantity, gt=0)
         object.__setattr__(self, "limit", one("limit", limit))
-        keep(self, clear_s={"one": True, **_DURATION})
+        keep(self, clear_s={"one": True, **PERIOD_S})
         instance("source", self.source, str)
 
     def beyond(self, value: ArrayLike) -> bool | np.ndarray:
@@ -291,7 +286,7 @@ class EnterService:
             object.__setattr__(self, name, one(name, edge))
         _check_rising("v_low_pu", self.v_low_pu, "v_high_pu", self.v_high_pu, "pu")
         _check_rising("f_low_hz", self.f_low_hz, "f_high_hz", self.f_high_hz, "Hz")
-        once = {"one": True, **_TIME}
+        once = {"one": True, **TIME_S}
         keep(self, delay_s=once, ramp_s=once)
 
     def may_enter(self, v_pu: ArrayLike, f_hz: ArrayLike) -> bool | np.ndarray:
@@ -340,7 +335,7 @@ class EnterService:
         ValueError
             If a time is negative or unknown.
         """
-        t = checked("t_s", t_s, **_TIME)
+        t = checked("t_s", t_s, **TIME_S)
         if self.ramp_s < _TINY_S:
             return plain(np.ones_like(t))
         return plain(np.minimum(1.0, np.divide(t, self.ramp_s)))
@@ -378,11 +373,11 @@ class Droop:
         one("droop_pu", self.droop_pu)
         keep(
             self,
-            deadband_hz={"one": True, **_DEVIATION},
+            deadband_hz={"one": True, **DEVIATION_HZ},
             droop_pu={"fraction": True, "gt": 0, "ge": 1e-6},
-            olrt_s={"one": True, **_DURATION},
+            olrt_s={"one": True, **PERIOD_S},
+            under={"flag": True},
         )
-        instance("under", self.under, bool)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -445,7 +440,7 @@ class Settings:
 
     def __post_init__(self):
         self._check_kinds()
-        keep(self, f0_hz={"one": True, **_NOMINAL}, island_s={"one": True, **_DURATION})
+        keep(self, f0_hz={"one": True, **NOMINAL_HZ}, island_s={"one": True, **PERIOD_S})
         _keep_known(
             self,
             rocof_hz_per_s={"one": True, **_RATE},
@@ -1321,7 +1316,7 @@ def measured_rocof(trace: pd.DataFrame, window_s: float) -> pd.Series:
     >>> measured_rocof(trace, 0.5).tolist()
     [0.0, -1.0, 0.0]
     """
-    window_s = one("window_s", window_s, **_DURATION)
+    window_s = one("window_s", window_s, **PERIOD_S)
     trace = _checked_trace(trace, ("f",))
     rate, complete = _rate(trace.index.to_numpy(float), trace.f_hz.to_numpy(), window_s)
     return pd.Series(rate, index=trace.index[complete], name="rocof_hz_per_s")
@@ -1370,8 +1365,8 @@ class RocofRelay:
         keep(
             self,
             limit_hz_per_s={"one": True, **_RATE},
-            window_s={"one": True, **_DURATION},
-            delay_s={"one": True, **_TIME},
+            window_s={"one": True, **PERIOD_S},
+            delay_s={"one": True, **TIME_S},
         )
         instance("name", self.name, str)
 
@@ -1463,7 +1458,7 @@ def phase_jump_hz(jump_deg: ArrayLike, window_s: ArrayLike) -> FloatOrArray:
     0.556
     """
     jump = checked("jump_deg", jump_deg, "degrees", ge=-1e6, le=1e6)
-    window = checked("window_s", window_s, **_DURATION)
+    window = checked("window_s", window_s, **PERIOD_S)
     together(jump_deg=jump, window_s=window)
     return plain(np.divide(jump, 360 * np.asarray(window)))  # eq. (5.3)
 
@@ -1498,7 +1493,7 @@ class RlcLoad:
     resonance_hz: FloatOrArray
 
     def __post_init__(self):
-        keep(self, p_kw=_POWER, quality=_QUALITY, resonance_hz=_NOMINAL)
+        keep(self, p_kw=ABOVE_0_KW, quality=_QUALITY, resonance_hz=NOMINAL_HZ)
         together(**vars(self))
 
     def q_drawn_kvar(self, v_pu: ArrayLike, f_hz: ArrayLike) -> FloatOrArray:
@@ -1596,7 +1591,7 @@ def island(load: RlcLoad, p_kw: ArrayLike, q_kvar: ArrayLike = 0.0) -> Island:
     (0.953, 59.1)
     """
     instance("load", load, RlcLoad)
-    p = checked("p_kw", p_kw, **_POWER)
+    p = checked("p_kw", p_kw, **ABOVE_0_KW)
     q = checked("q_kvar", q_kvar, "kvar", ge=-1e9, le=1e9)
     together(p_kw=p, q_kvar=q, **_fields(load))
     a = np.divide(q, p) / load.quality
@@ -1696,7 +1691,7 @@ def non_detection(
     f_low = checked("f_low_hz", f_low_hz, **_FREQUENCY)
     f_high = checked("f_high_hz", f_high_hz, **_FREQUENCY)
     q = checked("quality", quality, **_QUALITY)
-    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    f0 = checked("f0_hz", f0_hz, **NOMINAL_HZ)
     _check_rising("v_low_pu", v_low, "v_high_pu", v_high, "pu")
     _check_rising("f_low_hz", f_low, "f_high_hz", f_high, "Hz")
     together(f_low_hz=f_low, f_high_hz=f_high, quality=q, f0_hz=f0)
@@ -1791,7 +1786,7 @@ def smallest_feedback(quality: ArrayLike, f0_hz: ArrayLike) -> FloatOrArray:
     0.0531
     """
     q = checked("quality", quality, **_QUALITY)
-    f0 = checked("f0_hz", f0_hz, **_NOMINAL)
+    f0 = checked("f0_hz", f0_hz, **NOMINAL_HZ)
     together(quality=q, f0_hz=f0)
     return 4 * q / (math.pi * f0)  # eq. (5.8)
 
@@ -1868,7 +1863,7 @@ def drift(
     instance("load", load, RlcLoad)
     quality = one("quality of load", load.quality)
     resonance_hz = one("resonance_hz of load", load.resonance_hz)
-    f0 = one("f0_hz", f0_hz, **_NOMINAL)
+    f0 = one("f0_hz", f0_hz, **NOMINAL_HZ)
     chop = one("chop", chop, ge=-_MOST_CHOP, le=_MOST_CHOP)
     feedback = one("feedback_per_hz", feedback_per_hz, "1/Hz", ge=0, le=1e6)
     t_end_s = one("t_end_s", t_end_s, "s", gt=0)

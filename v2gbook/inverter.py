@@ -37,6 +37,7 @@ from ._check import (
     FloatOrArray,
     checked,
     first_of,
+    flag,
     fraction,
     instance,
     instances,
@@ -773,7 +774,7 @@ def transfer_limit(scr: ArrayLike, support: bool = False) -> FloatOrArray:
     (1.5, 3.0)
     """
     ratio = checked("scr", scr, **_ABOVE_0_OR_INFINITE)
-    instance("support", support, (bool, np.bool_))
+    flag("support", support)
     return ratio if support else ratio / 2  # eq. (7.10)
 
 

@@ -18,7 +18,7 @@ import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,10 +28,15 @@ from scipy.special import gammaincc
 
 from . import _presence, agc
 from ._check import (
+    DATES,
+    Date,
     FloatOrArray,
     alike,
+    calendar_day,
     checked,
     columns,
+    equal_steps,
+    flag,
     fraction,
     instance,
     instances,
@@ -52,13 +57,6 @@ from ._check import (
 from .arbitrage import regulation_revenue
 
 _LEAST_MW = 1e-9  # a milliwatt: what is smaller is rounding, not power
-
-
-def _flag(name, value):
-    """True or False, and nothing that merely resembles it."""
-    if isinstance(value, np.bool_):
-        value = bool(value)
-    return one_of(name, value, (False, True))
 
 
 # ------------------------------------------------------------------------ two payments for speed
@@ -368,15 +366,15 @@ def _asks(wish):
 
 def _window_samples(asked, dt_s):
     """Samples in a window of five minutes; the series must fill two windows or more."""
-    samples = _WINDOW_S / dt_s
-    if abs(samples - round(samples)) > 1e-9 or samples < 2:
-        raise ValueError(f"dt_s is {dt_s:g}; it must divide {_WINDOW_S:g} s into equal parts")
-    if len(asked) < 2 * round(samples):
+    samples = equal_steps("dt_s", dt_s, "s", of="the window of a score", span=_WINDOW_S)
+    if samples < 2:
+        raise ValueError(f"dt_s is {dt_s:g} s; give at most half of a window of {_WINDOW_S:g} s")
+    if len(asked) < 2 * samples:
         raise ValueError(
             f"asked has shape {asked.shape} at dt_s = {dt_s:g}; a score needs one series "
             "of 10 minutes or more (an hour is scored from 65)"
         )
-    return round(samples)
+    return samples
 
 
 def _correlation(x, y, peak):
@@ -698,7 +696,7 @@ def over_offering(
     offers = row("offers_mw", np.atleast_1d(checked("offers_mw", offers_mw, "MW", ge=_LEAST_MW)))
     able = one("able_mw", able_mw, "MW", ge=_LEAST_MW)
     lag = whole("lag_steps", lag_steps, ge=0, le=len(s))
-    cut = _flag("cut", cut)
+    cut = flag("cut", cut)
 
     def earned(offer):
         asked = offer * s
@@ -814,11 +812,10 @@ class Aggregation:
             power_kw=dict(one=True, unit="kW", gt=0),
             telemetry_s=dict(one=True, unit="s", gt=0, finite=False),
             **{name: dict(whole=True) for name in _COUNTS},
+            **{name: dict(flag=True) for name in _FLAGS},
         )
         keep(self, largest_site_kw=dict(one=True, unit="kW", gt=0, le=self.power_kw))
         object.__setattr__(self, "sells", _services(self.sells))
-        for name in _FLAGS:
-            object.__setattr__(self, name, _flag(name, getattr(self, name)))
 
 
 def _services(sells):
@@ -895,9 +892,9 @@ class Product:
             opposite=dict(one=True, ge=0),
             minimum_mw=dict(one=True, unit="MW", ge=0),
             bid_step_mw=dict(one=True, unit="MW", ge=1e-6),
+            up=dict(flag=True),
+            down=dict(flag=True),
         )
-        for name in ("up", "down"):
-            object.__setattr__(self, name, _flag(name, getattr(self, name)))
         for name in ("name", "source"):
             instance(name, getattr(self, name), str)
         one_of("confidence", self.confidence, _CONFIDENCE)
@@ -1479,32 +1476,18 @@ def meter_value(
     )  # eq. (11.10)
 
 
-_Date: TypeAlias = str | datetime.date | np.datetime64
-_DATES = (str, datetime.date, np.datetime64)
 _MOST_DAYS = 36_525  # a hundred years
-
-
-def _day(name, value):
-    """A calendar day, as a time stamp at midnight without a time zone."""
-    instance(name, value, _DATES)
-    try:
-        day = pd.Timestamp(value)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} is {short(value)}; give a date such as '2026-06-01'") from error
-    if pd.isna(day):
-        raise ValueError(f"{name} is a missing date (NaT)")
-    if not 1900 <= day.year <= 2100:
-        raise ValueError(f"{name} is {value}; give a date from 1900 to 2100")
-    return day.tz_localize(None).normalize()
 
 
 def _days(name, values):
     """Several calendar days."""
-    listed = instances(name, values, _DATES)
-    return pd.DatetimeIndex([_day(f"{name}[{place}]", day) for place, day in enumerate(listed)])
+    listed = instances(name, values, DATES)
+    return pd.DatetimeIndex(
+        [calendar_day(f"{name}[{place}]", day) for place, day in enumerate(listed)]
+    )
 
 
-def building(start: _Date, days: int, *, rng: np.random.Generator) -> pd.DataFrame:
+def building(start: Date, days: int, *, rng: np.random.Generator) -> pd.DataFrame:
     """Load and outdoor temperature of a SYNTHETIC office, hour by hour.
 
     Parameters
@@ -1541,7 +1524,7 @@ def building(start: _Date, days: int, *, rng: np.random.Generator) -> pd.DataFra
     >>> len(office), round(float(office.load_kw.median()))
     (1440, 41)
     """
-    first = _day("start", start)
+    first = calendar_day("start", start)
     count = whole("days", days, "days", le=_MOST_DAYS)
     instance("rng", rng, np.random.Generator)
     time = pd.date_range(first, periods=24 * count, freq="h", name="time")
@@ -1682,10 +1665,10 @@ def _same_day(name, table, event, first_hour, highest, cap):
 
 def high_5_of_10(
     meter_kw: pd.Series,
-    day: _Date,
+    day: Date,
     clock_h: Sequence[int],
     *,
-    event_days: Iterable[_Date] = (),
+    event_days: Iterable[Date] = (),
     adjust_cap: float | None = None,
 ) -> pd.Series:
     r"""Baseline of a site: the mean of the five highest of the last ten like days.
@@ -1744,7 +1727,7 @@ def high_5_of_10(
     [27.84, 27.84]
     """
     table = _by_day("meter_kw", meter_kw)
-    event = _day("day", day)
+    event = calendar_day("day", day)
     excluded = _days("event_days", event_days)
     return _high_5_of_10("meter_kw", table, event, _clock(clock_h), excluded, adjust_cap)
 
@@ -1780,10 +1763,10 @@ def _same_zone(**series):
 def regression_baseline(
     meter_kw: pd.Series,
     temp_c: pd.Series,
-    day: _Date,
+    day: Date,
     clock_h: Sequence[int],
     *,
-    event_days: Iterable[_Date] = (),
+    event_days: Iterable[Date] = (),
     base_c: float = 18.0,
 ) -> pd.Series:
     r"""Baseline of a site: a level, and a slope with the warmth of the air, for each hour.
@@ -1839,7 +1822,7 @@ def regression_baseline(
     _same_zone(meter_kw=meter_kw, temp_c=temp_c)
     loads = _by_day("meter_kw", meter_kw)
     temps = _by_day("temp_c", temp_c)
-    event = _day("day", day)
+    event = calendar_day("day", day)
     excluded = _days("event_days", event_days)
     base = one("base_c", base_c, "°C")
     names = ("meter_kw", "temp_c")
@@ -1872,11 +1855,11 @@ def _metered_days(days):
 def metering(
     site: pd.DataFrame,
     car_kw: pd.Series,
-    days: Iterable[_Date],
+    days: Iterable[Date],
     clock_h: Sequence[int],
     *,
     price_per_kwh: float,
-    event_days: Iterable[_Date] | None = None,
+    event_days: Iterable[Date] | None = None,
     adjust_cap: float = 0.2,
 ) -> pd.DataFrame:
     """Payments by four ways of metering for the same cars behind a building.
@@ -2311,16 +2294,43 @@ def erlang_wait(queue: Queue) -> float:
     return delayed * queue.study_years / (c * (1 - rho))  # eq. (11.14)
 
 
-def _pollaczek_wait(queue):
-    r"""Mean wait for one team, whatever the distribution of the studies (M/G/1) [years].
+def pollaczek_wait(queue: Queue) -> float:
+    r"""Return the mean wait for one team, whatever the distribution of the studies (M/G/1).
 
     .. math:: W = \frac{\rho\,\tau\,(1 + v^2)}{2\,(1 - \rho)}            (11.15)
 
-    It is the closed form against which the simulation is tested.
+    Parameters
+    ----------
+    queue : Queue
+        Of one team.
+
+    Returns
+    -------
+    float
+        Mean wait of those that are studied [years].
+
+    Raises
+    ------
+    ValueError
+        If there is more than one team, or it cannot keep up with the arrivals.
+    TypeError
+        If `queue` is no `Queue`.
+
+    References
+    ----------
+    .. [1] Kleinrock, Queueing Systems, volume 1, 1975, section 5.6.
+
+    Examples
+    --------
+    >>> desk = Queue(
+    ...     arrivals_per_year=40.0, sizes_kw=(10.0,), size_share=(1.0,), pass_share=(0.5,),
+    ...     study_years=0.04, study_cv=0.0, teams=1)
+    >>> round(pollaczek_wait(desk), 3)
+    0.08
     """
     rho = _busy(queue)
     if queue.teams != 1:
-        raise ValueError(f"teams is {queue.teams}; the formula is for one team")
+        raise ValueError(f"teams of the queue is {queue.teams}; the formula is for one team")
     return rho * queue.study_years * (1 + queue.study_cv**2) / (2 * (1 - rho))  # eq. (11.15)
 
 

@@ -32,6 +32,7 @@ from ._check import (
     MOST_STEPS,
     FloatOrArray,
     checked,
+    flag,
     fraction,
     instance,
     instances,
@@ -248,7 +249,7 @@ class Session:
         one_of("state", self.state, _states(family))
         one_of("asked", self.asked, ("", *_requests(family)))
         keep(self, t_s=dict(one=True, unit="s", ge=0), since_s=dict(one=True, unit="s", ge=0))
-        instance("renegotiating", self.renegotiating, bool)
+        keep(self, renegotiating=dict(flag=True))
         instance("note", self.note, str)
 
     @property
@@ -1478,7 +1479,7 @@ class LatencyStage:
         keep(self, median_s=dict(one=True, unit="s", ge=1e-6, le=1e6))
         keep(self, p95_s=dict(one=True, unit="s", le=1e6))
         one_of("kind", self.kind, ("lognormal", "uniform"))
-        instance("shared", self.shared, bool)
+        keep(self, shared=dict(flag=True))
         instance("source", self.source, str)
         if self.p95_s < self.median_s:
             raise ValueError(
@@ -1855,7 +1856,7 @@ def delivered(
             f"{len(signal)} steps of signal_kw and one column a car"
         )
     pace_s = one("dt_s", dt_s, "s", ge=1e-6, le=1e6)
-    instance("newest", newest, bool)
+    flag("newest", newest)
     arrival = np.arange(len(signal))[:, None] + late / pace_s  # in steps
     held = _newest_held(arrival) if newest else _last_held(arrival)
     power = np.append(signal, 0.0)[held].mean(axis=1)  # -1 points at the 0.0
@@ -2120,24 +2121,3 @@ def wave_odds(plan: Rollout, failure: float) -> pd.DataFrame:
         "exposed": np.cumsum(cars * reached),
     }
     return pd.DataFrame(columns, index=pd.RangeIndex(1, len(cars) + 1, name="wave"))
-
-
-def _roll_out(plan, failure, *, rng):
-    """One roll-out as it may go: what `wave_odds` counts, by chance.
-
-    `left_broken` are failed cars of all waves so far that need a visit: after the release is
-    withdrawn when stopped, and with nothing withdrawn otherwise. Waves after the stop are missing.
-    """
-    rows = []
-    broken = 0
-    for cars, permitted in zip(plan.waves, wave_odds(plan, failure).allowed, strict=True):
-        failed = int(rng.binomial(cars, failure))
-        reports = int(rng.binomial(failed, plan.reported))
-        broken += failed
-        stopped = reports > permitted
-        left = int(rng.binomial(broken, 1 - plan.rolled_back)) if stopped else broken
-        rows.append((cars, failed, reports, stopped, left))
-        if stopped:
-            break
-    frame = pd.DataFrame(rows, columns=["updated", "failed", "reported", "stopped", "left_broken"])
-    return frame.set_index(pd.RangeIndex(1, len(rows) + 1, name="wave"))

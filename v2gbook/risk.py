@@ -13,7 +13,7 @@ along the first axis, each with its `probability` (None: all equal). A loss is a
 Money is in the currency of the deal.
 """
 
-import datetime
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TypeAlias
@@ -28,9 +28,12 @@ from scipy.special import ndtr, ndtri
 from . import _presence
 from ._check import (
     MOST_STEPS,
+    Date,
     FloatOrArray,
+    calendar_day,
     checked,
     columns,
+    flag,
     fraction,
     instance,
     instances,
@@ -45,6 +48,7 @@ from ._check import (
     together,
     whole,
 )
+from ._executor import Workers, in_order, workers
 
 _TIE = 1e-10  # two probabilities closer than this are the same: 0.1 + 0.2 is 0.3
 _WATT = 1e-6  # [MW] a watt short does not count
@@ -87,10 +91,9 @@ class Deal:
             self,
             price_per_mw_h=dict(unit="per MW and h", gt=0),
             penalty_per_mw_h=dict(unit="per MW and h", ge=0),
+            pays_undelivered=dict(flag=True),
         )
         together(price_per_mw_h=self.price_per_mw_h, penalty_per_mw_h=self.penalty_per_mw_h)
-        paid = _yes_or_no("pays_undelivered", self.pays_undelivered)
-        object.__setattr__(self, "pays_undelivered", paid)
 
     @property
     def cost_per_mw_h(self) -> FloatOrArray:
@@ -100,11 +103,6 @@ class Deal:
         """
         lost = 0.0 if self.pays_undelivered else self.price_per_mw_h
         return plain(np.asarray(self.penalty_per_mw_h) + lost)
-
-
-def _yes_or_no(name, value):
-    plain_value = bool(value) if isinstance(value, np.bool_) else value
-    return one_of(name, plain_value, (True, False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -577,7 +575,7 @@ def penalty_multiple(reliability: ArrayLike, pays_undelivered: bool = True) -> F
     9.0
     """
     beta = np.asarray(fraction("reliability", reliability, gt=0, lt=1))
-    own_payment = 0 if _yes_or_no("pays_undelivered", pays_undelivered) else 1
+    own_payment = 0 if flag("pays_undelivered", pays_undelivered) else 1
     return plain(1 / (1 - beta) - own_payment)  # eq. (12.6)
 
 
@@ -663,7 +661,7 @@ def quantile(
     sample, chance = _sample("values", values, probability)
     levels = np.asarray(fraction("level", level))
     _fits("level", levels, sample)
-    return plain(_member(sample, chance, levels, upper=_yes_or_no("upper", upper)))
+    return plain(_member(sample, chance, levels, upper=flag("upper", upper)))
 
 
 def _fits(name, levels, sample):
@@ -1742,7 +1740,7 @@ def crps(
 
 def forecast_scores(
     days: pd.DataFrame,
-    first_test: str | datetime.date,
+    first_test: Date,
     smoothings: ArrayLike,
     band: float = 0.8,
 ) -> pd.DataFrame:
@@ -1851,18 +1849,11 @@ def _dates(name, index):
 # --------------------------------------------------------------------- offers tested on later days
 
 _Rule: TypeAlias = Callable[[np.ndarray, Deal], ArrayLike]
-_DAY_KINDS = (str, datetime.date, np.datetime64)
 
 
 def _later(days, first_test):
     """The days from the first test on."""
-    instance("first_test", first_test, _DAY_KINDS)
-    try:
-        first = pd.Timestamp(first_test)
-    except ValueError:
-        first = pd.NaT
-    if pd.isna(first) or first.tz is not None:
-        raise ValueError(f"first_test is {short(first_test)}; give a day such as '2020-03-01'")
+    first = calendar_day("first_test", first_test)
     later = days[days.index >= first]
     if later.empty:
         raise ValueError(
@@ -1916,26 +1907,30 @@ def standard_rules(
     sure = one_fraction("target", target, gt=0, lt=1)
     instance("attitude", attitude, Attitude)
     forgetting = one_fraction("smoothing", smoothing)
-
-    def mean(past, deal):
-        return past.mean(axis=0)
-
-    def firm(past, deal):
-        return firm_offer(past, sure)
-
-    def cautious(past, deal):
-        return best_offer(past, deal, attitude=attitude)
-
-    def rolling(past, deal):
-        return best_offer(past, deal, recency(len(past), forgetting))
-
     return {
-        "mean": mean,
-        "firm": firm,
+        "mean": _mean_rule,
+        "firm": functools.partial(_firm_rule, sure),
         "newsvendor": best_offer,
-        "cvar": cautious,
-        "rolling": rolling,
+        "cvar": functools.partial(_cautious_rule, attitude),
+        "rolling": functools.partial(_rolling_rule, forgetting),
     }
+
+
+# Functions of their own, and not inside of `standard_rules`: these can be sent to a worker.
+def _mean_rule(past, deal):
+    return past.mean(axis=0)
+
+
+def _firm_rule(target, past, deal):
+    return firm_offer(past, target)
+
+
+def _cautious_rule(attitude, past, deal):
+    return best_offer(past, deal, attitude=attitude)
+
+
+def _rolling_rule(smoothing, past, deal):
+    return best_offer(past, deal, recency(len(past), smoothing))
 
 
 def offers(
@@ -2200,7 +2195,8 @@ def backtest(
     rules: Mapping[str, _Rule],
     *,
     every: str = "M",
-    first_test: str | datetime.date,
+    first_test: Date,
+    executor: Workers = None,
 ) -> pd.DataFrame:
     """Settlement of rules that walk forward in time.
 
@@ -2219,6 +2215,9 @@ def backtest(
         "M" fits at the beginning of each month, "W" on Mondays, "D" every day.
     first_test : str or date
         First day of an offer.
+    executor : concurrent.futures.Executor, or a function that makes one, optional
+        Who works, on one month (week, day) at a time; this process if left out. Rules go to other
+        processes only if they can be pickled: a function of a module can, a lambda cannot.
 
     Returns
     -------
@@ -2239,7 +2238,9 @@ def backtest(
     >>> mondays = pd.date_range("2025-01-06", periods=3, freq="7D")
     >>> days = pd.DataFrame({8.0: [1.0, 3.0, 2.0], 8.25: [2.0, 3.0, 2.0]}, index=mondays)
     >>> deal = Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0)
-    >>> table = backtest(days, deal, standard_rules(), every="W", first_test="2025-01-13")
+    >>> table = backtest(
+    ...     days, deal, standard_rules(), every="W", first_test="2025-01-13", executor=None
+    ... )
     >>> table.groupby("rule", sort=False)["profit"].sum().to_dict()
     {'mean': 28.75, 'firm': 30.0, 'newsvendor': 30.0, 'cvar': 30.0, 'rolling': 30.0}
     """
@@ -2248,13 +2249,20 @@ def backtest(
     later = _later(table, first_test)
     if len(later) == len(table):
         raise ValueError(f"first_test is {first_test}; days has no day before it to learn from")
-    periods = {}
-    for _, test in later.groupby(later.index.to_period(every)):
-        start = test.index[0]
-        settled = compare_rules(table[table.index < start], test, deal, rules)
-        settled.insert(0, "side", _side(start.to_period("M")))
-        periods[start] = settled
-    return pd.concat(periods, names=["start"])
+    workers(executor)
+    tests = [test for _, test in later.groupby(later.index.to_period(every))]
+    starts = [test.index[0] for test in tests]
+    tasks = [(table[table.index < start], test) for start, test in zip(starts, tests)]
+    settle = functools.partial(_period, instance("deal", deal, Deal), _rules(rules))
+    return pd.concat(dict(zip(starts, in_order(settle, tasks, executor))), names=["start"])
+
+
+def _period(deal, rules, task):
+    """Rules fitted on the days before a period and settled on it."""
+    past, test = task
+    settled = compare_rules(past, test, deal, rules)
+    settled.insert(0, "side", _side(test.index[0].to_period("M")))
+    return settled
 
 
 def _side(month):

@@ -16,6 +16,7 @@ How much voltage is allowed: ANSI C84.1 Range A permits +-5 % at the service ent
 Great Britain +10/-6 %.
 """
 
+import functools
 import math
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ from ._check import (
     FloatOrArray,
     checked,
     columns,
+    flag,
     fraction,
     instance,
     keep,
@@ -43,13 +45,12 @@ from ._check import (
     steps,
     together,
 )
+from ._executor import Workers, in_order, workers
+from ._limits import PERIOD_S, POWER_KW, REACTIVE_KVAR
 from .charger import Charger, reactive_first
 
 # Limits far beyond any grid: they keep a slip of the pen from ending in an overflow.
-_KW: dict[str, Any] = dict(unit="kW", ge=-1e9, le=1e9)
-_KVAR: dict[str, Any] = dict(unit="kvar", ge=-1e9, le=1e9)
 _OHM: dict[str, Any] = dict(unit="ohm", ge=0, le=1e6)
-_SECONDS: dict[str, Any] = dict(unit="s", gt=0, ge=1e-6, le=1e9)
 
 
 def _per_unit(name, value, *, most, **limits):
@@ -247,8 +248,8 @@ def largest_kva(
 
 def _two_bus(p_kw, q_kvar, v1_v, r_ohm, x_ohm):
     """Arguments of the two-bus functions, checked, as arrays in W, var, V and ohm."""
-    p_w = 1000.0 * np.asarray(checked("p_kw", p_kw, **_KW))
-    q_var = 1000.0 * np.asarray(checked("q_kvar", q_kvar, **_KVAR))
+    p_w = 1000.0 * np.asarray(checked("p_kw", p_kw, **POWER_KW))
+    q_var = 1000.0 * np.asarray(checked("q_kvar", q_kvar, **REACTIVE_KVAR))
     v1 = np.asarray(checked("v1_v", v1_v, "V", gt=0, ge=1e-3, le=1e7))
     r = np.asarray(checked("r_ohm", r_ohm, **_OHM))
     x = np.asarray(checked("x_ohm", x_ohm, **_OHM))
@@ -643,6 +644,8 @@ class Flow:
 
 # Scenarios at a time: 33 buses of them stay in the processor's cache.
 _BLOCK = 1024
+# And as many go to a worker together.
+_TASK = 16 * _BLOCK
 # A first turn for all scenarios, and a longer one for those that are near their nose.
 _SWEEPS = (30, 400)
 
@@ -658,6 +661,7 @@ def power_flow(
     units: "Units | None" = None,
     tol_pu: float = 1e-6,
     keep_going: bool = False,
+    executor: Workers = None,
 ) -> Flow:
     r"""Voltages, currents and losses of a whole feeder, for one scenario or for thousands at once.
 
@@ -699,6 +703,8 @@ def power_flow(
         in; 1e-12 to 0.1 [pu].
     keep_going : bool
         True returns scenarios without a solution as NaN, and `Flow.converged` says which they are.
+    executor : concurrent.futures.Executor, or a function that makes one, optional
+        Who works, on 16,384 scenarios at a time; this process if left out.
 
     Returns
     -------
@@ -750,20 +756,26 @@ def power_flow(
     ...     units=Units(buses=("R15", "R18"), s_kva=30.0, curve=VOLT_VAR["B"]),
     ...     tol_pu=1e-8,
     ...     keep_going=True,
+    ...     executor=None,
     ... )
     >>> round(helped.v_min_pu, 3), helped.q_units_kvar.round(2).tolist()
     (0.964, [3.52, 0.17])
     """
     instance("feeder", feeder, Feeder)
     one("tol_pu", tol_pu, "pu", ge=1e-12, le=0.1)
-    instance("keep_going", keep_going, bool)
+    flag("keep_going", keep_going)
     v0 = _source(v0_pu)
     shape, powers = _scenarios(feeder, v0, p_kw=p_kw, q_kvar=q_kvar, z_kw=z_kw, z_kvar=z_kvar)
     p, q, z_p, z_q = powers
     impedances = (z_p, z_q) if np.any(z_p) or np.any(z_q) else None
     loop = None if units is None else _loop(feeder, units)
     start = np.broadcast_to(v0, shape).ravel()
-    swept = _solve(feeder, (p, q), impedances, start, loop, tol_pu)
+    tasks = [
+        (_scenarios_in((p, q), block), _scenarios_in(impedances, block), start[block])
+        for block in (slice(first, first + _TASK) for first in range(0, len(start), _TASK))
+    ]
+    solve = functools.partial(_solve, feeder, loop, tol_pu)
+    swept = _joined(in_order(solve, tasks, workers(executor)))
     lost = ~swept.settled
     if lost.any():
         if not keep_going:
@@ -779,7 +791,9 @@ def _scenarios(feeder, v0, **powers):
     shapes = {"v0_pu": v0.shape}
     arrays = []
     for name, value in powers.items():
-        array = np.asarray(checked(name, value, **(_KVAR if name.endswith("kvar") else _KW)))
+        array = np.asarray(
+            checked(name, value, **(REACTIVE_KVAR if name.endswith("kvar") else POWER_KW))
+        )
         if array.ndim and array.shape[-1] != n:
             raise ValueError(
                 f"{name} has {array.shape[-1]} values on its last axis, but the feeder has "
@@ -819,8 +833,24 @@ class _Swept(NamedTuple):
     sweeps: int  # how many it took
 
 
-def _solve(feeder, powers, impedances, v0, loop, tol):
-    """Sweep all scenarios block by block, and those that have not settled a second time."""
+def _scenarios_in(powers, block):
+    """Return powers of some scenarios, or None if there are none."""
+    return None if powers is None else [power[block] for power in powers]
+
+
+def _joined(parts):
+    """Return what the tasks have found as one."""
+    if len(parts) == 1:
+        return parts[0]
+    names = ("v", "j", "q_units", "settled")
+    arrays = {name: [getattr(part, name) for part in parts] for name in names}
+    joined = {name: np.concatenate(array, axis=-1) for name, array in arrays.items()}
+    return _Swept(**joined, sweeps=max(part.sweeps for part in parts))
+
+
+def _solve(feeder, loop, tol, task):
+    """Sweep the scenarios of a task block by block, and those that have not settled once more."""
+    powers, impedances, v0 = task
     shape = len(feeder.buses), len(v0)
     v = np.empty(shape, complex)
     j = np.empty(shape, complex)
@@ -1079,7 +1109,7 @@ class Curve:
     def __post_init__(self) -> None:
         x = row("x_pu", _per_unit("x_pu", self.x_pu, most=2))
         y = row("y_pu", _per_unit("y_pu", self.y_pu, most=1))
-        keep(self, olrt_s=dict(one=True, **_SECONDS))
+        keep(self, olrt_s=dict(one=True, **PERIOD_S))
         if len(x) != len(y) or len(x) < 2:
             raise ValueError(
                 f"x_pu has {len(x)} points and y_pu {len(y)}; a curve needs two or more of each, "
@@ -1307,7 +1337,7 @@ def time_constant(olrt_s: ArrayLike) -> FloatOrArray:
     >>> round(time_constant(5.0), 3)
     2.171
     """
-    return checked("olrt_s", olrt_s, **_SECONDS) / math.log(10)  # eq. (3.11)
+    return checked("olrt_s", olrt_s, **PERIOD_S) / math.log(10)  # eq. (3.11)
 
 
 def response(t_s: ArrayLike, olrt_s: ArrayLike) -> FloatOrArray:
@@ -1580,8 +1610,8 @@ def largest_gain(period_s: ArrayLike, tau_s: ArrayLike) -> FloatOrArray:
     >>> [round(largest_gain(period_s, 2.1715), 2) for period_s in (1.0, 5.0)]
     [4.42, 1.22]
     """
-    period = np.asarray(checked("period_s", period_s, **_SECONDS))
-    tau = np.asarray(checked("tau_s", tau_s, **_SECONDS))
+    period = np.asarray(checked("period_s", period_s, **PERIOD_S))
+    tau = np.asarray(checked("tau_s", tau_s, **PERIOD_S))
     together(period_s=period, tau_s=tau)
     return plain(2 / -np.expm1(-period / tau) - 1)  # eq. (3.15)
 
@@ -1691,8 +1721,8 @@ def simulate(
 
 def _measurements(period_s, t_end_s):
     """Return the times at which the units measure. [s]"""
-    period = one("period_s", period_s, **_SECONDS)
-    end = one("t_end_s", t_end_s, **_SECONDS)
+    period = one("period_s", period_s, **PERIOD_S)
+    end = one("t_end_s", t_end_s, **PERIOD_S)
     if end < period:
         raise ValueError(
             f"t_end_s is {end:g} s; it must be at least one period_s, which is {period:g} s"

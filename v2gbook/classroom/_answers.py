@@ -111,8 +111,19 @@ def bucket(value, tol):
 
 def digest(label, place):
     """Keyed digest of one bucket; `label` names question, preset, variant and position."""
-    text = f"{place[0]:.0f}|{place[1]}"
-    return hashlib.blake2b(text.encode(), key=label.encode()[:64], digest_size=6).hexdigest()
+    return _finished(_keyed(label), place)
+
+
+def _keyed(label):
+    """The digest of no bucket yet, to be finished with one."""
+    return hashlib.blake2b(key=label.encode()[:64], digest_size=6)
+
+
+def _finished(keyed, place):
+    """A digest that began with `_keyed`; a copy is five times as quick as beginning anew."""
+    copy = keyed.copy()
+    copy.update(b"%.0f|%d" % place)
+    return copy.hexdigest()
 
 
 def digests(label, values, tol):
@@ -139,7 +150,8 @@ def alike(values, others, tol):
 
 def _within(label, value, want, tol):
     """Does the stored number lie in one of the buckets around a value?"""
-    return any(digest(label, place) == want for place in _around(value, tol))
+    keyed = _keyed(label)
+    return any(_finished(keyed, place) == want for place in _around(value, tol))
 
 
 def _around(value, tol):
