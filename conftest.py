@@ -215,5 +215,11 @@ def pytest_sessionfinish():
         _idle.pop().stop()
 
 
+def _unformatted(message):
+    """A message as it is: nbval formats each for its log, which takes as long as running cells."""
+    return message
+
+
+nbval.kernel.pformat = _unformatted
 nbval.plugin.IPyNbCell.compare_outputs = _compare
 nbval.plugin.IPyNbFile.setup, nbval.plugin.IPyNbFile.teardown = _start, _stop

@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import shelf
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
@@ -91,7 +92,7 @@ def test_size_is_that_in_a_notebook():
 
 def cells():
     """The cells of chapter 1 that the film needs, up to the film itself."""
-    for cell in nbformat.read(CHAPTER, as_version=4).cells:
+    for cell in shelf.notebook(CHAPTER).cells:
         idle = {"figure", "quiz"} & set(cell.metadata.get("tags", []))
         if cell.cell_type == "code" and (cell.id.startswith("film") or not idle):
             yield cell

@@ -8,9 +8,9 @@ element, so that this takes seconds.
 import sys
 from pathlib import Path
 
-import nbformat
 import plotly
 import pytest
+import shelf
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -100,7 +100,7 @@ def overlap(one, other, near):
 
 def stored_figures(path):
     """Cell and plain values of each figure in a stored notebook."""
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in shelf.notebook(path).cells:
         for output in cell.get("outputs", []):
             if FIGURE in output.get("data", {}):
                 yield cell.id, output["data"][FIGURE]

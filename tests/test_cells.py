@@ -4,8 +4,8 @@ import ast
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
+import shelf
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[1] / "chapters").glob("*.ipynb"))
 FOLDED = {"figure", "quiz", "score"}  # tags of cells whose source the tidier hides
@@ -52,7 +52,7 @@ def faults(source, tags):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_open_cells_are_short_and_folded_cells_are_tagged(path):
-    cells = nbformat.read(path, as_version=4).cells
+    cells = shelf.notebook(path).cells
     found = [
         f"cell {cell.id}: {fault}"
         for cell in cells

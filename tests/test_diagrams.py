@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-import nbformat
 import pytest
 import schemdraw
+import shelf
 from schemdraw import dsp, elements, flow
 
 from v2gbook.classroom import COLOURS, diagram, diagrams, sketch
@@ -29,7 +29,7 @@ FOLDERS = ("chapters", "solutions", "exercises")
 def stored_drawings():
     """Every output with a drawing in the stored notebooks, by notebook and cell."""
     for path in sorted(path for name in FOLDERS for path in (ROOT / name).glob("*.ipynb")):
-        for cell in nbformat.read(path, as_version=4).cells:
+        for cell in shelf.notebook(path).cells:
             for output in cell.get("outputs", []):
                 if SVG in output.get("data", {}):
                     yield f"{path.parent.name}-{path.stem}-{cell.id}", output

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import shelf
 from nbconvert.filters.markdown import markdown2html
 
 from v2gbook.classroom import presets
@@ -240,7 +241,7 @@ def leaves(value):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=names(NOTEBOOKS))
 def test_source_of_a_notebook(path):
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in shelf.notebook(path).cells:
         texts = strings(cell.source) if cell.cell_type == "code" else [cell.source]
         kind = "plain" if cell.cell_type == "code" else "markdown"
         assert [fault for text in texts for fault in faults(text, kind)] == [], f"cell {cell.id}"
@@ -248,7 +249,7 @@ def test_source_of_a_notebook(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=names(NOTEBOOKS))
 def test_stored_outputs_of_a_notebook(path):
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in shelf.notebook(path).cells:
         for output in cell.get("outputs", []):
             found = [fault for text, kind in shown(output) for fault in faults(text, kind)]
             assert found == [], f"cell {cell.id}"
@@ -273,7 +274,7 @@ def test_words_in_a_module(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=names(NOTEBOOKS))
 def test_amounts_of_a_notebook_are_made_by_one_function(path):
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in shelf.notebook(path).cells:
         if cell.cell_type == "code":
             by_hand = re.search(rf"(?:\b(?:{CODES})|currency\}}) ?\{{", cell.source)
             assert by_hand is None, f"cell {cell.id}: {by_hand[0]!r} is the work of money()"

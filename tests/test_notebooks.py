@@ -4,6 +4,7 @@ And the comparison policy of conftest.py works.
 """
 
 import ast
+import functools
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import shelf
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -39,16 +41,6 @@ MOST_LINES = {"chapters": 25, "exercises": 25, "solutions": 60}  # chapters: see
 
 def lines(text):
     return text if isinstance(text, list) else text.splitlines()
-
-
-def code_of(path):
-    """The Python of a module, or of all code cells of a notebook."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".py":
-        return text
-    return "\n".join(
-        cell.source for cell in nbformat.reads(text, as_version=4).cells if cell.cell_type == "code"
-    )
 
 
 def faults(notebook, kilobytes, kind="chapters"):
@@ -125,7 +117,7 @@ def pictured(output):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_stored_notebook_is_clean(path):
     try:
-        notebook = nbformat.read(path, as_version=4)
+        notebook = shelf.notebook(path)
     except Exception as error:
         pytest.fail(f"{path.name} cannot be read: {error}")
     assert faults(notebook, path.stat().st_size / 1000, path.parent.name) == []
@@ -134,7 +126,7 @@ def test_stored_notebook_is_clean(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_stored_preset_is_the_course_preset(path):
     wanted = presets.course()["preset"]
-    stored_with = nbformat.read(path, as_version=4).metadata["v2gbook"]["preset"]
+    stored_with = shelf.notebook(path).metadata["v2gbook"]["preset"]
     assert stored_with == wanted, (
         "course.toml has changed: python run.py notebooks, then python run.py exercises, "
         "then python run.py test"
@@ -225,9 +217,7 @@ def test_every_column_of_a_table_has_a_name(path):
 def test_equal_values_are_ordered_alike_on_every_processor(path):
     """NumPy's fastest sorting leaves equal values in an order that depends on the processor."""
     called = [
-        ast.unparse(node)
-        for node in ast.walk(ast.parse(code_of(path)))
-        if isinstance(node, ast.Call)
+        ast.unparse(node) for node in ast.walk(shelf.tree_of(path)) if isinstance(node, ast.Call)
     ]
     ordering = [
         call for call in called if re.match(r"[\w.]*(argsort|sort_values|argpartition)\(", call)
@@ -253,23 +243,26 @@ def test_no_sixth_room():
     assert modules - CHAPTERLESS == {topic.split("_", 1)[1] for topic in TOPICS}
 
 
+@functools.cache
 def equations(path):
     """Numbers of equations that a module's code and docstrings name."""
     code = path.read_text(encoding="utf-8")
     marked = re.findall(r"# eq\. \((\d+\.\d+)\)", code)
-    stated = re.findall(r"^ *(?:\.\. math|.*\S).*? {3,}\((\d+\.\d+)\)$", code, re.MULTILINE)
+    stated = re.findall(r"\S {3,}\((\d+\.\d+)\)$", code, re.MULTILINE)
     return {*marked, *stated}
+
+
+@functools.cache
+def tags():
+    """Numbers of all equations of all chapters."""
+    chapters = [ROOT / "chapters" / f"{topic}.ipynb" for topic in TOPICS]
+    cells = [cell for path in chapters for cell in shelf.notebook(path).cells]
+    return {tag for cell in cells for tag in re.findall(r"\\tag\{(\d+\.\d+)\}", cell.source)}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_equation_numbers_of_the_code_stand_in_their_chapter(path):
-    tags = {
-        number
-        for topic in TOPICS
-        for cell in nbformat.read(ROOT / "chapters" / f"{topic}.ipynb", as_version=4).cells
-        for number in re.findall(r"\\tag\{(\d+\.\d+)\}", cell.source)
-    }
-    assert equations(path) - tags == set()
+    assert equations(path) - tags() == set()
 
 
 @pytest.mark.parametrize("topic", TOPICS)
@@ -300,7 +293,7 @@ def test_map_of_the_course_is_up_to_date(page):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_notebook_does_not_rebind_what_it_imported(path):
-    tree = ast.parse(code_of(path))
+    tree = ast.parse(shelf.code_of(path))
     imported = {
         alias.asname or alias.name
         for node in ast.walk(tree)
@@ -321,7 +314,7 @@ def test_the_inventory_is_asked_before_the_first_chapter_and_after_the_last():
     stages = {
         path.stem: [
             stage
-            for cell in nbformat.read(path, as_version=4).cells
+            for cell in shelf.notebook(path).cells
             for stage in re.findall(r'^inventory\("(\w+)"\)', cell.source, re.MULTILINE)
         ]
         for path in chapters
@@ -339,7 +332,7 @@ def test_arrows_go_one_way():
     """
     topics = {topic.split("_", 1)[1] for topic in TOPICS} | CHAPTERLESS
     for path in (ROOT / "v2gbook").rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = shelf.tree_of(path)
         names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
         names |= {
             f"{n.module or ''}.{a.name}"

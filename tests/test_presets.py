@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import shelf
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from needed_cells import until_explorer
@@ -151,7 +152,7 @@ def own_preset(notebook):
 def runs():
     """What runs here, as (path, preset)."""
     for path in NOTEBOOKS:
-        own = own_preset(nbformat.read(path, as_version=4))
+        own = own_preset(shelf.notebook(path))
         for preset in presets.names():
             if path.parent.name == "chapters" or (
                 path.parent.name == "solutions" and preset != own
@@ -161,11 +162,11 @@ def runs():
 
 @pytest.mark.parametrize("path, preset", list(runs()))
 def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
-    notebook = nbformat.read(path, as_version=4)
-    stored = preset == own_preset(notebook)
-    cells = until_explorer(notebook.cells) if stored else notebook.cells
+    notebook = shelf.notebook(path)
+    own = preset == own_preset(notebook)
+    cells = until_explorer(notebook.cells) if own else notebook.cells
     shown, explorers = run(cells, preset, path, tmp_path, monkeypatch)
-    if stored:
+    if own:
         shown = stored_text(notebook.cells)
     events = {cell.id for cell in notebook.cells if "event" in cell.metadata.get("tags", [])}
     for name, text in shown.items():
@@ -183,7 +184,7 @@ def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
         assert explorers
     for draw, controls in explorers:
         check_both_ends(draw, controls, preset)
-        if stored:
+        if own:
             assert idle(draw, controls) == []
 
 
@@ -207,7 +208,7 @@ def check_both_ends(draw, controls, preset):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_fixed_text_belongs_to_no_region(path):
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in shelf.notebook(path).cells:
         if cell.cell_type == "markdown" and "event" not in cell.metadata.get("tags", []):
             assert strangers(cell.source) == [], f"cell {cell.id}"
 

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
+import shelf
 from test_cells import parsed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,7 +72,7 @@ def test_each_statement_has_one_idea(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_each_statement_of_a_notebook_has_one_idea(path):
-    cells = nbformat.read(path, as_version=4).cells
+    cells = shelf.notebook(path).cells
     found = [
         f"cell {cell.id}, {fault}"
         for cell in cells

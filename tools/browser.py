@@ -178,21 +178,22 @@ def desk(folder, width=1280, height=900):
 
 
 @contextlib.contextmanager
-def slow_laptop(page, times=4):
+def slow_laptop(page, times=4, busy=True):
     """Make this machine a slow one for a while.
 
-    The page's processor throttled, and every core busy with something else.
+    The page's processor throttled, and every core busy with something else (or, with `busy=False`,
+    with what it has to do anyway).
     """
     throttle = page.context.new_cdp_session(page)
     throttle.send("Emulation.setCPUThrottlingRate", {"rate": times})
-    busy = [
+    burners = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"])
-        for _ in range(os.cpu_count() or 1)
+        for _ in range((os.cpu_count() or 1) if busy else 0)
     ]
     try:
         yield
     finally:
-        for one in busy:
+        for one in burners:
             one.kill()
             one.wait()
         throttle.send("Emulation.setCPUThrottlingRate", {"rate": 1})

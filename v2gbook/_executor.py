@@ -1,8 +1,7 @@
 """Work in many independent tasks: done here, or shared out by an executor.
 
 Whatever runs many scenarios takes `executor=None` and leaves the sharing to `work_off` or
-`in_order`. The tasks are the same ones wherever they are done, so that results do not depend on
-who works.
+`in_order`.
 """
 
 import contextlib

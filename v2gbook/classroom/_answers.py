@@ -145,19 +145,31 @@ def alike(values, others, tol):
     """What `matches` would say if the others were stored; much quicker than by their digests."""
     if len(values) != len(others):
         return False
-    return all(bucket(other, tol) in _around(value, tol) for value, other in zip(values, others))
+    return all(_next_to(value, other, tol) for value, other in zip(values, others))
+
+
+def _next_to(value, other, tol):
+    """Does the other number lie in one of the buckets around a value?"""
+    sign, places = _around(value, tol)
+    other_sign, place = bucket(other, tol)
+    return other_sign == sign and place in places
 
 
 def _within(label, value, want, tol):
     """Does the stored number lie in one of the buckets around a value?"""
     keyed = _keyed(label)
-    return any(_finished(keyed, place) == want for place in _around(value, tol))
+    sign, places = _around(value, tol)
+    return any(_finished(keyed, (sign, place)) == want for place in places)
 
 
 def _around(value, tol):
-    """The buckets of all numbers that differ from a value by at most the share `tol`."""
+    """The buckets of all numbers that differ from a value by at most the share `tol`.
+
+    Their sign, and a range of places.
+    """
     sign, place = bucket(value, tol)
     if sign not in (1, -1):
-        return {(sign, place)}
-    lowest, highest = (bucket(abs(value) / (1 + side * tol), tol)[1] for side in (1, -1))
-    return {(sign, place) for place in range(lowest, highest + 1)}
+        return sign, range(place, place + 1)
+    lowest = bucket(abs(value) / (1 + tol), tol)[1]
+    highest = bucket(abs(value) / (1 - tol), tol)[1]
+    return sign, range(lowest, highest + 1)

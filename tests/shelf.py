@@ -1,0 +1,27 @@
+"""Stored notebooks and modules, read once for all tests of a process: nobody may change them."""
+
+import ast
+import functools
+
+import nbformat
+
+
+@functools.cache
+def notebook(path):
+    """A stored notebook."""
+    return nbformat.read(path, as_version=4)
+
+
+@functools.cache
+def code_of(path):
+    """The Python of a module, or of all code cells of a notebook."""
+    if path.suffix == ".py":
+        return path.read_text(encoding="utf-8")
+    return "\n".join(cell.source for cell in notebook(path).cells if cell.cell_type == "code")
+
+
+@functools.cache
+def tree_of(path):
+    """The syntax tree of the same; a notebook may await something outside of a function."""
+    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    return compile(code_of(path), str(path), "exec", flags)
