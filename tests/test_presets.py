@@ -261,7 +261,7 @@ def test_canary_notebook_fails(tmp_path, monkeypatch):
         ("print('below 59.3 Hz')", "load-shedding"),
         ("print(float('nan'))", "shows nan"),
     ):
-        path = tmp_path / "x.ipynb"
+        path = tmp_path / f"{message}.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
         with pytest.raises(AssertionError, match=message):
             test_notebook_under_preset(path, "gb-50hz", tmp_path, monkeypatch)

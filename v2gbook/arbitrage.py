@@ -1637,15 +1637,19 @@ class _Problem:
         energy = self.car["energy_kwh"]
         per_step = self.prices.dt_h * (self.car["eta_charge"] * self.car["p_charge_kw"] / energy)
         rise = per_step[:, None] * self.plugged
-        soc = self.start.copy()
-        for step in range(self.steps):
-            soc = np.minimum(soc + rise[:, step], self.car["soc_max"])
-            soc = soc - self.drive_kwh[:, step] / energy
-            short = soc < self.least_soc[:, step] - 1e-9
-            if short.any():
-                j = int(np.argmax(short))
-                return self._missing(self._who(short), j, step, soc[j])
-        return ""
+        drive = self.drive_kwh / energy[:, None]
+        high = self.car["soc_max"][:, None]
+        # As if no battery were ever full; then what was beyond full is taken off again.
+        endless = self.start[:, None] + np.cumsum(rise, axis=1) - np.cumsum(drive, axis=1) + drive
+        beyond = np.maximum.accumulate(np.maximum(endless - high, 0.0), axis=1)
+        soc = endless - beyond - drive
+        short = soc < self.least_soc - 1e-9
+        if not short.any():
+            return ""
+        step = int(np.argmax(short.any(axis=0)))
+        cars = short[:, step]
+        j = int(np.argmax(cars))
+        return self._missing(self._who(cars), j, step, soc[j, step])
 
     def _missing(self, who, j, step, soc):
         """In words, what car j lacks at the end of a step, at which it reaches `soc` at most."""
