@@ -58,9 +58,14 @@ def installed(copy):
 
 
 def wanted():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = project["dependencies"] + [
-        line for extra in project["optional-dependencies"].values() for line in extra
+    """Packages of pyproject with their ranges, and those that others bring and uv constrains."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = pyproject["project"]
+    extras = project["optional-dependencies"].values()
+    lines = [
+        *project["dependencies"],
+        *(line for extra in extras for line in extra),
+        *pyproject["tool"]["uv"]["constraint-dependencies"],
     ]
     return {
         canonicalize_name(Requirement(line).name): Requirement(line).specifier for line in lines

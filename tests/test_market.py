@@ -123,7 +123,7 @@ def test_a10_cars_for_a_hundred_kilowatt():
         rule["value"] for rule in market("ferc_2222").rules if rule["field"] == "power_kw"
     )
     need = cars_needed(minimum, inputs["kW"], inputs["p"])
-    assert (need.present, need.cars, need.cars_by_mean) == (
+    assert (need.n_present, need.n_cars, need.n_cars_by_mean) == (
         expected["need_present"],
         expected["N"],
         expected["N_mean_based"],
@@ -173,13 +173,13 @@ def test_e12_and_e13_are_the_anchors():
         ("thinkcity", "100 Th!nk City, regulation down"),
         ("rav4", "252 RAV4, regulation"),
     ):
-        assert table.cars[name] == inputs[key][0]
+        assert table.n_cars[name] == inputs[key][0]
         assert [table.low[name], table.high[name]] == expected[f"{key}_usd"]
     inputs, expected = case("E13")
     paid = table.loc["first paid cars, PJM"]
     assert paid.low == paid.high == expected["usd_per_year"]
-    assert paid.cars == inputs["cars"]
-    assert inputs["pool_kW"] / paid.cars == expected["kW_per_car"]
+    assert paid.n_cars == inputs["cars"]
+    assert inputs["pool_kW"] / paid.n_cars == expected["kW_per_car"]
     assert set(table.currency) <= {"USD", "EUR", "GBP"}
     assert table.source.str.len().min() > 20
     assert (table.low <= table.high).all()
@@ -816,21 +816,21 @@ def test_all_double_counts_of_a_statement_in_order_of_time():
 @few
 def test_cars_needed_against_scipys_binomial(present, p, reliability):
     need = cars_needed(present * 7.0, 7.0, p, reliability)
-    assert need.present == present
-    assert binom.sf(present - 1, need.cars, p) >= reliability - 1e-12
-    assert need.cars == present or binom.sf(present - 1, need.cars - 1, p) < reliability + 1e-12
-    assert need.cars_by_mean == math.ceil(present / p - 1e-9)
+    assert need.n_present == present
+    assert binom.sf(present - 1, need.n_cars, p) >= reliability - 1e-12
+    assert need.n_cars == present or binom.sf(present - 1, need.n_cars - 1, p) < reliability + 1e-12
+    assert need.n_cars_by_mean == math.ceil(present / p - 1e-9)
 
 
 def test_cars_needed_default_is_ninety_per_cent():
     assert cars_needed(100.0, 7.2, 0.5) == cars_needed(100.0, 7.2, 0.5, 0.9)
-    assert cars_needed(1e-12, 7.2, 0.5).present == 1, "a small offer takes a car, too"
-    assert cars_needed(21 * 7.2, 7.2, 0.7).present == 21
-    assert cars_needed(21 * 7.2, 7.2, 0.7).cars_by_mean == 30, "rounding adds no car"
-    rare = cars_needed(500.0, 1.0, 0.1, 0.99999).cars
+    assert cars_needed(1e-12, 7.2, 0.5).n_present == 1, "a small offer takes a car, too"
+    assert cars_needed(21 * 7.2, 7.2, 0.7).n_present == 21
+    assert cars_needed(21 * 7.2, 7.2, 0.7).n_cars_by_mean == 30, "rounding adds no car"
+    rare = cars_needed(500.0, 1.0, 0.1, 0.99999).n_cars
     assert binom.sf(499, rare, 0.1) >= 0.99999 > binom.sf(499, rare - 1, 0.1)
-    assert cars_needed(7.3, 7.2, 0.9).present == 2
-    assert cars_needed(21.0, 7.0, 0.5).present == 3
+    assert cars_needed(7.3, 7.2, 0.9).n_present == 2
+    assert cars_needed(21.0, 7.0, 0.5).n_present == 3
 
 
 # ----------------------------------------------------------------------------------------- metering

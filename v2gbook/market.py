@@ -1312,21 +1312,21 @@ class CarsNeeded:
 
     Attributes
     ----------
-    present : int
+    n_present : int
         Cars that must be present, at least 1.
-    cars : int
+    n_cars : int
         Cars to sign up, at least 1.
-    cars_by_mean : int
+    n_cars_by_mean : int
         Cars to sign up if their mean presence were enough, at least 1.
     """
 
-    present: int
-    cars: int
-    cars_by_mean: int
+    n_present: int
+    n_cars: int
+    n_cars_by_mean: int
 
     def __post_init__(self):
         number = dict(whole=True, le=1000 * _MOST_CARS)
-        keep(self, present=number, cars=number, cars_by_mean=number)
+        keep(self, n_present=number, n_cars=number, n_cars_by_mean=number)
 
 
 def cars_needed(
@@ -1363,21 +1363,24 @@ def cars_needed(
     Examples
     --------
     >>> cars_needed(100.0, 7.2, 0.5, 0.9)
-    CarsNeeded(present=14, cars=35, cars_by_mean=28)
+    CarsNeeded(n_present=14, n_cars=35, n_cars_by_mean=28)
     """
     offer = one("offer_kw", offer_kw, "kW", gt=0)
     car = one("car_kw", car_kw, "kW", gt=0)
     p = one_fraction("presence", presence, gt=0, lt=1)
     q = one_fraction("reliability", reliability, gt=0, lt=1)
-    present = max(1, math.ceil(offer / car - 1e-9))
-    if present / p > _MOST_CARS:
+    n_present = max(1, math.ceil(offer / car - 1e-9))
+    if n_present / p > _MOST_CARS:
         raise ValueError(
             f"offer_kw = {offer:g} from cars of car_kw = {car:g} with presence {p:g} takes "
             "more than a billion cars"
         )
-    most = math.ceil((2 * present + 200) / p)
-    cars = _presence.fewest_cars(present, p, q, most=most)  # eq. (11.9)
-    return CarsNeeded(present=present, cars=cars, cars_by_mean=math.ceil(present / p - 1e-9))
+    most = math.ceil((2 * n_present + 200) / p)
+    return CarsNeeded(
+        n_present=n_present,
+        n_cars=_presence.fewest_cars(n_present, p, q, most=most),  # eq. (11.9)
+        n_cars_by_mean=math.ceil(n_present / p - 1e-9),
+    )
 
 
 # ------------------------------------------------------------------ behind the meter, or in front
@@ -2761,7 +2764,7 @@ def anchors() -> pd.DataFrame:
     Returns
     -------
     DataFrame, index name
-        One row per report, with `year`, `cars`, `low` and `high` [currency per car and year],
+        One row per report, with `year`, `n_cars`, `low` and `high` [currency per car and year],
         `currency` and `source`.
 
     Examples
@@ -2771,5 +2774,5 @@ def anchors() -> pd.DataFrame:
     (2013, 1825.0, 'USD')
     """
     table = pd.DataFrame(read("rules", "history")["anchors"]).set_index("name")
-    per_car = {"low": table.low / table.cars, "high": table.high / table.cars}
+    per_car = {"low": table.low / table.n_cars, "high": table.high / table.n_cars}
     return table.assign(**per_car)

@@ -2086,9 +2086,9 @@ def wave_odds(plan: Rollout, failure: float) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index `wave`, from 1; `cars`, `allowed` (reports that do not stop it), `p_stop` (if the wave
-        is reached), `p_reached`, `p_stopped` (so far), `exposed` (cars that have the release, on
-        average so far).
+        Index `wave`, from 1; `n_cars`, `allowed` (reports that do not stop it), `p_stop` (if the
+        wave is reached), `p_reached`, `p_stopped` (so far), `exposed` (cars that have the release,
+        on average so far).
 
     Raises
     ------
@@ -2113,7 +2113,7 @@ def wave_odds(plan: Rollout, failure: float) -> pd.DataFrame:
     p_stop = np.where(permitted < cars, more, 0.0)  # eq. (6.8)
     reached = np.concatenate(([1.0], np.cumprod(1 - p_stop)[:-1]))
     columns = {
-        "cars": cars,
+        "n_cars": cars,
         "allowed": permitted.astype(int),
         "p_stop": p_stop,
         "p_reached": reached,
