@@ -5,12 +5,15 @@ tick label, no other title and no legend; a legend covers no panel. All figures 
 element, so that this takes seconds.
 """
 
+import functools
+import json
 import sys
 from pathlib import Path
 
 import plotly
 import pytest
 import shelf
+from plotly.utils import PlotlyJSONEncoder
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -59,16 +62,21 @@ APART = {("title", "title"), ("title", "tick"), ("title", "legend"), ("legend", 
 
 @pytest.fixture(scope="module")
 def measure(chromium):
-    """Measures a figure given as plotly's plain values."""
+    """Measures a figure given as plotly's plain values; the same figure once.
+
+    (A sheet and its solution show the same ones.)
+    """
     page = chromium.new_page(viewport={"width": WIDTH + 40, "height": 900})
     page.set_content("<!doctype html><div id='stage'></div>")
     page.add_script_tag(path=str(LIBRARY))
 
-    def measured(figure):
+    @functools.cache
+    def measured_text(text):
+        figure = json.loads(text)
         layout = {**figure["layout"], "width": WIDTH}
         return page.evaluate(MEASURE, {"data": figure["data"], "layout": layout})
 
-    return measured
+    return lambda figure: measured_text(json.dumps(figure, cls=PlotlyJSONEncoder))
 
 
 def faults(picture):

@@ -406,93 +406,64 @@ CANARIES = [
 ]
 
 
-def test_comparison_policy(tmp_path):
-    """One notebook, a cell for each canary: stored from one code, run with another."""
+def executed(folder, cells):
+    """A notebook whose cells have run in this folder."""
     from nbclient import NotebookClient
 
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(stored or code) for _, code, stored, _ in CANARIES]
-    )
-    NotebookClient(notebook).execute()
-    for cell, (name, code, _, _) in zip(notebook.cells, CANARIES):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+    NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook
+
+
+NOSY = "import os\nprint('x' in dir(), 'math' in dir(), os.getcwd().endswith('second'))"
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory):
+    """What nbval says of each cell, with the policy of conftest.py: a text with a line for each.
+
+    The first notebook has a cell for each canary, stored from one code and run with another. The
+    second leaves names behind, and the third looks for them.
+    """
+    folder = tmp_path_factory.mktemp("policy")
+    shutil.copy(ROOT / "conftest.py", folder)
+    canaries = executed(folder, [stored or code for _, code, stored, _ in CANARIES])
+    for cell, (name, code, _, _) in zip(canaries.cells, CANARIES):
         cell.source = code
         # As the tidier stores figures.
         for output in cell.outputs if name.startswith("figure") else []:
             output.data[FIGURE_TYPE] = output.data.pop("application/vnd.plotly.v1+json")
         cell.outputs = [o for o in cell.outputs if set(o.get("data", {"": 0})) != {WIDGET}]
-    nbformat.write(notebook, tmp_path / "canaries.ipynb")
-    shutil.copy(ROOT / "conftest.py", tmp_path)
+    nbformat.write(canaries, folder / "canaries.ipynb")
+    for name, code in ("first", "import math\nx = 1"), ("second", NOSY):
+        (folder / name).mkdir()
+        nbformat.write(executed(folder / name, [code]), folder / name / "it.ipynb")
+    options = ["-p", "no:cacheprovider", "-v", "--color=no", "-c", "/dev/null", "--rootdir", "."]
     run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--nbval",
-            "-p",
-            "no:cacheprovider",
-            "-v",
-            "--color=no",
-            "canaries.ipynb",
-            "-c",
-            "/dev/null",
-            "--rootdir",
-            ".",
-        ],
-        cwd=tmp_path,
+        [sys.executable, "-m", "pytest", "--nbval", *options, "canaries.ipynb", "first", "second"],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
     )
-    verdicts = dict(re.findall(r"::Cell (\d+) (PASSED|FAILED)", run.stdout))
+    return run.stdout
+
+
+def test_comparison_policy(verdicts):
+    found = dict(re.findall(r"canaries\W+ipynb::Cell (\d+) (PASSED|FAILED)", verdicts))
     expected = {
         str(i): "PASSED" if good else "FAILED" for i, (_, _, _, good) in enumerate(CANARIES)
     }
-    named = {
-        CANARIES[int(i)][0]: verdicts.get(i) for i in expected if verdicts.get(i) != expected[i]
-    }
-    assert named == {}, run.stdout[-3000:]
+    named = {CANARIES[int(i)][0]: found.get(i) for i in expected if found.get(i) != expected[i]}
+    assert named == {}, verdicts[-3000:]
 
 
-def test_no_notebook_leans_on_the_one_before(tmp_path):
+def test_no_notebook_leans_on_the_one_before(verdicts):
     """They may share a kernel, but neither names nor folder."""
-    from nbclient import NotebookClient
-
-    shutil.copy(ROOT / "conftest.py", tmp_path)
-    for name, code in (
-        ("first", "import math\nx = 1"),
-        (
-            "second",
-            "import os\nprint('x' in dir(), 'math' in dir(), os.getcwd().endswith('second'))",
-        ),
-    ):
-        (tmp_path / name).mkdir()
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-        NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path / name)}}).execute()
-        nbformat.write(notebook, tmp_path / name / "it.ipynb")
-    assert "False False True" in (tmp_path / "second" / "it.ipynb").read_text(encoding="utf-8")
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--nbval",
-            "-p",
-            "no:cacheprovider",
-            "-v",
-            "--color=no",
-            "first/it.ipynb",
-            "second/it.ipynb",
-            "-c",
-            "/dev/null",
-            "--rootdir",
-            ".",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert run.stdout.count("PASSED") == 2, run.stdout[-3000:]
+    assert re.findall(r"(\w+)/it\W+ipynb::Cell 0 (\w+)", verdicts) == [
+        ("first", "PASSED"),
+        ("second", "PASSED"),
+    ], verdicts[-3000:]
 
 
 def test_a_notebook_that_cannot_run_is_named_and_left_alone(tmp_path):
