@@ -170,3 +170,80 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(_check, "FOLDER", tmp_path)
     with pytest.raises(ValueError, match="broken.toml in .* cannot be read"):
         _check.read("rules", "broken")
+
+
+# ------------------------------------------------------------------ numbers that pass at once
+
+
+@pytest.mark.parametrize("number", [0.0, -1.5, 3, 10**6, np.float64(2.0), np.int64(4), True])
+@pytest.mark.parametrize("limits", [{}, {"ge": -2}, {"gt": -2, "lt": 1e7}, {"le": 1e7}])
+def test_a_plain_number_comes_through_as_an_array_of_one_does(number, limits):
+    alone = _check.checked("x", number, **limits)
+    assert type(alone) is float
+    assert alone == _check.checked("x", [number], **limits)[0]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e31, 10**40, 5, 5.0])
+def test_a_plain_number_is_refused_in_the_same_words_as_an_array_of_one(number):
+    with pytest.raises(ValueError) as alone:
+        _check.checked("x", number, "kW", lt=5)
+    with pytest.raises(ValueError) as in_a_row:
+        _check.checked("x", [number], "kW", lt=5)
+    assert str(alone.value) == str(in_a_row.value)
+
+
+# ------------------------------------------------------------------------- what is no quantity
+
+
+@pytest.mark.parametrize("value", [1, 0, "yes", None, [True], np.array(True), 1.0])
+def test_what_resembles_a_flag_is_refused(value):
+    with pytest.raises(TypeError, match="cut is .*; it must be True or False"):
+        _check.flag("cut", value)
+
+
+def test_a_flag_is_pythons_own():
+    assert _check.flag("cut", np.False_) is False
+    assert _check.flag("cut", True) is True
+
+
+@pytest.mark.parametrize(("step", "span", "count"), [(15, 1440, 96), (0.1, 0.3, 3), (4.0, 4.0, 1)])
+def test_equal_steps_are_counted(step, span, count):
+    assert _check.equal_steps("dt_s", step, "s", of="a day", span=span) == count
+
+
+@pytest.mark.parametrize(("step", "span"), [(7, 1440), (0.3, 1.0), (5.0, 4.0), (9.0, 4.0)])
+def test_steps_that_leave_a_rest_are_refused(step, span):
+    with pytest.raises(ValueError, match="dt_s is .* s; it must divide a day, .* into equal steps"):
+        _check.equal_steps("dt_s", step, "s", of="a day", span=span)
+
+
+def test_a_table_that_would_fill_the_memory_is_refused():
+    _check.refuse_large(n_cars=5000, trials=10_000)
+    with pytest.raises(ValueError, match=r"n_cars \(5,001\) times trials \(10,000\) makes"):
+        _check.refuse_large(n_cars=5001, trials=10_000)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2020-03-01", "2020-03-01 17:45", pd.Timestamp("2020-03-01 23:59", tz="US/Pacific")],
+)
+def test_a_day_is_its_midnight_wherever_it_is(value):
+    assert _check.calendar_day("day", value) == pd.Timestamp("2020-03-01")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("soon", "day is 'soon'; give a date such as"),
+        ("1815-06-18", "from 1900 to 2100"),
+        (np.datetime64("NaT"), "day is a missing date"),
+    ],
+)
+def test_what_is_no_day_is_refused(value, words):
+    with pytest.raises(ValueError, match=words):
+        _check.calendar_day("day", value)
+
+
+def test_a_number_is_no_day():
+    with pytest.raises(TypeError, match="day is 20200301"):
+        _check.calendar_day("day", 20200301)

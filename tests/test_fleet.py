@@ -1256,7 +1256,10 @@ def test_stack_with_correlated_cars():
             "correlation is 1e-12; it must be 0, or at least 1e-09",
         ),
         (lambda: firm_cars(10**9, 0.5, 0.9), "n_cars is 1000000000; it must be at most 1e\\+07"),
-        (lambda: firm_cars(np.full(100, 10**6), 0.5, 0.9), "n_cars: 100 entries are too many"),
+        (
+            lambda: firm_cars(np.full(100, 10**6), 0.5, 0.9),
+            r"n_cars \(100\) times counts \(1,000,000\)",
+        ),
         (lambda: firm_cars([1, 2], [0.1, 0.2, 0.3], 0.9), "these shapes do not fit each other"),
         (lambda: reliabilities(100, 80), "presence is 80; it must be a fraction, .* in per cent"),
         (lambda: reliabilities(100, np.nan), "presence contains NaN"),

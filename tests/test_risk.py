@@ -1226,7 +1226,7 @@ BAD = [
         lambda: fleet_paths(
             5, 0.5, 1.0, persistence=0.5, shape=(10**5, 10**4), rng=np.random.default_rng()
         ),
-        "shape is (100000, 10000); give at most 5e+07 numbers in all",
+        "shape[0] (100,000) times shape[1] (10,000) makes 1e+09 numbers",
     ),
     (lambda: crps([1.0, 2.0, 3.0], np.ones((4, 2))), "observed has shape (3,)"),
 ]

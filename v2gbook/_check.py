@@ -5,6 +5,7 @@ argument, says what was given and what is allowed.
 """
 
 import datetime
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -302,6 +303,29 @@ def steps(name: str, end: float, dt: float, *, most: int = MOST_STEPS) -> int:
     if not 0.5 < count <= most:
         raise ValueError(f"{name} is {end:g}, with steps of {dt:g}; give 1 to {most:g} steps")
     return round(count)
+
+
+def refuse_large(**counts: int) -> None:
+    """Refuse a table whose sides are so long that it would fill the memory.
+
+    Parameters
+    ----------
+    **counts : int
+        Entries along each side, by the argument that they come from.
+
+    Raises
+    ------
+    ValueError
+        If there are more than 50 million in all.
+
+    Examples
+    --------
+    >>> refuse_large(n_cars=1000, trials=100)
+    """
+    product = math.prod(counts.values())
+    if product > MOST_STEPS:
+        told = " times ".join(f"{name} ({count:,})" for name, count in counts.items())
+        raise ValueError(f"{told} makes {product:g} numbers; give at most {MOST_STEPS:g}")
 
 
 def equal_steps(name: str, step: float, unit: str, *, of: str, span: float) -> int:

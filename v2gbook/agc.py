@@ -32,6 +32,7 @@ from ._check import (
     keep,
     one,
     plain,
+    refuse_large,
     row,
     steps,
     together,
@@ -1397,7 +1398,7 @@ def follow(
         instance("offset", offset, Offset)
         share = offset.share
         block = equal_steps("dt_s", dt_s, "s", of="period_s of the offset", span=offset.period_s)
-    _check_room(len(s), battery.shape)
+    refuse_large(signal=len(s), fleet=math.prod(battery.shape))
     columns = np.empty((4, len(s), *battery.shape))
     asked, scheduled, delivered, trace = columns
     np.multiply.outer(s, battery.power * (1 - share), out=asked)
@@ -1411,15 +1412,6 @@ def follow(
         scheduled[span] = now
         delivered[span], trace[span] = battery.obey(wish)
     return _followed(columns, dt_s)
-
-
-def _check_room(count, shape):
-    """Refuse what would fill the memory."""
-    if count * math.prod(shape) > MOST_STEPS:
-        raise ValueError(
-            f"signal has {count} steps and fleet {math.prod(shape)} cases; their product must be "
-            f"at most {MOST_STEPS:g}"
-        )
 
 
 def _followed(columns, dt_s):

@@ -29,7 +29,6 @@ from scipy.special import ndtri
 
 from . import _presence
 from ._check import (
-    MOST_STEPS,
     FloatOrArray,
     alike,
     checked,
@@ -44,6 +43,7 @@ from ._check import (
     one_fraction,
     one_of,
     plain,
+    refuse_large,
     row,
     short,
     stamps,
@@ -96,15 +96,6 @@ def _whole_row(name, value, *, ge, le):
 def _series(name, value, unit="", **limits):
     """A series of numbers; a single number is a series of one."""
     return row(name, np.atleast_1d(checked(name, value, unit, **limits)))
-
-
-def _refuse_large(name, size, each, what):
-    """Refuse so many entries where a table, with a column for each of these, fills the memory."""
-    if size * each > MOST_STEPS:
-        raise ValueError(
-            f"{name}: {size:,} entries are too many, since each is computed for {each:,} {what}; "
-            f"give at most {MOST_STEPS // each:,} at once"
-        )
 
 
 # ------------------------------------------------------------------------------------- sessions
@@ -579,7 +570,7 @@ def still_there(
     """
     sessions = check_sessions(sessions)
     later = np.asarray(checked("later_h", later_h, "h", ge=0, le=_MOST_H))[..., None]
-    _refuse_large("later_h", later.size, len(sessions), "sessions")
+    refuse_large(later_h=later.size, sessions=len(sessions))
     stay_h = _presence.stay_h(sessions).to_numpy()
     if clock_h is None:
         left_h = np.maximum(stay_h - later, 0.0)
@@ -915,7 +906,7 @@ def bounds_kwh(cars: Stays, t_h: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """
     instance("cars", cars, Stays)
     time = np.asarray(checked("t_h", t_h, "h"))[..., None]
-    _refuse_large("t_h", time.size, len(cars), "stays")
+    refuse_large(t_h=time.size, cars=len(cars))
     time = np.clip(time, cars.arrive_h, cars.leave_h)
     since = time - cars.arrive_h
     left = cars.leave_h - time
@@ -1019,7 +1010,7 @@ def hold(cars: Stays, t_h: ArrayLike, duration_h: ArrayLike, level: float = 0.5)
     long_h = np.asarray(checked("duration_h", duration_h, "h", ge=1e-6, le=_MOST_H))
     level = one_fraction("level", level)
     together(t_h=call_h, duration_h=long_h)
-    _refuse_large("t_h", np.broadcast(call_h, long_h).size, len(cars), "stays")
+    refuse_large(t_h=np.broadcast(call_h, long_h).size, cars=len(cars))
     call_h, long_h = np.broadcast_arrays(call_h, long_h)
     end_h = call_h + long_h
     low, high = bounds_kwh(cars, call_h)
@@ -1102,7 +1093,7 @@ def firm_cars(
     60
     """
     values = _checked_firm(n_cars, presence, reliability, correlation)
-    _refuse_large("n_cars", np.broadcast(*values).size, np.max(values[0]), "counts")
+    refuse_large(n_cars=np.broadcast(*values).size, counts=int(np.max(values[0])))
     firm = np.vectorize(_firm, otypes=[int])(*values)
     return int(firm) if firm.ndim == 0 else firm
 
@@ -2137,7 +2128,7 @@ def disaggregate(
     one_of("rule", rule, ("proportional", "urgency", "optimal"))
     signal = _series("signal_kw", signal_kw, "kW")
     dt = one("dt_h", dt_h, "h", gt=0, le=_MOST_H)
-    _refuse_large("signal_kw", signal.size, len(cars), "stays")
+    refuse_large(signal_kw=signal.size, cars=len(cars))
     _refuse_outside(cars, len(signal) * dt)
     lines = bounds_kwh(cars, dt * np.arange(len(signal) + 1))
     if rule == "optimal":

@@ -29,7 +29,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ._check import (
-    MOST_STEPS,
     FloatOrArray,
     checked,
     flag,
@@ -43,6 +42,7 @@ from ._check import (
     one_of,
     plain,
     read,
+    refuse_large,
     row,
     short,
     whole,
@@ -1696,11 +1696,7 @@ def latencies(link: Link, n_cars: int, *, rng: np.random.Generator, trials: int 
     """
     instance("link", link, Link)
     shape = (whole("trials", trials), whole("n_cars", n_cars))
-    if math.prod(shape) > MOST_STEPS:
-        raise ValueError(
-            f"n_cars is {n_cars} and trials is {trials}; their product must be at most "
-            f"{MOST_STEPS:g}"
-        )
+    refuse_large(trials=shape[0], n_cars=shape[1])
     instance("rng", rng, np.random.Generator)
     lost = np.zeros(shape)
     if link.loss_probability:

@@ -27,7 +27,6 @@ from scipy.special import ndtr, ndtri
 
 from . import _presence
 from ._check import (
-    MOST_STEPS,
     Date,
     FloatOrArray,
     calendar_day,
@@ -42,6 +41,7 @@ from ._check import (
     one_fraction,
     one_of,
     plain,
+    refuse_large,
     row,
     short,
     stamps,
@@ -1518,10 +1518,7 @@ def _size(shape):
     if len(sides) != 2:
         raise ValueError(f"shape has {len(sides)} entries; give (scenarios, intervals)")
     scenarios, intervals = (whole("shape", side) for side in sides.tolist())
-    if scenarios * intervals > MOST_STEPS:
-        raise ValueError(
-            f"shape is ({scenarios}, {intervals}); give at most {MOST_STEPS:g} numbers in all"
-        )
+    refuse_large(**{"shape[0]": scenarios, "shape[1]": intervals})
     return scenarios, intervals
 
 
