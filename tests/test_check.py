@@ -183,7 +183,7 @@ def test_a_plain_number_comes_through_as_an_array_of_one_does(number, limits):
     assert alone == _check.checked("x", [number], **limits)[0]
 
 
-@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e31, 10**40, 5, 5.0])
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e31, 5, 5.0])
 def test_a_plain_number_is_refused_in_the_same_words_as_an_array_of_one(number):
     with pytest.raises(ValueError) as alone:
         _check.checked("x", number, "kW", lt=5)
