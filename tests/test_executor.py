@@ -118,6 +118,12 @@ def flow(p_kw, executor, units=None):
     )
 
 
+@pytest.mark.parametrize("call", [swept, lambda executor: flow(0.0, executor)])
+def test_functions_with_scenarios_refuse_what_is_no_executor(call):
+    with pytest.raises(TypeError, match="executor is 'pool'; it must be an Executor"):
+        call("pool")
+
+
 @pytest.mark.parametrize("units", [None, UNITS])
 def test_a_feeder_in_tasks_is_the_feeder_at_once(monkeypatch, units):
     shares = np.linspace(-1.0, 8.0, 60).reshape(20, 3, 1)
@@ -144,3 +150,5 @@ def test_a_backtest_is_the_same_in_other_processes():
     with ProcessPoolExecutor(1) as pool:
         there = risk.backtest(days, deal, rules, first_test="2025-02-03", executor=pool)
     pd.testing.assert_frame_equal(there, here, check_exact=True)
+    with pytest.raises(TypeError, match="executor is 'pool'; it must be an Executor"):
+        risk.backtest(days, deal, rules, first_test="2025-02-03", executor="pool")
