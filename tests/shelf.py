@@ -1,9 +1,9 @@
 """Stored notebooks and modules, read once for all tests of a process: nobody may change them."""
 
-import ast
 import functools
 
 import nbformat
+from needed_cells import parsed
 
 
 @functools.cache
@@ -22,6 +22,5 @@ def code_of(path):
 
 @functools.cache
 def tree_of(path):
-    """The syntax tree of the same; a notebook may await something outside of a function."""
-    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    return compile(code_of(path), str(path), "exec", flags)
+    """The syntax tree of the same."""
+    return parsed(code_of(path))

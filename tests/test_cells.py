@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import shelf
+from needed_cells import parsed
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[1] / "chapters").glob("*.ipynb"))
 FOLDED = {"figure", "quiz", "score"}  # tags of cells whose source the tidier hides
@@ -14,12 +15,6 @@ MOST_LINES = 10
 MOST_PARAMETERS = 20
 WIDEST = 100
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-
-
-def parsed(source):
-    """The syntax tree of a cell, which may await something outside of a function."""
-    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    return compile(source, "cell", "exec", flags)
 
 
 def calls(node):

@@ -217,6 +217,27 @@ def test_steps_that_leave_a_rest_are_refused(step, span):
         _check.equal_steps("dt_s", step, "s", of="a day", span=span)
 
 
+def test_how_large_a_rest_may_be_is_the_callers_choice():
+    assert _check.equal_steps("dt_h", 0.08333333, "h", of="a night", span=8.0, within=1e-5) == 96
+    with pytest.raises(ValueError, match="it must divide a night"):
+        _check.equal_steps("dt_h", 0.08333333, "h", of="a night", span=8.0)
+
+
+def test_a_field_that_is_one_fraction_refuses_arrays_and_per_cent():
+    @dataclasses.dataclass(frozen=True)
+    class Promise:
+        share: float
+
+        def __post_init__(self):
+            _check.keep(self, share={"one_fraction": True, "lt": 1})
+
+    assert Promise(0).share == 0.0
+    with pytest.raises(ValueError, match=r"share has shape \(2,\)"):
+        Promise([0.1, 0.2])
+    with pytest.raises(ValueError, match="share is 50; .*per cent"):
+        Promise(50)
+
+
 def test_a_table_that_would_fill_the_memory_is_refused():
     _check.refuse_large(n_cars=5000, trials=10_000)
     with pytest.raises(ValueError, match=r"n_cars \(5,001\) times trials \(10,000\) makes"):

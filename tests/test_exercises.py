@@ -15,6 +15,7 @@ from typing import NamedTuple
 import nbformat
 import numpy as np
 import pytest
+import shelf
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -37,7 +38,7 @@ def quiet(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module", params=SOLUTIONS, ids=lambda path: path.stem)
 def solution(request):
-    return request.param.stem, nbformat.read(request.param, as_version=4)
+    return request.param.stem, shelf.notebook(request.param)
 
 
 book_of = functools.cache(lambda topic, preset: workbook.Workbook(topic, preset=preset))
@@ -110,7 +111,7 @@ def test_generated_files_are_up_to_date(solution):
 
 def test_exercise_starts_as_not_attempted(solution):
     topic, _ = solution
-    exercise = nbformat.read(ROOT / "exercises" / f"{topic}.ipynb", as_version=4)
+    exercise = shelf.notebook(ROOT / "exercises" / f"{topic}.ipynb")
     shown = markdown_shown(exercise)
     for question, marks in _answers.marks(topic).items():
         told = f'**{question}** <span class="v2g-open">○ not attempted 0/{marks}</span>'
@@ -172,7 +173,7 @@ def test_the_sheet_says_how_many_marks_and_minutes_its_questions_have(solution):
 
 def test_sheet_is_called_as_its_chapter(solution):
     topic, notebook = solution
-    chapter = nbformat.read(ROOT / "chapters" / f"{topic}.ipynb", as_version=4)
+    chapter = shelf.notebook(ROOT / "chapters" / f"{topic}.ipynb")
     title = make_exercises.title_of(notebook)
     assert f"# {title}" in "\n".join(cell.source for cell in chapter.cells).splitlines()
     assert f"](../chapters/{topic}.ipynb)" in notebook.cells[0].source
@@ -335,6 +336,6 @@ def test_generator_replaces_blocks_by_dots():
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
 def test_an_open_answer_is_written_once(path):
-    sheet = nbformat.read(ROOT / "exercises" / path.name, as_version=4)
+    sheet = shelf.notebook(ROOT / "exercises" / path.name)
     twice = [cell.id for cell in sheet.cells if re.search(r"= \.\.\.\s+\.\.\.", cell.source)]
     assert twice == []

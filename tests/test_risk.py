@@ -1128,6 +1128,10 @@ BAD = [
     (lambda: backtest(HALF, DEAL, RULES, first_test="soon"), "first_test is 'soon'; give a date"),
     (lambda: backtest(HALF, DEAL, {}, first_test="2020-02-10"), "rules is empty"),
     (
+        lambda: backtest(HALF, DEAL, RULES, first_test=pd.Timestamp("2020-02-10", tz="UTC")),
+        "first_test has the time zone UTC; days have none",
+    ),
+    (
         lambda: backtest(HALF[::-1], DEAL, RULES, first_test="2020-02-10"),
         "the index of days must rise: 2020-02-13 00:00:00 comes after 2020-02-14 00:00:00",
     ),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import shelf
-from test_cells import parsed
+from needed_cells import parsed
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted([*ROOT.glob("chapters/*.ipynb"), *ROOT.glob("solutions/*.ipynb")])

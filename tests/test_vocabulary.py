@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import shelf
 from test_help import EVERYTHING
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,8 +98,7 @@ def test_a_name_in_two_topics_means_one_thing():
 
 def column_names(path):
     """Every text of a module that may name a column or a key, and its line."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    for node in ast.walk(shelf.tree_of(path)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value, node.lineno
 

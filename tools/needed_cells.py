@@ -14,6 +14,12 @@ SCOPES = (
 )
 
 
+def parsed(source):
+    """The syntax tree of a cell, which may await something outside of a function."""
+    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    return compile(source, "cell", "exec", flags)
+
+
 def until_explorer(cells):
     """The code cells that the first explorer needs, itself included.
 
@@ -24,8 +30,7 @@ def until_explorer(cells):
     needed = set()
     kept = []
     for cell in code[first::-1]:
-        flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        made, used = names_of(compile(cell.source, "cell", "exec", flags))
+        made, used = names_of(parsed(cell.source))
         if made & needed or cell is code[first]:
             kept.insert(0, cell)
             needed = (needed - made) | used

@@ -9,7 +9,7 @@ import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -77,7 +77,7 @@ def checked(
     >>> checked("price_per_kwh", [0, 1], ge=0)
     array([0., 1.])
     """
-    if isinstance(value, (float, int)) and _plainly_right(value, gt, ge, lt, le):
+    if _plainly_right(value, gt, ge, lt, le):
         return float(value)
     array = _numbers(name, value)
     if np.isnan(array).any():
@@ -93,7 +93,7 @@ def checked(
     return plain(array)
 
 
-def _plainly_right(value, gt, ge, lt, le):
+def _plainly_right(value: Any, gt, ge, lt, le) -> TypeGuard[float]:
     """Whether this is one number of Python's own that no limit refuses: the quick way through."""
     return (
         type(value) in (float, int)
@@ -166,7 +166,7 @@ def fraction(
     >>> fraction("soc", 0.85)
     0.85
     """
-    if isinstance(value, (float, int)) and _plainly_right(value, gt, ge, lt, le):
+    if _plainly_right(value, gt, ge, lt, le):
         return float(value)
     array = np.asarray(checked(name, value))
     highest = float(array.max())
@@ -269,7 +269,7 @@ def one_fraction(name: str, value: Any, **limits: Any) -> float:
     >>> one_fraction("reliability", 0.9, gt=0, lt=1)
     0.9
     """
-    return one(name, fraction(name, value, **limits))
+    return fraction(name, one(name, value), **limits)
 
 
 def steps(name: str, end: float, dt: float, *, most: int = MOST_STEPS) -> int:
@@ -328,7 +328,9 @@ def refuse_large(**counts: int) -> None:
         raise ValueError(f"{told} makes {product:g} numbers; give at most {MOST_STEPS:g}")
 
 
-def equal_steps(name: str, step: float, unit: str, *, of: str, span: float) -> int:
+def equal_steps(
+    name: str, step: float, unit: str, *, of: str, span: float, within: float = 1e-6
+) -> int:
     """How many steps make up a span of time, if they do so exactly.
 
     Parameters
@@ -341,6 +343,8 @@ def equal_steps(name: str, step: float, unit: str, *, of: str, span: float) -> i
         The unit of both.
     of : str
         What the message calls the span.
+    within : float
+        A rest of this share of a step counts as a rounding error.
 
     Returns
     -------
@@ -357,7 +361,7 @@ def equal_steps(name: str, step: float, unit: str, *, of: str, span: float) -> i
     96
     """
     count = span / step
-    if round(count) < 1 or abs(count - round(count)) > 1e-6:
+    if round(count) < 1 or abs(count - round(count)) > within:
         raise ValueError(
             f"{name} is {step:g} {unit}; it must divide {of}, {span:g} {unit}, into equal steps"
         )
@@ -485,8 +489,8 @@ def keep(record: Any, **limits: Mapping[str, Any]) -> None:
     record : dataclass instance
         Whose `__post_init__` calls this.
     **limits : dict
-        By field, the keywords of `checked`; with `fraction=True`, `whole=True`, `one=True`,
-        `row=True` or `flag=True` those of that check.
+        By field, the keywords of `checked`; with `fraction=True`, `one_fraction=True`,
+        `whole=True`, `one=True`, `row=True` or `flag=True` those of that check.
 
     Raises
     ------
@@ -539,12 +543,14 @@ def keep_single(record: Any, **limits: Mapping[str, Any]) -> None:
     Promise(reliability=1.0)
     """
     for name, limit in limits.items():
-        one(name, getattr(record, name), finite=limit.get("finite", True))
-    keep(record, **limits)
+        options = dict(limit)
+        kind = "one_fraction" if options.pop("fraction", False) else "one"
+        keep(record, **{name: {kind: True, **options}})
 
 
 _FIELD_CHECKS: dict[str, Any] = {
     "fraction": fraction,
+    "one_fraction": one_fraction,
     "whole": whole,
     "one": one,
     "row": row,

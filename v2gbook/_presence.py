@@ -293,7 +293,7 @@ def check_sessions(
     Raises
     ------
     TypeError
-        If `sessions` is no DataFrame.
+        If `sessions` is no DataFrame, or `drop` neither True nor False.
     ValueError
         If there is no session, a column is missing or of a wrong kind, or `p_kw` is no power;
         without `drop` also if a session is impossible.

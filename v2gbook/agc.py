@@ -31,6 +31,7 @@ from ._check import (
     instances,
     keep,
     one,
+    one_fraction,
     plain,
     refuse_large,
     row,
@@ -386,10 +387,9 @@ class Unit:
 
     def __post_init__(self):
         instance("name", self.name, str)
-        one("share", self.share)
         keep(
             self,
-            share={"fraction": True},
+            share={"one_fraction": True},
             low_mw={"one": True, "unit": "MW", "le": 0, "finite": False},
             high_mw={"one": True, "unit": "MW", "ge": 0, "finite": False},
             ramp_mw_per_min={"one": True, "unit": "MW/min", "gt": 0, "finite": False},
@@ -1085,8 +1085,7 @@ def regulation_signal(
     dt_s = one("dt_s", dt_s, **PERIOD_S)
     slow_s = one("slow_s", slow_s, **PERIOD_S)
     fast_s = one("fast_s", fast_s, **PERIOD_S)
-    one("rms", rms)
-    size = fraction("rms", rms, gt=0)
+    size = one_fraction("rms", rms, gt=0)
     count = round(duration_h * 3600 / dt_s)
     if not 1 <= count <= MOST_STEPS // 4:
         raise ValueError(
@@ -1252,13 +1251,11 @@ class Offset:
     target_soc: float = 0.5
 
     def __post_init__(self):
-        one("share", self.share)
-        one("target_soc", self.target_soc)
         keep(
             self,
-            share={"fraction": True, "lt": 1},
+            share={"one_fraction": True, "lt": 1},
             period_s={"one": True, **PERIOD_S},
-            target_soc={"fraction": True},
+            target_soc={"one_fraction": True},
         )
 
 

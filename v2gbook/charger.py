@@ -1181,7 +1181,8 @@ def _check_single(**records):
 
 def _steps_of(stay, dt_h):
     """How many steps a stay has."""
-    equal_steps("dt_h", dt_h, "h", of="stay.duration_h", span=stay.duration_h)
+    span_h = stay.duration_h
+    equal_steps("dt_h", dt_h, "h", of="stay.duration_h", span=span_h, within=1e-6 / dt_h)
     return steps("stay.duration_h", stay.duration_h, dt_h, most=_MOST_STEPS)
 
 

@@ -1682,12 +1682,11 @@ class ProductRules:
             duration_h=dict(one=True, unit="h", gt=0, le=_MOST_H),
             margin=dict(one=True, unit="(kW firm for each kW sold)", ge=1, le=10),
             lot_kw=dict(one=True, unit="kW", ge=0),
+            reliability=dict(one_fraction=True, **_SURE),
+            reverse=dict(one_fraction=True, le=None, lt=2),
         )
         if 0 < self.lot_kw < 0.001:
             raise ValueError(f"lot_kw is {self.lot_kw:g} kW; it must be 0, or at least 0.001 kW")
-        reliability = one_fraction("reliability", self.reliability, **_SURE)
-        object.__setattr__(self, "reliability", reliability)
-        object.__setattr__(self, "reverse", one_fraction("reverse", self.reverse, le=None, lt=2))
 
 
 def _steps_of_block(pool, product):

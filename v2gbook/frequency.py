@@ -807,14 +807,13 @@ class Service:
 
     def __post_init__(self):
         instance("name", self.name, str)
-        keep(self, symmetric={"flag": True})
         instance("source", self.source, str)
         deviation_hz = checked("deviation_hz", self.deviation_hz, **DEVIATION_HZ)
         share = fraction("fraction", self.fraction)
         object.__setattr__(self, "deviation_hz", _points("deviation_hz", deviation_hz))
         object.__setattr__(self, "fraction", _points("fraction", share))
         once = {"one": True, **TIME_S}
-        keep(self, start_s=once, full_s=once, duration_s=once)
+        keep(self, symmetric={"flag": True}, start_s=once, full_s=once, duration_s=once)
         if self.full_s < self.start_s:
             raise ValueError(
                 f"full_s = {self.full_s:g} comes before start_s = {self.start_s:g}. A response is "

@@ -370,11 +370,10 @@ class Droop:
     under: bool = True
 
     def __post_init__(self):
-        one("droop_pu", self.droop_pu)
         keep(
             self,
             deadband_hz={"one": True, **DEVIATION_HZ},
-            droop_pu={"fraction": True, "gt": 0, "ge": 1e-6},
+            droop_pu={"one_fraction": True, "gt": 0, "ge": 1e-6},
             olrt_s={"one": True, **PERIOD_S},
             under={"flag": True},
         )

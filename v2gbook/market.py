@@ -366,7 +366,9 @@ def _asks(wish):
 
 def _window_samples(asked, dt_s):
     """Samples in a window of five minutes; the series must fill two windows or more."""
-    samples = equal_steps("dt_s", dt_s, "s", of="the window of a score", span=_WINDOW_S)
+    samples = equal_steps(
+        "dt_s", dt_s, "s", of="the window of a score", span=_WINDOW_S, within=1e-9
+    )
     if samples < 2:
         raise ValueError(f"dt_s is {dt_s:g} s; give at most half of a window of {_WINDOW_S:g} s")
     if len(asked) < 2 * samples:

@@ -248,8 +248,8 @@ class Session:
         family = self.service[:2]
         one_of("state", self.state, _states(family))
         one_of("asked", self.asked, ("", *_requests(family)))
-        keep(self, t_s=dict(one=True, unit="s", ge=0), since_s=dict(one=True, unit="s", ge=0))
-        keep(self, renegotiating=dict(flag=True))
+        once = dict(one=True, unit="s", ge=0)
+        keep(self, t_s=once, since_s=once, renegotiating=dict(flag=True))
         instance("note", self.note, str)
 
     @property
@@ -1477,9 +1477,8 @@ class LatencyStage:
     def __post_init__(self):
         instance("name", self.name, str)
         keep(self, median_s=dict(one=True, unit="s", ge=1e-6, le=1e6))
-        keep(self, p95_s=dict(one=True, unit="s", le=1e6))
+        keep(self, p95_s=dict(one=True, unit="s", le=1e6), shared=dict(flag=True))
         one_of("kind", self.kind, ("lognormal", "uniform"))
-        keep(self, shared=dict(flag=True))
         instance("source", self.source, str)
         if self.p95_s < self.median_s:
             raise ValueError(

@@ -1851,6 +1851,9 @@ _Rule: TypeAlias = Callable[[np.ndarray, Deal], ArrayLike]
 def _later(days, first_test):
     """The days from the first test on."""
     first = calendar_day("first_test", first_test)
+    zone = pd.Timestamp(first_test).tz
+    if zone is not None:
+        raise ValueError(f"first_test has the time zone {zone}; days have none")
     later = days[days.index >= first]
     if later.empty:
         raise ValueError(
@@ -2247,17 +2250,19 @@ def backtest(
     if len(later) == len(table):
         raise ValueError(f"first_test is {first_test}; days has no day before it to learn from")
     workers(executor)
-    tests = [test for _, test in later.groupby(later.index.to_period(every))]
-    starts = [test.index[0] for test in tests]
-    tasks = [(table[table.index < start], test) for start, test in zip(starts, tests)]
-    settle = functools.partial(_period, instance("deal", deal, Deal), _rules(rules))
-    return pd.concat(dict(zip(starts, in_order(settle, tasks, executor))), names=["start"])
+    sizes = later.groupby(later.index.to_period(every)).size().to_list()
+    ends = len(table) - len(later) + np.cumsum(sizes)
+    periods = [slice(end - size, end) for end, size in zip(ends.tolist(), sizes)]
+    settle = functools.partial(_period, table, instance("deal", deal, Deal), _rules(rules))
+    settled = in_order(settle, periods, executor)
+    starts = [table.index[period.start] for period in periods]
+    return pd.concat(dict(zip(starts, settled)), names=["start"])
 
 
-def _period(deal, rules, task):
+def _period(table, deal, rules, period):
     """Rules fitted on the days before a period and settled on it."""
-    past, test = task
-    settled = compare_rules(past, test, deal, rules)
+    test = table.iloc[period]
+    settled = compare_rules(table.iloc[: period.start], test, deal, rules)
     settled.insert(0, "side", _side(test.index[0].to_period("M")))
     return settled
 
