@@ -517,7 +517,9 @@ def main(argv):
         if verb == "check":
             return check()
         set_up()
-        workers = str(min(4, os.cpu_count() or 1))  # a notebook or test file stays with one of them
+        # One more than cores, since those with a browser or a kernel often wait for it. A notebook
+        # or test file stays with one worker.
+        workers = str(1 + min(4, os.cpu_count() or 1))
         return (
             hand_over(
                 "-m", "pytest", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder", *rest
