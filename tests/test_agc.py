@@ -338,6 +338,23 @@ def test_the_first_command_by_hand():
     assert run.one_cars_mw.loc[4.0] == pytest.approx(-(0.3 + 0.02 * 4.0) * error)
 
 
+@pytest.mark.parametrize("kp", [0.0, 0.1])
+@pytest.mark.parametrize("of_limit", [0.48, 0.52, 0.97, 1.03])
+def test_a_seldom_command_overshoots_and_then_grows(kp, of_limit):
+    """Settled between commands, the error alternates from ki cycle = 1 - kp, grows from twice it.
+
+    A lone area with a fast unit: z^2 - (1 - kp - ki cycle) z - kp = 0.
+    """
+    unit = Unit(name="unit", share=1.0, low_mw=-1e5, high_mw=1e5)
+    ki_per_s = of_limit * 2 * (1 - kp) / 300.0
+    area = controlled(ONE, (unit,), ki_per_s, kp, cycle_s=300.0, anti_windup=False)
+    trip = [AreaLoss(area="one", t_s=10.0, p_mw=1.0)]
+    run = simulate(area, trip, f0_hz=F0, t_end_s=40 * 300.0, dt_s=1.0)
+    errors = run.one_ace_mw.iloc[::300].to_numpy()[1:]
+    assert (errors[1] > 0) == (of_limit > 0.5)
+    assert (np.abs(errors[-3:]).max() > 1.0) == (of_limit > 1)
+
+
 def test_plant_keeps_its_ramp_and_its_limits():
     run = after([controlled(ONE), TWO], (1.0, 400.0), t_end_s=900.0)
     assert run.one_plant_mw.diff().max() <= 40.0 / 60 * 0.1 + 1e-9

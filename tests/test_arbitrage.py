@@ -68,7 +68,7 @@ def column(value, cars):
 def assert_sound(plan, storage, diary, dt_h):
     """What every schedule must obey.
 
-    That is (8.9) with one direction at a time, the charger's limits, the window, the promises, and
+    That is (8.6) with one direction at a time, the charger's limits, the window, the promises, and
     energy conserved.
     """
     p, soc, plugged = (np.atleast_2d(a) for a in (plan.p_kw, plan.soc, diary.plugged))
@@ -553,7 +553,7 @@ def test_an_index_of_text_is_refused(call):
     assert "time must be time stamps" in words
 
 
-# --------------------------------------------------------------- cvxpy on equations (8.8) to (8.10)
+# --------------------------------------------------------------- cvxpy on equations (8.5) to (8.7)
 
 
 def reference(storage, diary, prices, site=ALONE, wear=0.0, whole=False):
@@ -577,8 +577,8 @@ def reference(storage, diary, prices, site=ALONE, wear=0.0, whole=False):
     )
     rules = [
         cp.multiply(car["energy_kwh"] * wide, soc - before)
-        == prices.dt_h * stored - np.atleast_2d(diary.drive_kwh),  # (8.9)
-        drawn - given == load + cp.sum(charge - give, axis=0),  # (8.10)
+        == prices.dt_h * stored - np.atleast_2d(diary.drive_kwh),  # (8.6)
+        drawn - given == load + cp.sum(charge - give, axis=0),  # (8.7)
         drawn <= min(site.import_limit_kw, most),
         given <= min(site.export_limit_kw, most),
         charge <= plugged * car["p_charge_kw"],
@@ -589,7 +589,7 @@ def reference(storage, diary, prices, site=ALONE, wear=0.0, whole=False):
             np.where(plugged == 1, car["soc_min"], 0.0), np.atleast_2d(diary.soc_departure)
         ),
     ]
-    cost = prices.dt_h * (prices.buy_per_kwh @ drawn - prices.sell_per_kwh @ given)  # (8.8)
+    cost = prices.dt_h * (prices.buy_per_kwh @ drawn - prices.sell_per_kwh @ given)  # (8.5)
     cost += wear * prices.dt_h * cp.sum(cp.multiply(wide / car["eta_discharge"], give))
     for peak in prices.peaks:
         highest = cp.Variable()

@@ -181,7 +181,7 @@ def test_g03_settling_time(saadat):
 
 
 def routh_gain(m_s, damping_load_pu, t_valve_s, t_turbine_s):
-    """Equation (1.8) of the chapter: largest 1 / R of a governor with two lags on its own grid."""
+    """Equation (1.13) of the chapter: largest 1 / R of a governor with two lags on its own grid."""
     lags = t_valve_s + t_turbine_s
     product = t_valve_s * t_turbine_s
     first = m_s * lags + damping_load_pu * product
@@ -1066,7 +1066,7 @@ def test_feeders_that_export_as_much_as_they_use_give_no_relief():
 
 @pytest.mark.parametrize("on_feeder", [True, False])
 def test_shedding_takes_exporting_cars_along_only_from_ordinary_feeders(on_feeder):
-    """The jump of the power balance at the trip is eq. (1.14), with the export that is cut off."""
+    """The jump of the power balance at the trip is eq. (1.11), with the export that is cut off."""
     cars = replace(CARS, p_up_mw=800.0, service=STEP, on_feeder=on_feeder)
     run = simulate(
         UNDAMPED,
@@ -1126,6 +1126,52 @@ def test_replay_of_9_august_2019_sheds_the_first_stage_only():
     run = simulate(gb.grid, gb.losses, gb.resources, gb.ufls, t_end_s=120.0)
     assert run.shed_mw.iloc[-1] == pytest.approx(gb.ufls.shed[0] * gb.grid.load_mw)
     assert run.f_hz.min() == pytest.approx(gb.observed.f_hz.min(), abs=0.05)
+
+
+def replay_of_9_august_2019(keep, *cars):
+    """The afternoon with only those losses of which `keep` holds."""
+    gb = event("gb-2019-08-09")
+    losses = [loss for loss in gb.losses if keep(loss)]
+    return simulate(gb.grid, losses, [*gb.resources, *cars], gb.ufls, t_end_s=120.0)
+
+
+def test_9_august_2019_the_first_gas_turbine_alone_sheds_nothing():
+    """Its lowest point is 48.96 Hz; the first stage is 48.8 Hz."""
+    run = replay_of_9_august_2019(lambda loss: loss.t_s < 60.0)
+    assert run.f_hz.min() == pytest.approx(48.96, abs=0.005)
+    assert run.shed_mw.max() == 0.0
+
+
+def test_9_august_2019_the_loss_at_49_hz_sheds_before_the_second_gas_turbine_trips():
+    with_it = replay_of_9_august_2019(lambda loss: True)
+    without_it = replay_of_9_august_2019(lambda loss: loss.p_mw != 200.0)
+    assert with_it.shed_mw[:84.0].max() > 0.0
+    assert without_it.shed_mw[:84.0].max() == 0.0
+    assert without_it.f_hz.idxmin() == pytest.approx(97.5, abs=0.5)
+
+
+def test_9_august_2019_cars_keep_frequency_above_49_hz_so_that_small_plant_stays():
+    cars = EvFleet(
+        p_up_mw=400.0,
+        p_down_mw=400.0,
+        energy_up_mwh=200.0,
+        delay_s=0.3,
+        ramp_s=0.5,
+        service=service("gb-50hz", "dynamic_containment"),
+    )
+    run = replay_of_9_august_2019(lambda loss: loss.p_mw != 200.0, cars)
+    assert run.f_hz.min() == pytest.approx(49.16, abs=0.005)
+
+
+def test_a_fleet_that_runs_empty_leaves_the_load_to_balance_what_the_plants_cannot():
+    """At rest the load draws less by what is lost above the spare power: a closed form."""
+    plant = replace(PLANT, rating_mw=8000.0, headroom_mw=400.0)
+    cars = replace(CARS, p_up_mw=200.0, energy_up_mwh=2.0)
+    run = simulate(GRID, [LOSS], [plant, cars], t_end_s=300.0)
+    assert run.f_hz[:30.0].min() > 49.5
+    assert run.p_ev_fleet_mw.iloc[-1] == 0.0
+    rest_hz = 50.0 - 50.0 * (500.0 - 400.0) / 10_000.0
+    assert run.f_hz.iloc[-1] == pytest.approx(rest_hz, abs=1e-3)
 
 
 # ---------------------------------------------------------------------------------- services' edges

@@ -22,6 +22,7 @@ import pytest
 from published import CASES, case
 from scipy.optimize import fsolve
 
+from v2gbook import frequency, inverter
 from v2gbook import interconnection as module
 from v2gbook.interconnection import (
     Droop,
@@ -837,6 +838,33 @@ def test_phase_jump():
         phase_jump_hz(20.0, 0.1),
     ]
     assert phase_jump_hz(36.0, [0.1, 1.0]).tolist() == pytest.approx([1.0, 0.1])
+
+
+def replayed(*spared_mw):
+    """Great Britain's frequency of 9 August 2019, without the losses of these sizes."""
+    event = frequency.event("gb-2019-08-09")
+    losses = [loss for loss in event.losses if loss.p_mw not in spared_mw]
+    return frequency.simulate(event.grid, losses, event.resources, event.ufls, t_end_s=150.0)
+
+
+def test_what_the_relays_of_9_august_2019_saw_and_did():
+    """Before they trip, the average falls at just their limit; afterwards it falls faster."""
+    real = measured_rocof(replayed(), 0.5)[:12.0].min()
+    before = measured_rocof(replayed(350.0), 0.5)[:12.0].min()
+    assert before == pytest.approx(-0.1255, abs=0.002)
+    assert real == pytest.approx(-0.158, abs=0.003)
+    # had all small plant stayed, 49 Hz is not reached, and so the 200 MW stay as well
+    assert replayed(350.0, 150.0, 200.0).f_hz.min() == pytest.approx(49.23, abs=0.03)
+
+
+def test_a_phase_jump_trips_a_unit_without_a_delay_and_no_other():
+    """Twenty degrees, seen by the loop of the published design: below 57 Hz for 9.5 ms."""
+    loop = inverter.pll_gains(0.04, 0.7, 0.05)
+    jump = inverter.Disturbance(t_s=0.1, jump_deg=-20.0)
+    seen = inverter.track(loop, jump, f0_hz=60.0, t_end_s=0.3)[["f_hz"]].assign(v_pu=1.0)
+    ((start, end),) = excursions(seen, "f", "under", 57.0)
+    assert end - start == pytest.approx(0.0095, abs=0.0001)
+    assert respond(seen, US_III).tripped_s is None
 
 
 # --------------------------------------------------------------------------------- the island

@@ -19,6 +19,7 @@ from scipy.signal import lfilter
 from v2gbook import frequency
 from v2gbook.classroom import presets
 from v2gbook.inverter import (
+    DcLink,
     Disturbance,
     GridFollowing,
     GridForming,
@@ -26,10 +27,12 @@ from v2gbook.inverter import (
     Pll,
     Rotor,
     current_limits,
+    dc_link,
     deepest_dip,
     eigenvalues,
     equivalent_rotor,
     false_frequency,
+    hold_time,
     inherent,
     jump_answer,
     loop_filter,
@@ -393,10 +396,110 @@ def test_a_deep_dip_slows_the_loop():
     assert (dead.f_hz == 60.0).all()
 
 
-# ------------------------------------------------------------- the follower, in another frame
+# ---------------------------------------------------------------------- the direct-current side
+
+LINK = DcLink(
+    capacitance_mf=1.0,
+    v_rest_v=750.0,
+    v_min_v=650.0,
+    v_max_v=850.0,
+    p_charge_max_kw=8.0,
+    p_discharge_max_kw=11.0,
+    t_battery_s=0.002,
+    t_restore_s=0.02,
+)
 
 
-def network_follower(unit, scr, f0, t, jump_deg=0.0, v_grid=1.0, ramp=0.0, scr_after=None):
+def test_the_capacitor_holds_as_long_as_its_energy_lasts():
+    joule = 0.5e-3 * (750.0**2 - 650.0**2)
+    assert hold_time(10.0, LINK) == pytest.approx(joule / 10_000)
+    joule_to_full = 0.5e-3 * (850.0**2 - 750.0**2)
+    assert hold_time(-10.0, LINK) == pytest.approx(joule_to_full / 10_000)
+    assert hold_time(0.0, LINK) == INF
+    many = hold_time([10.0, -10.0, 0.0], LINK)
+    assert many.tolist() == [hold_time(p, LINK) for p in (10.0, -10.0, 0.0)]
+
+
+def test_the_link_against_a_solver_of_its_equations():
+    """Beyond the limit for a while, and back: the battery saturates and recovers."""
+    dt = 1e-4
+    t = np.arange(1500) * dt
+    p = np.where((t >= 0.01) & (t < 0.02), 13.0, 5.0)
+    rest = 0.5e-6 * 750.0**2
+
+    def slopes(now, y):
+        stored, battery = y
+        given = 13.0 if 0.01 <= now < 0.02 else 5.0
+        asked = min(max(given + (rest - stored) / 0.02, -8.0), 11.0)
+        return [battery - given, (asked - battery) / 0.002]
+
+    y = [rest, 5.0]
+    exact = [y]
+    for begin in t[:-1]:
+        y = solve_ivp(slopes, (begin, begin + dt), y, rtol=1e-9, atol=1e-12).y[:, -1]
+        exact.append(y)
+    stored, battery = np.array(exact).T
+    run = dc_link(p, LINK, dt_s=dt)
+    assert run.p_battery_kw.to_numpy() == pytest.approx(battery, abs=0.05)
+    assert run.v_dc_v.to_numpy() == pytest.approx(np.sqrt(2e6 * stored), abs=0.2)
+    assert run.p_battery_kw.max() <= 11.0
+
+
+def test_finer_steps_of_the_link_come_closer_in_proportion():
+    def lowest(dt):
+        steps = round(0.05 / dt)
+        p = np.where(np.arange(2 * steps) < steps // 5, 5.0, 9.0)
+        return dc_link(p, LINK, dt_s=dt).v_dc_v.min()
+
+    coarse, fine, finest = (lowest(dt) for dt in (1e-3, 5e-4, 2.5e-4))
+    assert abs(fine - finest) < 0.6 * abs(coarse - fine) < 1.0
+
+
+def test_a_battery_at_its_limit_lets_the_link_fall_as_its_energy_does():
+    run = dc_link([11.0] + [13.0] * 999, LINK, dt_s=1e-3)
+    joule = 0.5e-3 * (750.0**2 - 650.0**2)
+    assert run.index[-1] == pytest.approx(0.001 + joule / 2000, abs=1e-3)
+    assert run.v_dc_v.iloc[-1] < 650.0 <= run.v_dc_v.iloc[-2]
+
+
+def test_a_battery_that_takes_too_little_lets_the_link_rise():
+    run = dc_link([-8.0] + [-10.0] * 999, LINK, dt_s=1e-3)
+    assert run.v_dc_v.iloc[-1] > 850.0 >= run.v_dc_v.iloc[-2]
+    assert run.p_battery_kw.min() == -8.0
+
+
+def test_the_link_loses_no_energy():
+    rng = np.random.default_rng(3)
+    p = 5.0 + rng.uniform(-2, 2, 2000)
+    run = dc_link(p, LINK, dt_s=5e-4)
+    assert len(run) == 2000
+    stored = 0.5e-6 * (run.v_dc_v.iloc[-1] ** 2 - 750.0**2)
+    # Within a step the battery's power is nearly its mean; what is left is of second order.
+    given = 0.5 * (run.p_battery_kw.to_numpy()[1:] + run.p_battery_kw.to_numpy()[:-1])
+    assert stored == pytest.approx(5e-4 * (given - p[:-1]).sum(), abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: replace(LINK, v_rest_v=900.0), "v_rest_v is 900 V; it must lie between v_min_v"),
+        (lambda: replace(LINK, v_min_v=750.0), "v_rest_v is 750 V; it must lie between v_min_v"),
+        (lambda: dc_link([12.0, 12.0], LINK, dt_s=1e-3), "p_kw begins with 12 kW"),
+        (lambda: dc_link([-9.0, 0.0], LINK, dt_s=1e-3), "its limits are -8 and 11 kW"),
+        (lambda: dc_link([5.0, 5.0], LINK, dt_s=0.002), "dt_s is 0.002 s; it must be at most half"),
+        (lambda: dc_link(5.0, LINK, dt_s=1e-3), "p_kw"),
+        (lambda: dc_link([5.0, NAN], LINK, dt_s=1e-3), "p_kw"),
+    ],
+)
+def test_what_no_link_can_do_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# ------------------------------------------------------------- grid-following, in another frame
+
+
+def network_following(unit, scr, f0, t, jump_deg=0.0, v_grid=1.0, ramp=0.0, scr_after=None):
     """The same converter with complex currents in the frame of the grid's nominal rotation.
 
     The voltage drop of the line is x i + L di/dt, by the product rule. Returns its angle (rad, in
@@ -474,7 +577,7 @@ def network_follower(unit, scr, f0, t, jump_deg=0.0, v_grid=1.0, ramp=0.0, scr_a
         ),
     ],
 )
-def test_follower_against_the_equations_of_the_network(unit, scr, event):
+def test_grid_following_against_the_equations_of_the_network(unit, scr, event):
     run = simulate(unit, scr, Disturbance(t_s=0.0, **event), f0_hz=60.0, t_end_s=0.3)
     after = dict(
         jump_deg=event.get("jump_deg", 0.0),
@@ -482,7 +585,7 @@ def test_follower_against_the_equations_of_the_network(unit, scr, event):
         ramp=event.get("rocof_hz_per_s", 0.0),
         scr_after=event.get("scr"),
     )
-    own, f, v, power = network_follower(unit, scr, 60.0, run.index.to_numpy(), **after)
+    own, f, v, power = network_following(unit, scr, 60.0, run.index.to_numpy(), **after)
     grid = math.radians(after["jump_deg"]) + math.pi * after["ramp"] * run.index.to_numpy() ** 2
     assert np.allclose(run.angle_deg, np.degrees(own - grid), atol=1e-3)
     assert np.allclose(run.f_hz, f, atol=1e-4)
@@ -493,7 +596,7 @@ def test_follower_against_the_equations_of_the_network(unit, scr, event):
     assert np.allclose(run.f_grid_hz, 60.0 + after["ramp"] * run.index)
 
 
-def test_follower_at_rest_is_the_power_flow():
+def test_grid_following_at_rest_is_the_power_flow():
     still = Disturbance(t_s=0.5)
     for p, scr, k in ((0.8, 2.0, 0.0), (-0.8, 2.0, 0.0), (0.9, 1.2, 5.0), (0.5, INF, 3.0)):
         unit = GridFollowing(p_pu=p, pll=TI, support_pu=k)
@@ -570,7 +673,7 @@ def test_poles_of_a_pll_on_its_own_current(x, i, pll):
     assert pll_poles(pll, x, i, f0_hz=60.0) == pytest.approx(own[np.argsort(-own.real)], rel=1e-6)
 
 
-def test_poles_are_those_of_a_follower_whose_other_loops_are_far_away():
+def test_poles_are_those_of_a_grid_following_unit_whose_other_loops_are_far_away():
     unit = GridFollowing(p_pu=0.5, pll=TI, t_voltage_s=1e-6, t_current_s=10.0, t_power_s=1e4)
     i = 0.5 / terminal_voltage(0.5, 2.0)
     poles = pll_poles(TI, 0.5, i, f0_hz=60.0)
@@ -631,7 +734,7 @@ def test_a_former_swings_as_its_eigenvalues_say(unit):
 
 
 @pytest.mark.parametrize("scr, before", [(2.0, 2.001), (1.93, 2.0)])
-def test_a_follower_grows_or_decays_as_its_eigenvalues_say(scr, before):
+def test_a_grid_following_unit_grows_or_decays_as_its_eigenvalues_say(scr, before):
     unit = replace(FOLLOWER, pll=FAST)
     value = eigenvalues(unit, scr, f0_hz=60.0)[0]
     run = simulate(
@@ -746,7 +849,7 @@ def test_a_small_jump_is_the_matrix_exponential_of_a_sum_of_modes(unit, machine)
         assert np.abs(modes @ weights - y).max() < 2e-3 * np.abs(y).max(), column
 
 
-# ------------------------------------------------------- the former, with droop and phasors
+# ------------------------------------------------------- grid-forming, with droop and phasors
 
 
 def phasor_former(unit, scr, f0, t, jump_deg=0.0, v_grid=1.0, ramp=0.0):
@@ -1081,7 +1184,7 @@ def test_every_regions_governor_runs_against_its_stop(name):
 
 
 def test_beside_a_machine_in_one_system_of_equations():
-    """Angles of machine and former apart, all powers in MW; inertia and governor of chapter 1."""
+    """Angles of machine and inverter apart, all powers in MW; inertia, governor of chapter 1."""
     unit = replace(FORMER, p_pu=0.1)
     steam = replace(STEAM, deadband_hz=0.0)
     s = 200.0
@@ -1127,19 +1230,19 @@ def test_who_helps_a_machine():
     event = Disturbance(t_s=1.0, loss_mw=100.0)
     units = dict(
         nobody=GridFollowing(p_pu=0.0, pll=TI),
-        follower=GridFollowing(p_pu=0.0, pll=TI, droop_pu=0.05),
-        former=GridForming(p_pu=0.0, x_pu=0.2, **virtual_machine(4.0, 20.0)),
+        following=GridFollowing(p_pu=0.0, pll=TI, droop_pu=0.05),
+        forming=GridForming(p_pu=0.0, x_pu=0.2, **virtual_machine(4.0, 20.0)),
     )
     runs = {
         name: simulate(unit, 3.0, event, f0_hz=60.0, machine=BESIDE, t_end_s=30.0, dt_s=0.01)
         for name, unit in units.items()
     }
     nadir = {name: run.f_grid_hz.min() for name, run in runs.items()}
-    assert nadir["nobody"] < nadir["follower"] - 0.1
-    assert nadir["follower"] < nadir["former"]
+    assert nadir["nobody"] < nadir["following"] - 0.1
+    assert nadir["following"] < nadir["forming"]
     slope = {name: (run.f_grid_hz.iloc[130] - 60.0) / 0.3 for name, run in runs.items()}
-    assert slope["former"] > slope["nobody"] + 0.05
-    ends = [runs[name].iloc[-1] for name in ("follower", "former")]
+    assert slope["forming"] > slope["nobody"] + 0.05
+    ends = [runs[name].iloc[-1] for name in ("following", "forming")]
     for end in ends:  # both give by their droop what the same frequency asks for
         assert end.p_pu == pytest.approx((60.0 - end.f_grid_hz) / 60.0 / 0.05, rel=0.01)
 
@@ -1224,13 +1327,13 @@ def test_three_formers_by_their_own_power_flow():
     assert np.allclose(60 * (1 + exact.y[3:]).T, f[500:1501:100], atol=1e-5)
 
 
-def test_nobody_holds_a_voltage_beyond_its_limit_and_a_follower_has_nothing_to_follow():
+def test_nobody_holds_a_voltage_beyond_its_limit_and_a_grid_following_unit_has_nothing_to_follow():
     unit = GridForming(p_pu=0.0, droop_pu=0.05, filter_rad_per_s=30.0, x_pu=0.1, i_max_pu=1.0)
     assert microgrid([unit], 10.0, 5.0, 4.9, f0_hz=60.0).i_1_pu.max() < 1.0
-    with pytest.raises(ValueError, match="former 1 needs 1.14.* pu of current, but i_max_pu is 1"):
+    with pytest.raises(ValueError, match="unit 1 needs 1.14.* pu of current, but i_max_pu is 1"):
         microgrid([unit], 10.0, 5.0, 6.5, f0_hz=60.0)
     for units in ([FOLLOWER], [unit, FOLLOWER], []):
-        with pytest.raises(ValueError, match="A follower alone has no solution"):
+        with pytest.raises(ValueError, match="A grid-following unit alone with a resistance"):
             microgrid(units, 10.0, 5.0, 1.0, f0_hz=60.0)
 
 

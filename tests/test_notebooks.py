@@ -272,6 +272,15 @@ def test_each_topic_marks_its_equations_in_the_code(topic):
     assert {one for one in own if one.startswith(f"{int(number)}.")}
 
 
+@pytest.mark.parametrize("topic", TOPICS)
+def test_equations_and_sections_run_in_order_of_appearance(topic):
+    cells = shelf.notebook(ROOT / "chapters" / f"{topic}.ipynb").cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for pattern in (r"\\tag\{(\d+\.\d+)\}", r"(?m)^## (\d+\.\d+) "):
+        found = re.findall(pattern, text)
+        assert found == [f"{int(topic[:2])}.{place}" for place in range(1, len(found) + 1)]
+
+
 def test_chapters_link_to_what_exists():
     for path in [*NOTEBOOKS, ROOT / "START_HERE.md", ROOT / "README.md"]:
         text = path.read_text(encoding="utf-8")

@@ -638,6 +638,53 @@ def test_constant_impedances_obey_a_linear_equation():
     assert capacitor.v_pu[1] == pytest.approx(abs(-16j / 3 / (0.2 + 0.1j - 16j / 3)), abs=1e-10)
 
 
+def test_equations_of_one_phase_in_volts_and_amperes_give_the_same_flow():
+    """(3.3) to (3.5) as the chapter writes them: phase to neutral, a third of each power."""
+    fixed_va = 1000 * np.array([5.0, -20.0 - 4j, -12.0 + 3j, 9.0, -15.0 - 6j])
+    heater_va = 1000 * np.array([0.0, -6.0, -5.0 - 1j, 0.0, -8.0])
+    nominal_v = 400.0 / math.sqrt(3)
+    u_v = np.full(5, 1.02 * nominal_v, complex)
+    j_a = np.zeros(5, complex)
+    for _ in range(60):
+        i_a = np.conj(fixed_va / (3 * u_v))
+        i_a += np.conj(heater_va / (3 * nominal_v)) * u_v / nominal_v
+        j_a = i_a.copy()
+        for bus, up in reversed(FORK.path):
+            j_a[up] += j_a[bus]
+        for bus, up in FORK.path:
+            u_v[bus] = u_v[up] + FORK.z_ohm[bus] * j_a[bus]
+    flow = power_flow(
+        FORK,
+        fixed_va.real / 1000,
+        fixed_va.imag / 1000,
+        z_kw=heater_va.real / 1000,
+        z_kvar=heater_va.imag / 1000,
+        v0_pu=1.02,
+        tol_pu=1e-11,
+    )
+    assert flow.v_pu * 400.0 == pytest.approx(math.sqrt(3) * np.abs(u_v), rel=1e-9)
+    assert flow.current_a[1:] == pytest.approx(np.abs(j_a[1:]), rel=1e-7)
+
+
+def test_a_car_on_one_phase_moves_it_six_times_as_far_and_the_others_back():
+    """(3.8): the loop of phase wire and neutral, beside (3.1); exact for small powers."""
+    z_ohm, phases = 0.2 + 0.1j, np.exp(-2j * np.pi / 3 * np.arange(3))
+    source_v = 400.0 / math.sqrt(3) * phases
+    s_va = np.array([-1.0, 0.0, 0.0])  # one watt
+    u_v = source_v.copy()
+    for _ in range(20):
+        i_a = np.conj(s_va / u_v)
+        u_v = source_v + z_ohm * i_a + z_ohm * i_a.sum()
+    moved = (np.abs(u_v) - 400.0 / math.sqrt(3)) / (400.0 / math.sqrt(3))
+    three = voltage_rise(-0.001, **LINE) / 400.0
+    assert moved[0] / three == pytest.approx(6.0, rel=1e-3)
+    # Without reactance exactly half of the neutral's share comes back; X turns it a little.
+    i_a = np.conj(s_va / source_v)
+    shift = np.real(z_ohm * i_a.sum() / phases[1:]) / (400.0 / math.sqrt(3))
+    assert moved[1:] == pytest.approx(shift, rel=1e-3)
+    assert shift.mean() == pytest.approx(-three * 3 / 2, rel=1e-3)
+
+
 def test_currents_by_ohm_and_losses_by_joule():
     flow = power_flow(
         FORK, [5.0, -4.0, -30.0, 12.0, -25.0], [0.0, 2.0, -9.0, 7.0, 0.0], tol_pu=1e-11
@@ -793,6 +840,27 @@ def test_curve_is_flat_outside_and_knows_its_steepest_fall():
     assert curve == Curve(x_pu=(0.9, 1.0, 1.0, 1.2), y_pu=(0.3, 0.1, 0.1, -0.1), olrt_s=3.0)
 
 
+def test_bidirectional_cars_at_the_end_of_the_street_are_curtailed_most():
+    """Chapter 3's noon, solved by SciPy: R15 loses 37 % of its export, R11 nothing."""
+    homes = STREET.loads[STREET.loads.bus != "R1"]
+    wish_kw = 8.5 * (homes.s_kva / 5).round().to_numpy()
+    rating_kw = wish_kw / 0.85
+    places = [STREET.buses.index(bus) for bus in homes.bus]
+
+    def excess(given_kw):
+        p_kw = at_buses(STREET, dict(zip(homes.bus, given_kw))) - 0.2 * STREET.load_kw
+        v_pu = power_flow(STREET, p_kw, -0.2 * STREET.load_kvar, v0_pu=1.03, tol_pu=1e-10).v_pu
+        allowed_kw = np.minimum(wish_kw, rating_kw * VOLT_WATT_STORAGE(v_pu[places]))
+        return given_kw - allowed_kw
+
+    given_kw = root(excess, 0.8 * wish_kw, tol=1e-10).x
+    assert excess(given_kw) == pytest.approx(0.0, abs=1e-6)
+    lost = dict(zip(homes.bus, 1 - given_kw / wish_kw))
+    assert lost["R15"] == pytest.approx(0.374, abs=1e-3)
+    assert lost["R11"] == pytest.approx(0.0, abs=1e-9)
+    assert (wish_kw - given_kw).sum() == pytest.approx(82.9, abs=0.1)
+
+
 def test_required_reactive_power():
     """OpenDER's corner points: 0.11 at 5 %, 0.44 from 20 %; A absorbs 0.25."""
     low, high = required_q("B", [0.0, 0.0499, 0.05, 0.1, 0.2, 1.0])
@@ -908,6 +976,24 @@ def test_largest_gain_is_where_the_eigenvalue_reaches_minus_one(period_s, olrt_s
     gain = largest_gain(period_s, time_constant(olrt_s))
     assert keep - (1 - keep) * gain == pytest.approx(-1.0)
     assert gain > 1.0
+
+
+@pytest.mark.parametrize(
+    "period_s, seen, limit",
+    [
+        (1.0, [0.0, 1.0], 2.7097),  # one value late
+        (0.1, [1.0 / 20] * 20, 7.6165),  # the mean of two seconds
+        (5.0, [0.5, 0.5], 2.2222),  # the mean of two values, seldom
+    ],
+)
+@pytest.mark.parametrize("share", [0.97, 1.03])
+def test_meters_that_are_late_or_average_move_the_limit(period_s, seen, limit, share):
+    """What the unit sees is a weighted sum of its last voltages; the limits stand in chapter 3."""
+    step = response(period_s, 5.0)
+    past = np.ones(len(seen))  # the newest error first
+    for _ in range(4000):
+        past = np.r_[past[0] - step * (past[0] + share * limit * (past @ seen)), past[:-1]]
+    assert (np.abs(past).max() < 1.0) == (share < 1.0)
 
 
 # One slope everywhere: the linear theory holds at every size.

@@ -410,7 +410,7 @@ def _check_shares(name, shares):
 class Agc:
     """Automatic generation control of an area: a PI controller that acts in cycles.
 
-    It acts on the area control error, eq. (2.4), by the law of eq. (2.8).
+    It acts on the area control error, eq. (2.4), by the law of eq. (2.5).
 
     Attributes
     ----------
@@ -574,7 +574,7 @@ def _resting_deviation(surplus, beta, bias, spent):
             "areas hold no frequency: where reserve is left bias_mw_per_hz is 0, and the other "
             "areas have neither governors nor damping"
         )
-    return surplus[spent].sum() / stiffness  # eq. (2.5)
+    return surplus[spent].sum() / stiffness  # eq. (2.8)
 
 
 def _rest(areas, loss, beta, bias):
@@ -599,9 +599,10 @@ def restored(areas: Area | Sequence[Area], loss_mw: ArrayLike, *, f0_hz: float) 
 
     An area with reserve left holds its error at zero, :math:`\Delta E_i = -B_i\,\Delta f`. An area
     without (or without AGC) gives all it has,
-    :math:`\Delta E_j = s_j - \Delta P_j - \beta_j\,\Delta f`. Flows balance, so that
+    :math:`\Delta E_j = P^{res}_j - \Delta P_j - \beta_j\,\Delta f`. Flows balance, so that
 
-    .. math:: \Delta f = \frac{\sum_j (s_j - \Delta P_j)}{\sum_i B_i + \sum_j \beta_j}       (2.5)
+    .. math:: \Delta f = \frac{\sum_j (P^{res}_j - \Delta P_j)}
+              {\sum_i B_i + \sum_j \beta_j}            (2.8)
 
     Parameters
     ----------
@@ -776,7 +777,7 @@ def _exports(areas, ties, f0_hz):
         flow[3 * n + k] = tie.stiffness_mw_per_rad
         flow[first] = tie.damping_mw_per_hz * f0_hz
         flow[second] = -tie.damping_mw_per_hz * f0_hz
-        export[first] += flow  # eq. (2.7)
+        export[first] += flow  # eq. (2.13)
         export[second] -= flow
     return export
 
@@ -791,7 +792,7 @@ def _slopes(areas, ties, export, f0_hz):
         valve = n + i
         turbine = 2 * n + i
         momentum = 2 * area.inertia_s * area.rating_mw
-        by_state[i] -= export[i] / momentum  # eq. (2.6)
+        by_state[i] -= export[i] / momentum  # eq. (2.12)
         by_state[i, i] -= area.damping_rating_pu * area.rating_mw / momentum
         by_state[i, turbine] = area.rating_mw / momentum
         by_power[i, i] = 1 / momentum
@@ -840,7 +841,7 @@ class _ControlRoom:
         agc = self.agc
         self.ace = (export_mw if agc.ties else 0.0) + agc.bias_mw_per_hz * deviation_hz
         self.integral += agc.cycle_s * agc.ki_per_s * self.ace
-        wanted = -(agc.kp * self.ace + self.integral)  # eq. (2.8)
+        wanted = -(agc.kp * self.ace + self.integral)  # eq. (2.5)
         low, high = self._reach()
         self.goal = _dispatch(wanted, self.shares, low, high)
         if agc.anti_windup:
@@ -939,10 +940,10 @@ def simulate(
     r"""Frequency, interchange, errors and units of some areas after losses, over time.
 
     .. math:: 2 H_i P_{r,i} \frac{d\omega_i}{dt} = P_{m,i} + \sum_u p_u - \Delta P_i
-              - D_i P_{r,i}\,\omega_i - E_i            (2.6)
-    .. math:: E_{ij} = T_{ij}\,\theta_{ij} + K_{ij}\,(f_i - f_j),\qquad
-              \frac{d\theta_{ij}}{dt} = 2\pi\,(f_i - f_j)            (2.7)
-    .. math:: c_k = -\left(K_p\,ACE_k + K_i\,T_c \sum_{n \le k} ACE_n\right)            (2.8)
+              - D_i P_{r,i}\,\omega_i - E_i            (2.12)
+    .. math:: E_{ij} = C_{ij}\,\theta_{ij} + \kappa_{ij}\,(f_i - f_j),\qquad
+              \frac{d\theta_{ij}}{dt} = 2\pi\,(f_i - f_j)            (2.13)
+    .. math:: c_k = -\left(K_p\,ACE_k + K_i\,T_c \sum_{n \le k} ACE_n\right)            (2.5)
 
     Parameters
     ----------
@@ -980,7 +981,7 @@ def simulate(
     units give changes only at steps. A step that is long beside their `lag_s` delays their answer
     by up to a step, and then a fast loop looks less stable than it is.
 
-    Saadat's tie coefficient multiplies a per-unit speed integral; here T multiplies an angle in
+    Saadat's tie coefficient multiplies a per-unit speed integral; here C multiplies an angle in
     radians, so its transient differs and its end state does not.
 
     References
@@ -1119,17 +1120,17 @@ def split(signal: ArrayLike, *, dt_s: float, cutoff_s: float) -> tuple[np.ndarra
     The filter is causal: it knows nothing of what comes.
 
     .. math:: s^{slow}_k = s^{slow}_{k-1}
-              + \left(1 - e^{-T/T_c}\right)\left(s_k - s^{slow}_{k-1}\right),\qquad
-              s^{fast} = s - s^{slow}            (2.9)
+              + \left(1 - e^{-T_c/\tau}\right)\left(s_k - s^{slow}_{k-1}\right),\qquad
+              s^{fast}_k = s_k - s^{slow}_k            (2.9)
 
     Parameters
     ----------
     signal : array, shape (steps,)
         Any signal; the two parts are in its unit.
     dt_s : float
-        Time between two values, above 0 [s].
+        Time between two values (T_c), above 0 [s].
     cutoff_s : float
-        Time constant of the filter, above 0 [s].
+        Time constant of the filter (tau), above 0 [s].
 
     Returns
     -------
@@ -1262,7 +1263,7 @@ class Offset:
 def soc_drift_per_h(fleet: Fleet, signal: ArrayLike) -> FloatOrArray:
     r"""How fast losses empty a battery that follows a signal of mean zero.
 
-    .. math:: \frac{d\,soc}{dt} = -\frac{P\,\overline{|s|}}{2E}
+    .. math:: \frac{d\,soc}{dt} = -\frac{P_s\,\overline{|s|}}{2W}
               \left(\frac{1}{\eta_d} - \eta_c\right)            (2.10)
 
     Parameters
@@ -1425,7 +1426,7 @@ def _followed(columns, dt_s):
 def tracking(asked: ArrayLike, delivered: ArrayLike) -> float:
     r"""How well a response follows: 1 is perfect, 0 is no better than doing nothing.
 
-    .. math:: \pi = 1 - \frac{\overline{|d - a|}}{\overline{|a|}}            (2.11)
+    .. math:: \sigma = 1 - \frac{\overline{|d - a|}}{\overline{|a|}}            (2.11)
 
     Parameters
     ----------

@@ -225,7 +225,7 @@ def regulation_revenue(
 ) -> FloatOrArray:
     r"""Return the revenue of a regulation contract: paid for being there, and for what flows.
 
-    .. math:: r = \pi_{cap}\,P\,t_{plug} + \pi_{el}\,R_{dc}\,P\,t_{plug}            (8.6)
+    .. math:: r = \pi_{cap}\,P\,t_{plug} + \pi_{el}\,R_{dc}\,P\,t_{plug}            (8.11)
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ def regulation_revenue(
         dispatch_ratio=share,
     )
     contracted_kwh = np.multiply(power, plugged)
-    return plain(contracted_kwh * (capacity + np.multiply(energy, share)))  # eq. (8.6)
+    return plain(contracted_kwh * (capacity + np.multiply(energy, share)))  # eq. (8.11)
 
 
 # -------------------------------------------------------------------------------------- bills
@@ -533,7 +533,7 @@ def bill(tariff: Tariff, import_kw: pd.Series, export_kw: pd.Series | None = Non
 
     .. math::
         K = \sum_t \Delta t\,(\pi_t\,g_t^+ - \pi^{ex}_t\,g_t^-)
-        + \sum_j \pi_{D,j}\,\max\!\big(\hat g_j,\ r\,\hat g_j^{past}\big) + K_0            (8.7)
+        + \sum_j \pi_{D,j}\,\max\!\big(\hat g_j,\ r\,\hat g_j^{past}\big) + K_0            (8.4)
 
     Parameters
     ----------
@@ -590,7 +590,7 @@ def bill(tariff: Tariff, import_kw: pd.Series, export_kw: pd.Series | None = Non
     for rule in tariff.demand:
         table["demand"] += _demand_charge(tariff, rule, means, starts)
     table["fixed"] = tariff.fixed_per_month
-    table["total"] = table[["energy", "export", "demand", "fixed"]].sum(axis=1)  # eq. (8.7)
+    table["total"] = table[["energy", "export", "demand", "fixed"]].sum(axis=1)  # eq. (8.4)
     table["peak_kw"] = pd.Series(means).groupby(_months(starts)).max()
     return table
 
@@ -1243,15 +1243,15 @@ def optimise(
 
     .. math::
         \min \sum_t \Delta t\,(\pi_t g_t^+ - \pi^{ex}_t g_t^-) + \sum_j \pi_{D,j}\,\hat g_j
-        + \sum_{i,t} w\,\frac{d_{it}\,\Delta t}{\eta_{d}}            (8.8)
+        + \sum_{i,t} w\,\frac{d_{it}\,\Delta t}{\eta_{d}}            (8.5)
 
     .. math::
         s_{it} = s_{i,t-1} + \frac{\Delta t}{E_i}\Big(\eta_c c_{it} - \frac{d_{it}}{\eta_d}\Big)
-        - \frac{e_{it}}{E_i}            (8.9)
+        - \frac{e_{it}}{E_i}            (8.6)
 
     .. math::
         g_t^+ - g_t^- = L_t + \sum_i (c_{it} - d_{it}),\qquad
-        \hat g_j \ge \overline{g^+}_k            (8.10)
+        \hat g_j \ge \overline{g^+}_k            (8.7)
 
     Parameters
     ----------
@@ -1284,7 +1284,7 @@ def optimise(
     -----
     Variables are charging c, discharging d and the state of charge; meter flows appear only where
     the two prices, a demand charge or a limit need them. Nothing in the programme forbids charging
-    and discharging at once; it does not pay unless (8.11) holds. Where it happens, whole-number
+    and discharging at once; it does not pay unless (8.8) holds. Where it happens, whole-number
     variables are added for those very steps and the programme is solved again.
 
     With several cars, ties between equal cars make the simplex method slow. Each car's prices are
@@ -1332,7 +1332,7 @@ def burning_price(storage: Storage, wear_per_kwh: ArrayLike) -> FloatOrArray:
 
     .. math::
         \pi < -\frac{w\,\eta_c}{1 - \eta_{rt}}\ \text{(one price)},\qquad
-        \pi^{ex}\eta_{rt} - \pi > w\,\eta_c\ \text{(two prices)}            (8.11)
+        \pi^{ex}\eta_{rt} - \pi > w\,\eta_c\ \text{(two prices)}            (8.8)
 
     Parameters
     ----------
@@ -1368,7 +1368,7 @@ def burning_price(storage: Storage, wear_per_kwh: ArrayLike) -> FloatOrArray:
     together(wear_per_kwh=wear, eta_charge=eta_charge, eta_round_trip=eta_round_trip)
     lost = 1 - eta_round_trip
     some = np.where(lost > 0, lost, 1.0)
-    return plain(np.where(lost > 0, -(wear * eta_charge) / some, -np.inf))  # eq. (8.11)
+    return plain(np.where(lost > 0, -(wear * eta_charge) / some, -np.inf))  # eq. (8.8)
 
 
 class _Flows(NamedTuple):
@@ -1420,7 +1420,7 @@ class _Rows:
 
 
 class _Problem:
-    """Equations (8.8) to (8.11) as columns and rows.
+    """Equations (8.5) to (8.8) as columns and rows.
 
     Columns: charge and discharge (one each for every cell, a step in which a car is plugged in),
     soc (every step of every car), and where the meter matters import and export (every step) and
@@ -1471,7 +1471,7 @@ class _Problem:
             self.columns = self.first_peak + len(self.prices.peaks)
 
     def _battery(self):
-        """Eq. (8.9), divided by the energy of the battery."""
+        """Eq. (8.6), divided by the energy of the battery."""
         every = np.arange(self.plugged.size)
         later = every[every % self.steps > 0]
         plugged_in = np.arange(len(self.cell))
@@ -1487,7 +1487,7 @@ class _Problem:
         self.rows.close(right.ravel(), right.ravel())
 
     def _grid(self):
-        """Eq. (8.10): the balance of the meter, or just its limits."""
+        """Eq. (8.7): the balance of the meter, or just its limits."""
         site = self.site
         most = np.abs(self.load).max()
         most = most + self.car["p_charge_kw"].sum() + self.car["p_discharge_kw"].sum()
@@ -1508,7 +1508,7 @@ class _Problem:
             self.rows.close(-site.export_limit_kw - self.load, site.import_limit_kw - self.load)
 
     def _peaks(self):
-        """Eq. (8.10): a peak is at least the mean import of each interval that counts."""
+        """Eq. (8.7): a peak is at least the mean import of each interval that counts."""
         for place, peak in enumerate(self.prices.peaks):
             intervals = np.flatnonzero(_counted(peak, self.steps))
             line = np.arange(len(intervals))
@@ -1534,7 +1534,7 @@ class _Problem:
             self.upper += [np.full(len(already), np.inf)]
 
     def _costs(self, wear_per_kwh):
-        """Eq. (8.8)."""
+        """Eq. (8.5)."""
         dt_h = self.prices.dt_h
         buy = self.prices.buy_per_kwh
         sell = self.prices.sell_per_kwh

@@ -871,7 +871,7 @@ def bounds_kwh(cars: Stays, t_h: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
     .. math::
         U(t) &= \min\big(u\,(t-a),\ room,\ need + v\,(d-t)\big) \\
-        L(t) &= \max\big(-v\,(t-a),\ -below,\ need - u\,(d-t)\big)            (10.3)
+        L(t) &= \max\big(-v\,(t-a),\ -below,\ need - u\,(d-t)\big)            (10.9)
 
     with :math:`u = \eta_c P_c` and :math:`v = P_d / \eta_d`. U is charging as fast as possible, L
     as late as possible, with discharge in both.
@@ -913,7 +913,7 @@ def bounds_kwh(cars: Stays, t_h: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     most = np.minimum(cars.battery_charge_kw * since, cars.room_kwh)
     most = np.minimum(most, cars.need_kwh + cars.battery_discharge_kw * left)
     least = np.maximum(-cars.battery_discharge_kw * since, -cars.below_kwh)
-    least = np.maximum(least, cars.need_kwh - cars.battery_charge_kw * left)  # eq. (10.3)
+    least = np.maximum(least, cars.need_kwh - cars.battery_charge_kw * left)  # eq. (10.9)
     return least, np.maximum(most, least)
 
 
@@ -930,7 +930,7 @@ def envelope(cars: Stays, t_h: ArrayLike) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index `t_s`. Columns `least_kwh` and `most_kwh`, the sums of eq. (10.3); `least_kw` (all
+        Index `t_s`. Columns `least_kwh` and `most_kwh`, the sums of eq. (10.9); `least_kw` (all
         charge) and `most_kw` (all discharge) of the cars plugged in.
 
     Raises
@@ -971,7 +971,7 @@ def hold(cars: Stays, t_h: ArrayLike, duration_h: ArrayLike, level: float = 0.5)
 
     .. math::
         P = \sum_{i:\ d_i \ge t+T} \min\Big(P_{d,i},\ \frac{\eta_d\,(e_i - L_i(t+T))}{T}\Big),\qquad
-        e_i = L_i(t) + \lambda\,\big(U_i(t) - L_i(t)\big)            (10.4)
+        e_i = L_i(t) + \lambda\,\big(U_i(t) - L_i(t)\big)            (10.10)
 
     Parameters
     ----------
@@ -1018,7 +1018,7 @@ def hold(cars: Stays, t_h: ArrayLike, duration_h: ArrayLike, level: float = 0.5)
     energy = low + level * (high - low) - low_at_end
     here = (cars.arrive_h <= call_h[..., None]) & (cars.leave_h >= end_h[..., None])
     lasting = cars.eta_discharge * np.maximum(energy, 0.0) / long_h[..., None]
-    power = np.minimum(cars.p_discharge_kw, lasting)  # eq. (10.4)
+    power = np.minimum(cars.p_discharge_kw, lasting)  # eq. (10.10)
     return plain((here * power).sum(-1))
 
 
@@ -1043,7 +1043,7 @@ def _checked_firm(n_cars, presence, reliability, correlation, most=_MOST_CARS):
 def _firm(n, presence, reliability, correlation):
     """`firm_cars` of single numbers."""
     held = _presence.holds(_presence.at_least(n, presence, correlation), reliability)
-    return np.flatnonzero(held)[-1]  # eq. (10.5)
+    return np.flatnonzero(held)[-1]  # eq. (10.3)
 
 
 def firm_cars(
@@ -1051,12 +1051,12 @@ def firm_cars(
 ) -> int | np.ndarray:
     r"""Return the largest number of cars that are there with at least this probability.
 
-    .. math:: k = \max\{k : P(X \ge k) \ge r\},\qquad X \sim \mathrm{Bin}(N, p)            (10.5)
+    .. math:: k = \max\{k : P(X \ge k) \ge r\},\qquad X \sim \mathrm{Bin}(N, p)            (10.3)
 
     Cars that stay away together make X beta-binomial [1]_, the wider the larger their correlation
     :math:`\rho`:
 
-    .. math:: \mathrm{var}\,X = N p (1-p)\,\big(1 + (N-1)\rho\big)            (10.6)
+    .. math:: \mathrm{var}\,X = N p (1-p)\,\big(1 + (N-1)\rho\big)            (10.4)
 
     Parameters
     ----------
@@ -1116,7 +1116,7 @@ def reliabilities(n_cars: int, presence: float, correlation: float = 0.0) -> np.
     presence : float
         Mean share of the cars that is there, 0 to 1.
     correlation : float
-        Correlation between two cars of eq. (10.6): 0, or from 1e-9 up to below 1.
+        Correlation between two cars of eq. (10.4): 0, or from 1e-9 up to below 1.
 
     Returns
     -------
@@ -1136,7 +1136,7 @@ def reliabilities(n_cars: int, presence: float, correlation: float = 0.0) -> np.
     [1.0, 0.8, 0.5, 0.2]
     """
     n, presence, _, correlation = _single_firm(n_cars, presence, 0.5, correlation)
-    return _presence.at_least(n, presence, correlation)  # its variance is eq. (10.6)
+    return _presence.at_least(n, presence, correlation)  # its variance is eq. (10.4)
 
 
 def firm_normal(
@@ -1144,7 +1144,7 @@ def firm_normal(
 ) -> FloatOrArray:
     r"""Return the normal approximation of `firm_cars`, not rounded, quick for any fleet.
 
-    .. math:: k \approx N p - z_r \sqrt{N p (1-p)\,(1 + (N-1)\rho)}            (10.7)
+    .. math:: k \approx N p - z_r \sqrt{N p (1-p)\,(1 + (N-1)\rho)}            (10.5)
 
     Parameters
     ----------
@@ -1176,7 +1176,7 @@ def firm_normal(
         np.asarray, _checked_firm(n_cars, presence, reliability, correlation, most=10**9)
     )
     spread = np.sqrt(n * presence * (1 - presence) * (1 + (n - 1) * correlation))
-    return plain(np.maximum(n * presence - ndtri(r) * spread, 0.0))  # eq. (10.7)
+    return plain(np.maximum(n * presence - ndtri(r) * spread, 0.0))  # eq. (10.5)
 
 
 def cars_needed(
@@ -1193,7 +1193,7 @@ def cars_needed(
     reliability : float
         Probability that the promise must have at least, above 0 and below 1.
     correlation : float
-        Correlation between two cars of eq. (10.6): 0, or from 1e-9 up to below 1.
+        Correlation between two cars of eq. (10.4): 0, or from 1e-9 up to below 1.
 
     Returns
     -------
@@ -1230,7 +1230,7 @@ def cars_needed(
 def estimate_correlation(n_present: ArrayLike, n_cars: int) -> float:
     r"""Return the correlation between two cars, from how much their number varies beyond chance.
 
-    .. math:: \hat\rho = \frac{1}{N-1}\left(\frac{s^2}{N \hat p (1-\hat p)} - 1\right)      (10.8)
+    .. math:: \hat\rho = \frac{1}{N-1}\left(\frac{s^2}{N \hat p (1-\hat p)} - 1\right)      (10.6)
 
     Parameters
     ----------
@@ -1269,7 +1269,7 @@ def estimate_correlation(n_present: ArrayLike, n_cars: int) -> float:
             "and not all of them the whole fleet"
         )
     by_chance = n * presence * (1 - presence)
-    return float((counts.var(ddof=1) / by_chance - 1) / (n - 1))  # eq. (10.8)
+    return float((counts.var(ddof=1) / by_chance - 1) / (n - 1))  # eq. (10.6)
 
 
 def chain_persistence(still: ArrayLike, presence: ArrayLike, steps: ArrayLike) -> FloatOrArray:
@@ -1277,7 +1277,7 @@ def chain_persistence(still: ArrayLike, presence: ArrayLike, steps: ArrayLike) -
 
     .. math::
         P_{11} = p + (1-p)\,\lambda,\qquad P_{01} = p\,(1-\lambda),\qquad
-        P_{11}^{(m)} = p + (1-p)\,\lambda^m            (10.9)
+        P_{11}^{(m)} = p + (1-p)\,\lambda^m            (10.7)
 
     Parameters
     ----------
@@ -1314,7 +1314,7 @@ def chain_persistence(still: ArrayLike, presence: ArrayLike, steps: ArrayLike) -
             f"still = {still} is below presence = {presence}; still must be at least presence, "
             "since the share of the cars that is there stays the same in such a chain"
         )
-    return plain(((still - presence) / (1 - presence)) ** (1 / steps))  # eq. (10.9)
+    return plain(((still - presence) / (1 - presence)) ** (1 / steps))  # eq. (10.7)
 
 
 def joint_reliability(
@@ -1327,7 +1327,7 @@ def joint_reliability(
     :math:`P_{01} = p\,(1-\lambda)`. The number of cars is then itself a Markov chain,
     :math:`X' \sim \mathrm{Bin}(X, P_{11}) + \mathrm{Bin}(N - X, P_{01})`:
 
-    .. math:: P(X_1 \ge k, \dots, X_m \ge k) = \pi\,D_k\,(T D_k)^{m-1}\,\mathbf 1         (10.10)
+    .. math:: P(X_1 \ge k, \dots, X_m \ge k) = \pi\,D_k\,(T D_k)^{m-1}\,\mathbf 1         (10.8)
 
     Parameters
     ----------
@@ -1338,7 +1338,7 @@ def joint_reliability(
     steps : int
         Steps in a row, m, from 1 to 100,000: quarter hours in the product, for instance.
     persistence : float
-        What is left after a step of what is known about a car, :math:`\lambda` of eq. (10.9):
+        What is left after a step of what is known about a car, :math:`\lambda` of eq. (10.7):
         0 where each step is drawn anew, 1 where nobody moves.
 
     Returns
@@ -1375,7 +1375,7 @@ def joint_reliability(
         enough = counts >= one("k", k)
         held = start * enough
         for _ in range(steps - 1):
-            held = (held @ move) * enough  # eq. (10.10)
+            held = (held @ move) * enough  # eq. (10.8)
         return float(np.clip(held.sum(), 0.0, 1.0))
 
     return reliability
@@ -1444,7 +1444,7 @@ def firm_joint(
     persistence : float
         What is left after a step of what is known about a car, as in `joint_reliability`, 0 to 1.
     correlation : float
-        Correlation of eq. (10.6), 0 or from 1e-9 up to below 1: a common cause that lasts as long
+        Correlation of eq. (10.4), 0 or from 1e-9 up to below 1: a common cause that lasts as long
         as the block, beside the coming and going of each car.
     rng : numpy.random.Generator, optional
         With it the block is drawn at random (Monte Carlo); without it the result is exact, and
@@ -1825,7 +1825,7 @@ def capacity_stack(
 def jain(shares: ArrayLike) -> float:
     r"""Return Jain's index of fairness: 1 if all carry the same, 1/n if one carries everything.
 
-    .. math:: J = \frac{\left(\sum_i x_i\right)^2}{n \sum_i x_i^2}            (10.12)
+    .. math:: J = \frac{\left(\sum_i x_i\right)^2}{n \sum_i x_i^2}            (10.15)
 
     Parameters
     ----------
@@ -1856,7 +1856,7 @@ def jain(shares: ArrayLike) -> float:
     if not x.any():
         return 1.0
     x = x / x.max()  # only the proportions matter, and their squares do not overflow
-    return float(x.sum() ** 2 / (len(x) * np.square(x).sum()))  # eq. (10.12)
+    return float(x.sum() ** 2 / (len(x) * np.square(x).sum()))  # eq. (10.15)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -1973,7 +1973,7 @@ def _best_path(cars, signal, dt, lines):
     cells = len(step)
     trip = cars.eta_charge * cars.eta_discharge
     weight = np.max((1 - trip) / (1 + trip)) + 1e-4
-    cost = [np.full(2 * cells, weight), np.zeros(cells), np.ones(2 * steps)]  # eq. (10.15)
+    cost = [np.full(2 * cells, weight), np.zeros(cells), np.ones(2 * steps)]  # eq. (10.14)
     lower = [np.zeros(2 * cells), least[step + 1, car], np.zeros(2 * steps)]
     upper = [
         (cars.p_charge_kw * here_h)[step, car],
@@ -2005,7 +2005,7 @@ def _laxity(cars, now_kwh, t_h):
     needed = cars.need_kwh - now_kwh
     kw = cars.battery_charge_kw
     charging_h = np.divide(needed, kw, out=np.zeros(len(cars)), where=kw > 0)
-    return (cars.leave_h - t_h) - charging_h  # eq. (10.14)
+    return (cars.leave_h - t_h) - charging_h  # eq. (10.13)
 
 
 def _first_come(room, wanted, rank):
@@ -2036,7 +2036,7 @@ def _shared_path(cars, signal, dt, lines, rule):
         left = wanted - base.sum()
         room = high - base if left > 0 else base - low
         if rule == "proportional":
-            part = room * min(1.0, abs(left) / max(room.sum(), 1e-12))  # eq. (10.13)
+            part = room * min(1.0, abs(left) / max(room.sum(), 1e-12))  # eq. (10.12)
         else:
             laxity = _laxity(cars, now, k * dt)
             part = _first_come(room, abs(left), -laxity if left > 0 else laxity)
@@ -2070,22 +2070,22 @@ def disaggregate(
 ) -> Dispatch:
     r"""Return how a signal is shared out to cars, with every departure kept.
 
-    Each step, eq. (10.3) at its end says within which powers each car may act; one that stands on
+    Each step, eq. (10.9) at its end says within which powers each car may act; one that stands on
     its lower line must charge. What is left of the signal goes to the cars
 
     - "proportional": each gives the same part of the room :math:`r_i` it has,
 
-      .. math:: p_i = p_i^0 + r_i \min\Big(1,\ \frac{s - \sum_j p_j^0}{\sum_j r_j}\Big)      (10.13)
+      .. math:: p_i = p_i^0 + r_i \min\Big(1,\ \frac{s - \sum_j p_j^0}{\sum_j r_j}\Big)      (10.12)
 
     - "urgency": cars with the least laxity charge first, and those with the most discharge first,
 
-      .. math:: \ell_i = (d_i - t) - \frac{need_i - e_i}{\eta_c P_c}            (10.14)
+      .. math:: \ell_i = (d_i - t) - \frac{need_i - e_i}{\eta_c P_c}            (10.13)
 
     - "optimal": with the whole signal known, a linear programme misses as little of it as can be,
 
       .. math::
           \min \sum_t \Big|s_t - \sum_i p_{it}\Big|\Delta t
-          + w \sum_{i,t} (c_{it} + d_{it})\,\Delta t            (10.15)
+          + w \sum_{i,t} (c_{it} + d_{it})\,\Delta t            (10.14)
 
       where w is just large enough that charging and discharging at once never pays.
 
@@ -2420,7 +2420,7 @@ def _followed(commands, cars, sums):
     """
     first, last, charge, discharge, need, below, room = cars
     deep = -below
-    late = need - charge * last  # L of eq. (10.3) at step 0; it rises step by step
+    late = need - charge * last  # L of eq. (10.9) at step 0; it rises step by step
     soon = need + discharge * last  # U, which falls
     energy = np.zeros(len(first), np.float32)
     move = np.empty(len(first), np.float32)

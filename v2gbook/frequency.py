@@ -524,11 +524,12 @@ def _sfr_roots(model):
 def sfr_step(t_s: ArrayLike, model: Sfr, loss_pu: ArrayLike, *, f0_hz: ArrayLike) -> FloatOrArray:
     r"""Frequency deviation of the SFR model after a loss.
 
-    With :math:`s_{1,2} = -\zeta\omega_n \pm \omega_n\sqrt{\zeta^2-1}` (complex, equal or real):
+    With :math:`\lambda_{1,2} = -\zeta\omega_n \pm \omega_n\sqrt{\zeta^2-1}` (complex, equal or
+    real), and :math:`D_r` and :math:`T_2` for `damping_rating_pu` and `t_r_s`:
 
-    .. math:: \Delta f(t) = -f_0 \frac{R\,\Delta p}{D R + K_m}\left[1 +
-              \frac{(1+T_R s_1) s_2 e^{s_1 t} -
-              (1+T_R s_2) s_1 e^{s_2 t}}{s_1 - s_2}\right]            (1.9)
+    .. math:: \Delta f(t) = -f_0 \frac{R\,\Delta p}{D_r R + K_m}\left[1 +
+              \frac{(1+T_2 \lambda_1) \lambda_2 e^{\lambda_1 t} -
+              (1+T_2 \lambda_2) \lambda_1 e^{\lambda_2 t}}{\lambda_1 - \lambda_2}\right]    (1.14)
 
     Parameters
     ----------
@@ -581,7 +582,7 @@ def sfr_step(t_s: ArrayLike, model: Sfr, loss_pu: ArrayLike, *, f0_hz: ArrayLike
     first = (1 + model.t_r_s * s1) * s2 * np.exp(s1 * t)
     second = (1 + model.t_r_s * s2) * s1 * np.exp(s2 * t)
     shape = 1 + np.real((first - second) / (s1 - s2))
-    return plain(_sfr_final(model, loss, f0) * shape)  # eq. (1.9)
+    return plain(_sfr_final(model, loss, f0) * shape)  # eq. (1.14)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -612,7 +613,7 @@ def _sfr_turning_time(model):
     if spread < 1e-3 * wn:
         return 1 / lead if lead > 0 else np.inf
     if zeta < 1:
-        return float(np.arctan2(spread, lead)) / spread  # eq. (1.10)
+        return float(np.arctan2(spread, lead)) / spread  # eq. (1.15)
     if lead > spread * (1 + 1e-9):
         return float(np.arctanh(spread / lead)) / spread
     return np.inf
@@ -622,11 +623,11 @@ def sfr_nadir(model: Sfr, loss_pu: ArrayLike, *, f0_hz: ArrayLike) -> Nadir:
     r"""Lowest frequency of the SFR model after a loss.
 
     .. math:: t_{nadir} = \frac{1}{\omega_r}
-              \operatorname{atan2}(\omega_r T_R,\ \zeta\omega_n T_R - 1),\quad
-              \omega_r = \omega_n\sqrt{1-\zeta^2}            (1.10)
+              \operatorname{atan2}(\omega_r T_2,\ \zeta\omega_n T_2 - 1),\quad
+              \omega_r = \omega_n\sqrt{1-\zeta^2}            (1.15)
 
     For :math:`\zeta > 1` the same expression with :math:`\operatorname{artanh}`; at
-    :math:`\zeta = 1` its limit :math:`T_R / (\omega_n T_R - 1)`. When the turbine is so quick that
+    :math:`\zeta = 1` its limit :math:`T_2 / (\omega_n T_2 - 1)`. When the turbine is so quick that
     frequency never turns, the lowest point is the final value and its time is infinite.
 
     Parameters
@@ -686,9 +687,10 @@ def ramp_nadir(
 ) -> Nadir:
     r"""Nadir when the response is a dead time followed by a straight ramp (no damping).
 
-    .. math:: \Delta f = -\frac{f_0\,\Delta P}{2 E_k}
-              \left(t_d + \frac{\Delta P\,T_d}{2 R}\right),\quad
-              t_{nadir} = t_d + \frac{\Delta P}{R} T_d            (1.11)
+    .. math:: \Delta f_{min} = -\frac{f_0\,\Delta P}{2 E_k}
+              \left(t_d + \frac{\Delta P\,T_{ramp}}{2 P_{EV}}\right),\quad
+              t_{nadir} = t_d + \frac{\Delta P}{P_{EV}} T_{ramp},\quad
+              P_{EV} > \Delta P            (1.9)
 
     Parameters
     ----------
@@ -697,9 +699,10 @@ def ramp_nadir(
     kinetic_energy_mws : float or array
         Energy of the machines that stay [MW s].
     response_mw : float or array
-        Response R at the end of the ramp; must exceed the loss, or frequency never turns [MW].
+        Response at the end of the ramp, P_EV for cars; must exceed the loss, or frequency never
+        turns [MW].
     ramp_s : float or array
-        Duration T_d of the ramp from 0 to R [s].
+        Duration T_ramp of the ramp from 0 to the whole response [s].
     delay_s : float or array
         Dead time t_d before the ramp starts [s].
     f0_hz : float or array
@@ -746,7 +749,7 @@ def ramp_nadir(
             "frequency never turns"
         )
     climb = loss / response * ramp  # from the end of the dead time to balance
-    return Nadir(df_hz=slope * (dead + climb / 2), t_s=dead + climb)  # eq. (1.11)
+    return Nadir(df_hz=slope * (dead + climb / 2), t_s=dead + climb)  # eq. (1.9)
 
 
 # ------------------------------------------------------ curves: what must be delivered when
@@ -774,7 +777,8 @@ class Service:
     start_s : float
         Time after which the response must have begun, 0 or more [s].
     full_s : float
-        Time after which the demanded response must be complete, `start_s` or more [s].
+        Time after which the demanded response must be complete, `start_s` or more; both count from
+        the moment at which the rule starts its clock [s].
     duration_s : float
         Time for which it must then be held, 0 or more [s].
     symmetric : bool
@@ -909,7 +913,9 @@ def in_time(end_to_end_s: ArrayLike, service: Service) -> bool | np.ndarray:
     Parameters
     ----------
     end_to_end_s : float or array
-        Time from the event to the complete response, 0 or more [s].
+        Time from the moment at which the clock of the service starts to the complete response, 0 or
+        more. Most clocks start with the event; that of the Nordic FFR starts when frequency crosses
+        its threshold [s].
     service : Service
         The service, of which `full_s` counts.
 
@@ -993,7 +999,7 @@ class Ufls:
 def shed_relief(shed: ArrayLike, load_mw: ArrayLike, export_mw: ArrayLike) -> FloatOrArray:
     r"""Net relief when a share of the feeders, with the cars exporting on them, is cut off.
 
-    .. math:: \Delta P_{net} = s\,(P_L - P_{EV})            (1.14)
+    .. math:: \Delta P_{net} = s\,(P_L - p)            (1.11)
 
     Parameters
     ----------
@@ -1023,7 +1029,7 @@ def shed_relief(shed: ArrayLike, load_mw: ArrayLike, export_mw: ArrayLike) -> Fl
     load = checked("load_mw", load_mw, **SIZE_MW)
     export = checked("export_mw", export_mw, **POWER_MW)
     together(shed=share, load_mw=load, export_mw=export)
-    return share * (load - export)  # eq. (1.14)
+    return share * (load - export)  # eq. (1.11)
 
 
 # ------------------------------------------------------------------------- the simulator's parts
@@ -1134,7 +1140,8 @@ class Governor:
     t_valve_s : float or array
         Time constant of the valve, 0 or more [s].
     t_lead_s : float or array
-        Lead of the turbine, 0 or more [s].
+        Lead of the turbine, 0 or more; divided by `t_lag_s` it is the fraction of the power that
+        comes at once [s].
     t_lag_s : float or array
         Lag of the turbine, above 0 [s].
 
@@ -1414,7 +1421,7 @@ def _ev_power(fleet, grid, dt_s, ops, memory):
 
     .. math:: |\dot p| \le \frac{P_{EV}}{T_{ramp}},\quad
               p \to P_{EV}\,c\big(\Delta f(t - t_d)\big),\quad
-              -E_{down} \le \int p\,dt \le E_{up}            (1.13)
+              -E_{down} \le \int p\,dt \le E_{up}            (1.8)
     """
     clip = ops.clip
     curve = ops.curve(*fleet.service.points())
@@ -1431,7 +1438,7 @@ def _ev_power(fleet, grid, dt_s, ops, memory):
         share = curve(seen(n))
         wanted = clip(share * up, 0.0, up) + clip(share * down, -down, 0.0)
         ramped = clip(wanted, p - step, p + step)
-        p = clip(ramped, least - given, most - given)  # eq. (1.13)
+        p = clip(ramped, least - given, most - given)  # eq. (1.8)
         given = given + p
         return p * (1.0 - shed) if fleet.on_feeder else p
 

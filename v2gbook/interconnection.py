@@ -1188,8 +1188,10 @@ def droop_power(
 ) -> FloatOrArray:
     r"""Power of a unit with frequency-droop, once it has answered.
 
-    .. math:: p = p_0 + \frac{(f_0 - f_{db}) - f}{f_0\,k}\ \text{below},\qquad
-              p = p_0 - \frac{f - (f_0 + f_{db})}{f_0\,k}\ \text{above}            (5.1)
+    .. math:: p = p_0 + \frac{(f_0 - f_{db}) - f}{f_0\,R}\ \text{below},\qquad
+              p = p_0 - \frac{f - (f_0 + f_{db})}{f_0\,R}\ \text{above}            (5.1)
+
+    with the power p_0 before, the deadband f_db and the droop R (`Droop.droop_pu`).
 
     Parameters
     ----------
@@ -1637,14 +1639,14 @@ def non_detection(
 
     It holds for an inverter of constant power at unity power factor.
 
-    .. math:: \frac{\Delta P}{P} \in
+    .. math:: \frac{\Delta P}{P_{inv}} \in
               \left[\frac{1}{V_{max}^2} - 1,\ \frac{1}{V_{min}^2} - 1\right],\quad
-              \frac{\Delta Q}{P} \in
+              \frac{\Delta Q}{P_{inv}} \in
               \left[Q_f\left(1 - \left(\frac{f_0}{f_{min}}\right)^2\right),\
               Q_f\left(1 - \left(\frac{f_0}{f_{max}}\right)^2\right)\right]            (5.6)
 
-    with what the grid gave before it left: :math:`\Delta P = P_{load} - P_{inv}` and
-    :math:`\Delta Q = Q_{load}`.
+    with what the grid gave before it left: :math:`\Delta P = P - P_{inv}` and
+    :math:`\Delta Q` that the load drew.
 
     Parameters
     ----------
@@ -1713,7 +1715,7 @@ def drift_frequency(load: RlcLoad, angle_rad: ArrayLike) -> FloatOrArray:
         What stays connected.
     angle_rad : float or array
         Current ahead of voltage, between -pi/2 and pi/2: above 0 for active frequency drift
-        upward; with a chopping fraction cf it is pi*cf/2 [rad].
+        upward; with a chopping fraction c it is pi*c/2 [rad].
 
     Returns
     -------
@@ -1811,7 +1813,7 @@ def drift(
 
     With positive feedback this is the Sandia frequency shift.
 
-    .. math:: \theta_n = \frac{\pi}{2}\left(cf_0 + k\,(f_n - f_0)\right),\qquad
+    .. math:: \theta_n = \frac{\pi}{2}\left(c + k\,(f_n - f_0)\right),\qquad
               f_{n+1} = f_n + \left(1 - e^{-\pi f_0 / (Q_f f_n)}\right)
               \left(f_\infty(\theta_n) - f_n\right)            (5.9)
 
@@ -1822,7 +1824,7 @@ def drift(
     f0_hz : float
         Frequency before the grid left [Hz].
     chop : float, optional
-        Chopping fraction cf_0 at f0, -0.5 to 0.5 [-].
+        Chopping fraction c at f0, -0.5 to 0.5 [-].
     feedback_per_hz : float, optional
         Feedback k, 0 or more [1/Hz].
     t_end_s : float, optional

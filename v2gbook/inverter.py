@@ -1,17 +1,19 @@
 r"""Topic 07, inverter: converters that follow the grid's voltage, and converters that form it.
 
-A grid-following converter, or follower (`GridFollowing`), measures the angle of the grid's voltage
+A grid-following converter (`GridFollowing`) measures the angle of the grid's voltage
 with a phase-locked loop (`Pll`, `track`) and feeds in a current at this angle. A grid-forming
-converter, or former (`GridForming`), keeps a voltage of its own, and its frequency falls as its
+converter (`GridForming`) keeps a voltage of its own, and its frequency falls as its
 power rises. Closed forms say how each of them responds. `simulate` puts one behind a line at an
 infinite bus or beside a synchronous machine, `eigenvalues` tells whether its operating point is
-stable, and `microgrid` leaves formers alone with a load.
+stable, and `microgrid` leaves grid-forming ones alone with a load.
 
-All models are averaged over the switching, and the three phases are balanced. A follower's line is
-dynamic and its current control is one lag: the model holds from about a millisecond to some
-seconds. A former's line is a phasor: this model holds for whatever is slower than a cycle or two.
-The direct-current side, inner voltage control, delays of sampling, transformers, resistance of the
-line, harmonics, unbalance and all protection are left out.
+`dc_link` tells what the battery behind a converter must deliver.
+
+All models are averaged over the switching, and the three phases are balanced. The line of a
+grid-following converter is dynamic and its current control is one lag: the model holds from about a
+millisecond to some seconds. The line of a grid-forming one is a phasor: this model holds for
+whatever is slower than a cycle or two. Inner voltage control, delays of sampling, transformers,
+resistance of the line, harmonics, unbalance and all protection are left out.
 
 Per unit means per rating of the converter. p > 0 flows from the vehicle to the grid, q > 0 is
 injected. A jump of the angle or a rate of change of frequency above 0 moves the grid forward.
@@ -46,6 +48,7 @@ from ._check import (
     one_fraction,
     one_of,
     plain,
+    row,
     steps,
     together,
     whole,
@@ -226,10 +229,13 @@ def _refuse_standstill(f_grid_hz):
 class Pll:
     r"""Gains of a phase-locked loop in a rotating frame (SRF-PLL).
 
-    The loop turns an angle of its own faster or slower until v_q vanishes.
+    From the frame of the loop, at the angle theta, the grid's voltage has two coordinates.
 
-    .. math:: v_q = V\sin(\theta_g - \theta),\qquad
-              \dot\theta = \omega_0 + k_p v_q + k_i\!\int\! v_q\,dt            (7.1)
+    .. math:: v_d = V\cos(\theta_g - \theta),\qquad v_q = V\sin(\theta_g - \theta)        (7.2)
+
+    The loop turns this angle faster or slower until v_q vanishes.
+
+    .. math:: \dot\theta = \omega_0 + k_p v_q + k_i\!\int\! v_q\,dt            (7.3)
 
     Attributes
     ----------
@@ -285,7 +291,7 @@ class Pll:
 def pll_natural(wn_rad_per_s: float, zeta: float, amplitude: float = 1.0) -> Pll:
     r"""Gains of a phase-locked loop for a natural frequency and a damping ratio.
 
-    .. math:: k_p = \frac{2\zeta\omega_n}{V},\qquad k_i = \frac{\omega_n^2}{V}            (7.2)
+    .. math:: k_p = \frac{2\zeta\omega_n}{V},\qquad k_i = \frac{\omega_n^2}{V}            (7.4)
 
     Parameters
     ----------
@@ -321,7 +327,7 @@ def pll_natural(wn_rad_per_s: float, zeta: float, amplitude: float = 1.0) -> Pll
     wn = one("wn_rad_per_s", wn_rad_per_s, "rad/s", **_ABOVE_0)
     zeta = one("zeta", zeta, **_ABOVE_0)
     v = one("amplitude", amplitude, **_ABOVE_0)
-    kp = 2 * zeta * wn / v  # eq. (7.2)
+    kp = 2 * zeta * wn / v  # eq. (7.4)
     ki = wn**2 / v
     one("the gain kp of this wn_rad_per_s, zeta and amplitude", kp, "1/s", **_ABOVE_0)
     one("the gain ki of this wn_rad_per_s and amplitude", ki, "1/s2", **_ABOVE_0)
@@ -333,7 +339,7 @@ def pll_gains(settling_s: float, zeta: float, band: float) -> Pll:
 
     After the settling time the envelope of the response to a step has shrunk to `band` of the step.
 
-    .. math:: \omega_n = \frac{1}{\zeta\,t_s}\ln\frac{1}{\delta\sqrt{1-\zeta^2}}            (7.3)
+    .. math:: \omega_n = \frac{1}{\zeta\,t_s}\ln\frac{1}{\varepsilon\sqrt{1-\zeta^2}}        (7.5)
 
     Parameters
     ----------
@@ -369,7 +375,7 @@ def pll_gains(settling_s: float, zeta: float, band: float) -> Pll:
     settling = one("settling_s", settling_s, "s", **_ABOVE_0)
     zeta = one("zeta", zeta, gt=0, ge=_LEAST, lt=1)
     band = one_fraction("band", band, gt=0, ge=_LEAST, lt=1)
-    wn = math.log(1 / (band * math.sqrt(1 - zeta**2))) / (zeta * settling)  # eq. (7.3)
+    wn = math.log(1 / (band * math.sqrt(1 - zeta**2))) / (zeta * settling)  # eq. (7.5)
     one("the wn_rad_per_s of this settling_s, zeta and band", wn, "rad/s", ge=1e-4, le=3e4)
     return pll_natural(wn, zeta)
 
@@ -378,7 +384,7 @@ def loop_filter(pll: Pll, fs_hz: float) -> tuple[float, float]:
     r"""Coefficients of the loop filter in a processor, by the trapezoidal rule.
 
     .. math:: y_n = y_{n-1} + B_0 v_n + B_1 v_{n-1},\qquad
-              B_0 = k_p + \tfrac12 k_i T,\quad B_1 = -(k_p - \tfrac12 k_i T)            (7.4)
+              B_0 = k_p + \tfrac12 k_i T,\quad B_1 = -(k_p - \tfrac12 k_i T)            (7.15)
 
     Parameters
     ----------
@@ -407,7 +413,7 @@ def loop_filter(pll: Pll, fs_hz: float) -> tuple[float, float]:
     """
     instance("pll", pll, Pll)
     half = pll.ki_per_s2 / one("fs_hz", fs_hz, "Hz", **_ABOVE_0) / 2
-    return pll.kp_per_s + half, half - pll.kp_per_s  # eq. (7.4)
+    return pll.kp_per_s + half, half - pll.kp_per_s  # eq. (7.15)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -444,7 +450,7 @@ def jump_answer(t_s: ArrayLike, pll: Pll, jump_deg: ArrayLike) -> Answer:
 
     .. math:: e(t) = \Delta\theta\,\frac{s_1 e^{s_1 t} - s_2 e^{s_2 t}}{s_1 - s_2},\quad
               \Delta f(t) = -\frac{\dot e(t)}{2\pi},\quad
-              s_{1,2} = \omega_n\left(-\zeta \pm \sqrt{\zeta^2 - 1}\right)            (7.5)
+              s_{1,2} = \omega_n\left(-\zeta \pm \sqrt{\zeta^2 - 1}\right)            (7.16)
 
     Parameters
     ----------
@@ -484,7 +490,7 @@ def jump_answer(t_s: ArrayLike, pll: Pll, jump_deg: ArrayLike) -> Answer:
     instance("pll", pll, Pll)
     together(t_s=t, jump_deg=jump)
     s1, s2 = _pll_roots(pll)
-    error = (s1 * np.exp(s1 * t) - s2 * np.exp(s2 * t)) / (s1 - s2)  # eq. (7.5)
+    error = (s1 * np.exp(s1 * t) - s2 * np.exp(s2 * t)) / (s1 - s2)  # eq. (7.16)
     slope = (s1**2 * np.exp(s1 * t) - s2**2 * np.exp(s2 * t)) / (s1 - s2)
     return Answer(error_deg=jump * error.real, df_hz=-jump / 360 * slope.real)
 
@@ -528,10 +534,10 @@ def ramp_answer(pll: Pll, rocof_hz_per_s: ArrayLike) -> Answer:
     r"""Steady errors of a loop while frequency ramps: of its angle, and of its integrator.
 
     The angle has a constant error, and the integrator alone lags behind. The frequency that the
-    whole loop reports (7.1) has no error.
+    whole loop reports (7.3) has no error.
 
     .. math:: \sin e = \frac{2\pi\dot f}{k_i},\qquad
-              \Delta f_{lag} = \frac{k_p}{k_i}\dot f = \frac{2\zeta}{\omega_n}\dot f        (7.7)
+              \Delta f_{lag} = \frac{k_p}{k_i}\dot f = \frac{2\zeta}{\omega_n}\dot f        (7.17)
 
     Parameters
     ----------
@@ -569,7 +575,7 @@ def ramp_answer(pll: Pll, rocof_hz_per_s: ArrayLike) -> Answer:
             f"rocof_hz_per_s is {shown:g} Hz/s. A ramp of ki / (2 pi) = {fastest:.4g} Hz/s or more "
             "is never caught by this loop"
         )
-    error = np.degrees(np.arcsin(rate / fastest))  # eq. (7.7)
+    error = np.degrees(np.arcsin(rate / fastest))  # eq. (7.17)
     return Answer(error_deg=error, df_hz=rate * (pll.kp_per_s / pll.ki_per_s2))
 
 
@@ -602,10 +608,10 @@ def _sampled_loop(pll, f0, dt, angle, v, detect):
     rows = []
     for n, (grid, size) in enumerate(zip(angle.tolist(), v.tolist())):
         vq = detect(grid, own, size, _TURN * f0 * n * dt, _TURN * f0 + y)
-        y += b0 * vq + b1 * past  # eq. (7.4)
+        y += b0 * vq + b1 * past  # eq. (7.15)
         rows.append((y, y - pll.kp_per_s * vq, grid - own))
         past = vq
-        own += dt * y  # eq. (7.1)
+        own += dt * y  # eq. (7.3)
     return np.array(rows).T
 
 
@@ -627,7 +633,7 @@ def _quadrature(f0, dt):
         a = w * dt / 2
         right_x = x - a * (_SOGI_GAIN * x + quad) + a * _SOGI_GAIN * (old + new)
         right_y = quad + a * x
-        x = (right_x - a * right_y) / (1 + a * _SOGI_GAIN + a * a)  # eq. (7.8)
+        x = (right_x - a * right_y) / (1 + a * _SOGI_GAIN + a * a)  # eq. (7.18)
         quad = right_y + a * x
         old = new
         return quad * math.cos(turned + own) - x * math.sin(turned + own)
@@ -649,8 +655,8 @@ def track(
     With one phase a second-order generalised integrator (SOGI) makes the quadrature signal that the
     rotating frame needs.
 
-    .. math:: \dot x = \omega\left(\sqrt2\,(v - x) - y\right),\quad \dot y = \omega x,\quad
-              v_q = y\cos\theta - x\sin\theta            (7.8)
+    .. math:: \dot u = \omega_0\left(\sqrt2\,(v - u) - w\right),\quad \dot w = \omega_0 u,\quad
+              v_q = w\cos\theta - u\sin\theta            (7.18)
 
     Parameters
     ----------
@@ -725,9 +731,9 @@ def track(
 def _line_pu(scr):
     r"""Reactance of the line on the converter's rating; 0 for an infinite ratio. [pu]
 
-    .. math:: SCR = \frac{S_{sc}}{S_r} = \frac{1}{X}            (7.9)
+    .. math:: SCR = \frac{S_{sc}}{S_r} = \frac{1}{X_g}            (7.7)
     """
-    return 1 / checked("scr", scr, **_ABOVE_0_OR_INFINITE)  # eq. (7.9)
+    return 1 / checked("scr", scr, **_ABOVE_0_OR_INFINITE)  # eq. (7.7)
 
 
 def _one_line_pu(scr):
@@ -738,7 +744,7 @@ def transfer_limit(scr: ArrayLike, support: bool = False) -> FloatOrArray:
     r"""Largest power that a converter can send through its line.
 
     .. math:: P_{max} = \frac{SCR}{2}\ \text{at unity power factor},\qquad
-              P_{max} = SCR\ \text{with the voltage held}            (7.10)
+              P_{max} = SCR\ \text{with the voltage held}            (7.20)
 
     Parameters
     ----------
@@ -775,7 +781,7 @@ def transfer_limit(scr: ArrayLike, support: bool = False) -> FloatOrArray:
     """
     ratio = checked("scr", scr, **_ABOVE_0_OR_INFINITE)
     flag("support", support)
-    return ratio if support else ratio / 2  # eq. (7.10)
+    return ratio if support else ratio / 2  # eq. (7.20)
 
 
 def terminal_voltage(p_pu: ArrayLike, scr: ArrayLike) -> FloatOrArray:
@@ -783,7 +789,7 @@ def terminal_voltage(p_pu: ArrayLike, scr: ArrayLike) -> FloatOrArray:
 
     It is the upper root of the following equation.
 
-    .. math:: V^4 - V^2 + X^2 P^2 = 0            (7.11)
+    .. math:: V_t^4 - V_t^2 + X_g^2 P^2 = 0            (7.19)
 
     Parameters
     ----------
@@ -818,30 +824,30 @@ def terminal_voltage(p_pu: ArrayLike, scr: ArrayLike) -> FloatOrArray:
             f"p_pu is {shown_p:g}; at unity power factor and scr = {1 / shown_x:g} "
             f"the line carries at most {0.5 / shown_x:g}"
         )
-    return plain(np.sqrt((1 + np.sqrt(room)) / 2))  # eq. (7.11)
+    return plain(np.sqrt((1 + np.sqrt(room)) / 2))  # eq. (7.19)
 
 
-# ------------------------------------------------------------------------------ the follower
+# ------------------------------------------------------------------------------ following
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridFollowing:
     r"""A grid-following converter: a current in the frame of its PLL, behind a line.
 
-    The voltage at its terminals follows from the grid and from its own current; x without index is
-    the reactance of the line.
+    The voltage at its terminals follows from the grid and from its own current; X_g is the
+    reactance of the line.
 
-    .. math:: v_d = V\cos\delta - x\frac{\omega}{\omega_0} i_q + \frac{x}{\omega_0}\dot\imath_d,
+    .. math:: v_d = V\cos\delta - X_g\frac{\omega}{\omega_0} i_q + \frac{X_g}{\omega_0}\dot\imath_d,
               \qquad
-              v_q = -V\sin\delta + x\frac{\omega}{\omega_0} i_d + \frac{x}{\omega_0}\dot\imath_q
-              (7.12)
+              v_q = -V\sin\delta + X_g\frac{\omega}{\omega_0} i_d + \frac{X_g}{\omega_0}\dot\imath_q
+              (7.21)
 
     Its controls make the current, with the measured voltage and the frequency that the PLL reports.
 
     .. math:: T_i\,\dot\imath_d = \frac{p}{|v_m|} - i_d,\quad
               T_i\,\dot\imath_q = -k_v(1 - |v_m|) - i_q,\quad
-              T_p\,\dot p = p^* - \frac{f - f_0}{R f_0} - p,\quad
-              T_v\,\dot v_m = v - v_m            (7.13)
+              T_p\,\dot p = p^* - \frac{f - f_0}{m_p f_0} - p,\quad
+              T_v\,\dot v_m = v - v_m            (7.22)
 
     Attributes
     ----------
@@ -850,7 +856,7 @@ class GridFollowing:
     pll : Pll
         Gains of its phase-locked loop.
     droop_pu : float
-        R, a fraction above 0, acting on the frequency that the PLL reports; infinite for none [pu].
+        m_p, a fraction above 0, on the frequency that the PLL reports; infinite for none [pu].
     support_pu : float
         k_v, reactive current per voltage that is missing, at least 0; 0 is unity power factor [pu].
     i_max_pu : float
@@ -915,11 +921,11 @@ def _rightmost_first(values):
 def pll_poles(pll: Pll, x_pu: float, i_pu: float, *, f0_hz: float) -> np.ndarray:
     r"""Poles of a PLL whose own current moves the voltage that it measures.
 
-    Everything else in the converter is taken as slow.
+    Everything else in the converter is taken as infinitely fast.
 
-    .. math:: \left(1 - \frac{k_p X I}{\omega_0}\right)s^2
-              + \left(k_p\cos\delta - \frac{k_i X I}{\omega_0}\right)s + k_i\cos\delta = 0,\quad
-              \sin\delta = X I            (7.14)
+    .. math:: \left(1 - \frac{k_p X_g I}{\omega_0}\right)s^2
+              + \left(k_p\cos\delta - \frac{k_i X_g I}{\omega_0}\right)s + k_i\cos\delta = 0,\quad
+              \sin\delta = X_g I            (7.23)
 
     Parameters
     ----------
@@ -957,7 +963,7 @@ def pll_poles(pll: Pll, x_pu: float, i_pu: float, *, f0_hz: float) -> np.ndarray
     w0 = _TURN * _checked_f0(f0_hz)
     if abs(drop) >= 1:
         raise ValueError(f"x_pu * i_pu is {drop:g} pu; no angle can carry a drop of 1 pu or more")
-    square = 1 - pll.kp_per_s * drop / w0  # eq. (7.14)
+    square = 1 - pll.kp_per_s * drop / w0  # eq. (7.23)
     if square == 0:
         raise ValueError("kp_per_s * x_pu * i_pu is 2 pi f0_hz: the factor of s squared vanishes")
     cosine = math.sqrt(1 - drop**2)
@@ -973,8 +979,8 @@ def _refuse_current(i_pu, unit):
         )
 
 
-def _follower_rest(unit, scr):
-    """Operating point of a follower at a bus of 1 pu: voltage, i_d, i_q and angle."""
+def _following_rest(unit, scr):
+    """Operating point of a grid-following unit at a bus of 1 pu: voltage, i_d, i_q and angle."""
     x = _one_line_pu(scr)
     p = unit.p_pu
     k = unit.support_pu
@@ -993,8 +999,8 @@ def _follower_rest(unit, scr):
     return v, i_d, i_q, math.asin(_Floats.clip(x * i_d, -1.0, 1.0))
 
 
-def _follower(unit, scr, f0, ops=_Floats):
-    """Slopes of a follower, as a function of its states, the grid's frequency and voltage.
+def _following(unit, scr, f0, ops=_Floats):
+    """Slopes of a grid-following unit, by its states, the grid's frequency and its voltage.
 
     The states are the angle, the integrator of the PLL, i_d, i_q, the measured v_d and v_q, and p.
     Beside the slopes the function returns (dw in rad/s, p, q, i, v, angle).
@@ -1008,7 +1014,7 @@ def _follower(unit, scr, f0, ops=_Floats):
     most = unit.i_max_pu
 
     def commanded(p, v_m):
-        """Currents that the controls ask for, with the reactive part first. eq. (7.13)"""
+        """Currents that the controls ask for, with the reactive part first. eq. (7.22)"""
         i_q = ops.clip(-unit.support_pu * (1 - v_m), -most, most)
         room = ops.sqrt(most * most - i_q * i_q)
         i_d = p / ops.clip(v_m, _LEAST_V_PU, math.inf)
@@ -1016,12 +1022,12 @@ def _follower(unit, scr, f0, ops=_Floats):
 
     def slopes(y, dw_grid, v_grid):
         angle, z, i_d, i_q, m_d, m_q, p = y
-        dw = ops.clip(z + kp * m_q, -most_dw, most_dw)  # eq. (7.1)
+        dw = ops.clip(z + kp * m_q, -most_dw, most_dw)  # eq. (7.3)
         asked_d, asked_q = commanded(p, ops.hypot(m_d, m_q))
-        di_d = (asked_d - i_d) / unit.t_current_s  # eq. (7.13)
+        di_d = (asked_d - i_d) / unit.t_current_s  # eq. (7.22)
         di_q = (asked_q - i_q) / unit.t_current_s
         w = w0 + dw
-        v_d = v_grid * ops.cos(angle) + x_per_w0 * (di_d - w * i_q)  # eq. (7.12)
+        v_d = v_grid * ops.cos(angle) + x_per_w0 * (di_d - w * i_q)  # eq. (7.21)
         v_q = -v_grid * ops.sin(angle) + x_per_w0 * (di_q + w * i_d)
         dy = [
             dw - dw_grid,
@@ -1039,7 +1045,7 @@ def _follower(unit, scr, f0, ops=_Floats):
     return slopes
 
 
-# -------------------------------------------------------------------------------- the former
+# -------------------------------------------------------------------------------- forming
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1049,14 +1055,14 @@ class GridForming:
     Its power follows from the angle between its own voltage and the grid's, up to a limit of the
     current.
 
-    .. math:: p = \frac{E V\sin\delta}{x}\min\left(1, \frac{I_{max}}{I}\right),\qquad
-              I = \frac{\sqrt{E^2 + V^2 - 2 E V\cos\delta}}{x}            (7.15)
+    .. math:: p = \frac{E V\sin\delta}{X}\min\left(1, \frac{I_{max}}{I}\right),\qquad
+              I = \frac{\sqrt{E^2 + V^2 - 2 E V\cos\delta}}{X}            (7.24)
 
     Its frequency follows from that power.
 
     .. math:: \dot\delta = \omega - \omega_g,\qquad
               \frac{\dot\omega}{\omega_0\,\omega_c}
-              = m_p(p^* - p) - \frac{\omega - \omega_0}{\omega_0}            (7.16)
+              = m_p(p^* - p) - \frac{\omega - \omega_0}{\omega_0}            (7.9)
 
     Attributes
     ----------
@@ -1139,7 +1145,7 @@ def equivalent_rotor(droop_pu: ArrayLike, filter_rad_per_s: ArrayLike) -> Rotor:
 
     .. math:: 2H\frac{d}{dt}\frac{\omega}{\omega_0}
               = p^* - p - D\,\frac{\omega - \omega_0}{\omega_0},\qquad
-              2H = \frac{1}{m_p\,\omega_c},\quad D = \frac{1}{m_p}            (7.17)
+              2H = \frac{1}{m_p\,\omega_c},\quad D = \frac{1}{m_p}            (7.10)
 
     Parameters
     ----------
@@ -1171,7 +1177,7 @@ def equivalent_rotor(droop_pu: ArrayLike, filter_rad_per_s: ArrayLike) -> Rotor:
     mp = _checked_droop(droop_pu)
     wc = checked("filter_rad_per_s", filter_rad_per_s, "rad/s", **_ABOVE_0)
     together(droop_pu=mp, filter_rad_per_s=wc)
-    return Rotor(inertia_s=1 / (2 * np.multiply(mp, wc)), damping_rating_pu=1 / mp)  # eq. (7.17)
+    return Rotor(inertia_s=1 / (2 * np.multiply(mp, wc)), damping_rating_pu=1 / mp)  # eq. (7.10)
 
 
 def virtual_machine(inertia_s: ArrayLike, damping_rating_pu: ArrayLike) -> dict[str, FloatOrArray]:
@@ -1225,7 +1231,7 @@ def stiffness(
 ) -> FloatOrArray:
     r"""Synchronising power per radian at an operating point.
 
-    .. math:: K = \frac{E V\cos\delta_0}{X},\qquad \sin\delta_0 = \frac{p X}{E V}        (7.18)
+    .. math:: K = \frac{E V\cos\delta_0}{X},\qquad \sin\delta_0 = \frac{p X}{E V}        (7.25)
 
     Parameters
     ----------
@@ -1259,7 +1265,7 @@ def stiffness(
     v = checked("v_pu", v_pu, "pu", **_VOLTAGE)
     together(p_pu=p_pu, x_pu=x, e_pu=e, v_pu=v)
     rest = _rest_angle(p_pu, x, np.multiply(e, v), "e_pu * v_pu / x_pu")
-    return plain(e * v * np.cos(rest) / x)  # eq. (7.18)
+    return plain(e * v * np.cos(rest) / x)  # eq. (7.25)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -1285,7 +1291,7 @@ def swing_mode(rotor: Rotor, k_pu: ArrayLike, *, f0_hz: float) -> Mode:
     r"""Oscillation of a grid-forming converter against a stiff grid.
 
     .. math:: \omega_n = \sqrt{\frac{\omega_0 K}{2H}},\qquad
-              \zeta = \frac{D}{4 H \omega_n}            (7.19)
+              \zeta = \frac{D}{4 H \omega_n}            (7.26)
 
     Parameters
     ----------
@@ -1318,7 +1324,7 @@ def swing_mode(rotor: Rotor, k_pu: ArrayLike, *, f0_hz: float) -> Mode:
     k = checked("k_pu", k_pu, "pu", **_ABOVE_0)
     w0 = _TURN * _checked_f0(f0_hz)
     together(inertia_s=rotor.inertia_s, damping_rating_pu=rotor.damping_rating_pu, k_pu=k)
-    wn = np.sqrt(w0 * k / (2 * rotor.inertia_s))  # eq. (7.19)
+    wn = np.sqrt(w0 * k / (2 * rotor.inertia_s))  # eq. (7.26)
     return Mode(wn_rad_per_s=wn, zeta=rotor.damping_rating_pu / (4 * rotor.inertia_s * wn))
 
 
@@ -1357,9 +1363,16 @@ def inherent(
 
     The converter is a voltage source with droop, without filter and limit; both voltages are 1 pu.
 
-    .. math:: \Delta p(0^+) = \frac{\sin(\delta_0 - \Delta\theta) - \sin\delta_0}{X},\qquad
-              \tau = \frac{1}{m_p\,\omega_0\,K},\qquad
-              \Delta p_\infty = -\frac{\Delta f}{m_p f_0}            (7.20)
+    What it adds in the first instant follows from the jump, what it adds in the end from the
+    frequency.
+
+    .. math:: \Delta p(0^+) = \frac{\sin(\delta_0 - \Delta\theta) - \sin\delta_0}{X}        (7.11)
+
+    .. math:: \Delta p_\infty = -\frac{\Delta f}{m_p f_0}            (7.12)
+
+    The first dies away with a time constant.
+
+    .. math:: \tau = \frac{1}{m_p\,\omega_0\,K}            (7.27)
 
     Parameters
     ----------
@@ -1403,7 +1416,7 @@ def inherent(
     together(droop_pu=mp, x_pu=x, p_pu=p, jump_deg=jump, df_hz=df)
     rest = _rest_angle(p, x, 1.0, "1 / x_pu")
     return Inherent(
-        p_jump_pu=(np.sin(rest - jump) - np.sin(rest)) / x,  # eq. (7.20)
+        p_jump_pu=(np.sin(rest - jump) - np.sin(rest)) / x,  # eq. (7.11)
         tau_s=1 / (np.multiply(mp, stiffness(p, x)) * _TURN * f0),
         p_steady_pu=-np.divide(df, np.multiply(mp, f0)),
     )
@@ -1418,7 +1431,7 @@ def _swing_roots(h2, d, k):
 
 
 def _swing_term(t, s, other, h2, d, k):
-    """One term A (e^(s t) - 1) of eq. (7.21), in which both A together are D^2 / (K w0) - 2 H."""
+    """One term A (e^(s t) - 1) of eq. (7.28), in which both A together are D^2 / (K w0) - 2 H."""
     return k * (h2 * s + d) / (h2 * s * s * (s - other)) * np.expm1(s * t)
 
 
@@ -1432,7 +1445,7 @@ def ramp_power(
     .. math:: \Delta p(t) = -\frac{\dot f}{f_0}\left[D t + 2H - \frac{D^2}{K\omega_0}
               + \sum_{1,2} A_i e^{s_i t}\right],\qquad
               2H s^2 + D s + K\omega_0 = 0,\quad
-              A_i = \frac{K\omega_0(2H s_i + D)}{2H s_i^2 (s_i - s_j)}            (7.21)
+              A_i = \frac{K\omega_0(2H s_i + D)}{2H s_i^2 (s_i - s_j)}            (7.28)
 
     Parameters
     ----------
@@ -1479,7 +1492,7 @@ def ramp_power(
     k = one("k_pu", k_pu, "pu", **_ABOVE_0) * _TURN * f0
     s1, s2 = _swing_roots(h2, d, k)
     swing = _swing_term(t, s1, s2, h2, d, k) + _swing_term(t, s2, s1, h2, d, k)
-    return plain(-rate / f0 * (d * t + swing.real))  # eq. (7.21)
+    return plain(-rate / f0 * (d * t + swing.real))  # eq. (7.28)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -1488,7 +1501,7 @@ class Share:
 
     Attributes
     ----------
-    p_kw : array, shape (formers,)
+    p_kw : array, shape (units,)
         Power of each of them [kW].
     df_hz : float
         Deviation of frequency at which they agree [Hz].
@@ -1507,15 +1520,15 @@ def share(load_kw: float, rating_kva: ArrayLike, droop_pu: ArrayLike, *, f0_hz: 
     They share it by their droop; their set-points are 0.
 
     .. math:: P_i = \frac{S_i / m_i}{\sum_j S_j / m_j} P_L,\qquad
-              \Delta f = -\frac{f_0 P_L}{\sum_j S_j / m_j}            (7.22)
+              \Delta f = -\frac{f_0 P_L}{\sum_j S_j / m_j}            (7.14)
 
     Parameters
     ----------
     load_kw : float
         Load of all together [kW].
-    rating_kva : float or array, shape (formers,)
+    rating_kva : float or array, shape (units,)
         Rating of each, above 0 [kVA].
-    droop_pu : float or array, shape (formers,)
+    droop_pu : float or array, shape (units,)
         Droop of each on its rating, a fraction above 0 [-].
     f0_hz : float
         Nominal frequency, from 1 to 1000 [Hz].
@@ -1545,7 +1558,7 @@ def share(load_kw: float, rating_kva: ArrayLike, droop_pu: ArrayLike, *, f0_hz: 
         raise ValueError(f"rating_kva and droop_pu have shape {shape}; give one series of numbers")
     gains = np.atleast_1d(np.divide(rating, droop))
     per_gain = load / gains.sum()
-    return Share(p_kw=gains * per_gain, df_hz=-f0 * per_gain)  # eq. (7.22)
+    return Share(p_kw=gains * per_gain, df_hz=-f0 * per_gain)  # eq. (7.14)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -1577,8 +1590,8 @@ class Limits:
         keep(self, rest_deg=angle, limit_deg=angle, lost_deg=angle)
 
 
-def _former_rest(unit, scr):
-    """Angle of a former at rest at a bus of 1 pu, within its limit. [rad]"""
+def _forming_rest(unit, scr):
+    """Angle of a grid-forming converter at rest at a bus of 1 pu, within its limit. [rad]"""
     x = unit.x_pu + _one_line_pu(scr)
     e = unit.e_pu
     rest = float(_rest_angle(unit.p_pu, x, e, "e_pu / (x_pu + 1 / scr)"))
@@ -1594,20 +1607,20 @@ def _lost_when_limited(unit):
     b = e * p_squared
     c = p_squared * (e * e + 1) - most_squared
     root = math.sqrt(max(b * b - most_squared * c, 0.0))
-    lost = math.acos(max((b - root) / most_squared, -1.0))  # eq. (7.24)
+    lost = math.acos(max((b - root) / most_squared, -1.0))  # eq. (7.29)
     return lost if unit.p_pu >= 0 else _TURN - lost
 
 
 def current_limits(unit: GridForming, scr: float) -> Limits:
-    r"""Angles at which the current limit begins, and at which a limited former falls out of step.
+    r"""Angles at which the current limit begins, and at which a limited unit falls out of step.
 
     .. math:: \cos\delta_{lim} = \frac{E^2 + V^2 - X^2 I_{max}^2}{2 E V},\qquad
-              E = V = 1:\ \sin\frac{\delta_{lim}}{2} = \frac{X I_{max}}{2}            (7.23)
+              E = V = 1:\ \sin\frac{\delta_{lim}}{2} = \frac{X I_{max}}{2}            (7.13)
 
     Above that angle only :math:`V I_{max}\cos(\delta/2)` flows (for E = V). It falls as the angle
     grows, and meets the set-point again at the second angle.
 
-    .. math:: \delta_{lost} = 2\arccos\frac{p^*}{V I_{max}}            (7.24)
+    .. math:: \delta_{lost} = 2\arccos\frac{p^*}{V I_{max}}            (7.29)
 
     Parameters
     ----------
@@ -1627,7 +1640,7 @@ def current_limits(unit: GridForming, scr: float) -> Limits:
     TypeError
         If unit is no `GridForming`.
     ValueError
-        If the former is at its limit before anything has happened, or scr is not above 0.
+        If the unit is at its limit before anything has happened, or scr is not above 0.
 
     Notes
     -----
@@ -1644,10 +1657,10 @@ def current_limits(unit: GridForming, scr: float) -> Limits:
     """
     instance("unit", unit, GridForming)
     x = unit.x_pu + _one_line_pu(scr)
-    rest = _former_rest(unit, scr)
+    rest = _forming_rest(unit, scr)
     drop = x * unit.i_max_pu
     cosine = (unit.e_pu * unit.e_pu + 1 - drop * drop) / (2 * unit.e_pu)
-    limit = math.acos(_Floats.clip(cosine, -1.0, 1.0))  # eq. (7.23)
+    limit = math.acos(_Floats.clip(cosine, -1.0, 1.0))  # eq. (7.13)
     lost = math.pi - rest
     if limit < min(lost, math.pi):
         lost = _lost_when_limited(unit)
@@ -1659,7 +1672,7 @@ def current_limits(unit: GridForming, scr: float) -> Limits:
 def deepest_dip(p_pu: ArrayLike, i_max_pu: ArrayLike) -> FloatOrArray:
     r"""Voltage below which a limited converter, of either kind, cannot deliver its power.
 
-    .. math:: V_{min} = \frac{|p|}{I_{max}}            (7.25)
+    .. math:: V_{min} = \frac{|p|}{I_{max}}            (7.30)
 
     Parameters
     ----------
@@ -1680,7 +1693,7 @@ def deepest_dip(p_pu: ArrayLike, i_max_pu: ArrayLike) -> FloatOrArray:
 
     Notes
     -----
-    Below this voltage the angle of a former that keeps its set-point runs ahead.
+    Below this voltage the angle of a grid-forming unit that keeps its set-point runs ahead.
 
     Examples
     --------
@@ -1690,13 +1703,13 @@ def deepest_dip(p_pu: ArrayLike, i_max_pu: ArrayLike) -> FloatOrArray:
     p = checked("p_pu", p_pu, "pu", **_SIGNED)
     most = checked("i_max_pu", i_max_pu, "pu", **_ABOVE_0_OR_INFINITE)
     together(p_pu=p, i_max_pu=most)
-    return plain(np.abs(p) / most)  # eq. (7.25)
+    return plain(np.abs(p) / most)  # eq. (7.30)
 
 
-def _former(unit, scr, f0, ops=_Floats):
-    """Slopes of a former, as a function of its states, the grid's frequency and voltage.
+def _forming(unit, scr, f0, ops=_Floats):
+    """Slopes of a grid-forming unit, by its states, the grid's frequency and its voltage.
 
-    The states are the angle, and the deviation of the former's frequency in per unit. Beside the
+    The states are the angle, and the deviation of its own frequency in per unit. Beside the
     slopes the function returns (dw in rad/s, p, q, i, v, angle).
     """
     w0 = _TURN * f0
@@ -1712,11 +1725,11 @@ def _former(unit, scr, f0, ops=_Floats):
         scale = ops.clip(unit.i_max_pu / (free + 1e-12), 0.0, 1.0)
         active = free_active * scale
         reactive = free_reactive * scale
-        p = v_grid * active  # eq. (7.15)
+        p = v_grid * active  # eq. (7.24)
         v_re = v_grid - x_line * reactive
         v_im = x_line * active
         asked = unit.droop_pu * (unit.p_pu - p)
-        dy = [w0 * dw - dw_grid, unit.filter_rad_per_s * (asked - dw)]  # eq. (7.16)
+        dy = [w0 * dw - dw_grid, unit.filter_rad_per_s * (asked - dw)]  # eq. (7.9)
         q = v_im * active - v_re * reactive
         return dy, (w0 * dw, p, q, ops.hypot(active, reactive), ops.hypot(v_re, v_im), angle)
 
@@ -1733,7 +1746,7 @@ class Machine:
     The converter stands at the end of its line.
 
     .. math:: \frac{2E_k}{f_0}\frac{d\Delta f}{dt}
-              = p_{gov} + S_r (p - p_0) - \Delta P - \frac{D P_L}{f_0}\Delta f            (7.26)
+              = p_{gov} + S_r (p - p_0) - \Delta P - \frac{D_L P_L}{f_0}\Delta f            (7.31)
 
     Attributes
     ----------
@@ -1801,7 +1814,7 @@ def _machine(machine, loss_mw, p0):
         power = turbine + lead * (valve - turbine)
         added = machine.rating_mva * (p - p0)
         surplus = power + added - loss_mw - damping_mw_per_hz * df
-        return [hz_per_mws * surplus, speed, (valve - turbine) / gov.t_lag_s]  # eq. (7.26)
+        return [hz_per_mws * surplus, speed, (valve - turbine) / gov.t_lag_s]  # eq. (7.31)
 
     return slopes
 
@@ -1819,9 +1832,9 @@ def _start(unit, scr):
     """States of a converter at rest, and the function that makes its slopes."""
     instance("unit", unit, (GridFollowing, GridForming))
     if isinstance(unit, GridForming):
-        return [_former_rest(unit, scr), 0.0], _former
-    v, i_d, i_q, angle = _follower_rest(unit, scr)
-    return [angle, 0.0, i_d, i_q, v, 0.0, unit.p_pu], _follower
+        return [_forming_rest(unit, scr), 0.0], _forming
+    v, i_d, i_q, angle = _following_rest(unit, scr)
+    return [angle, 0.0, i_d, i_q, v, 0.0, unit.p_pu], _following
 
 
 def _joint(converter, bus, count, v_grid):
@@ -1868,8 +1881,8 @@ def eigenvalues(
     Returns
     -------
     array, shape (states,)
-        Complex, the rightmost first: 7 for a follower, 2 for a former, and 3 more with a machine
-        [1/s].
+        Complex, the rightmost first: 7 for GridFollowing, 2 for GridForming, and 3 more with a
+        machine [1/s].
 
     Raises
     ------
@@ -1903,7 +1916,7 @@ def _refuse_loop(values):
     if values[0].real > 1e-6 * max(abs(values)):
         raise ValueError(
             f"the loop is unstable: it has the eigenvalue {values[0]:.4g} 1/s. "
-            "A slower PLL, a longer lag, more support or a larger scr may help"
+            "A slower PLL, a quicker measurement or a larger scr may help"
         )
 
 
@@ -2046,10 +2059,10 @@ def simulate(
     Returns
     -------
     DataFrame
-        Index t_s [s]; columns `f_hz` (what a follower's PLL reports, or what a former makes),
+        Index t_s [s]; columns `f_hz` (what a PLL reports, or what a grid-forming unit makes),
         `f_grid_hz` [Hz], `p_pu`, `q_pu`, `i_pu` [pu], `v_pu` (at the converter's terminals, outside
-        of a former's own reactance) [pu], and `angle_deg` (converter ahead of the bus; beyond 180
-        it is out of step) [degrees]. The row at an event shows the instant after it.
+        of a grid-forming unit's own reactance) [pu], and `angle_deg` (converter ahead of the bus;
+        beyond 180 it is out of step) [degrees]. The row at an event shows the instant after it.
 
     Raises
     ------
@@ -2091,16 +2104,235 @@ def simulate(
     return _run_table(np.concatenate(parts), f0, dt)
 
 
+# ---------------------------------------------------------------------- the direct-current side
+
+
+@dataclass(frozen=True, kw_only=True)
+class DcLink:
+    r"""The direct-current side of a converter: a capacitor, and the battery that refills it.
+
+    What the converter gives and the battery does not is taken out of the capacitor.
+
+    .. math:: \frac{d}{dt}\left(\tfrac12 C_{dc} v_{dc}^2\right) = p_{bat} - p            (7.1)
+
+    Attributes
+    ----------
+    capacitance_mf : float
+        C_dc, above 0 [mF].
+    v_rest_v : float
+        Voltage to which the battery's control returns, between the two limits [V].
+    v_min_v : float
+        Below this the bridge can no longer make its alternating voltage, above 0 [V].
+    v_max_v : float
+        Above this the converter switches off to protect itself [V].
+    p_charge_max_kw : float
+        Largest power that the battery takes, at least 0 [kW].
+    p_discharge_max_kw : float
+        Largest power that the battery gives, at least 0 [kW].
+    t_battery_s : float
+        Lag of the battery's own control, above 0 [s].
+    t_restore_s : float
+        Time constant with which this control asks for the energy that the capacitor lacks, above 0
+        [s].
+
+    Examples
+    --------
+    >>> link = DcLink(
+    ...     capacitance_mf=1.0,
+    ...     v_rest_v=750.0,
+    ...     v_min_v=650.0,
+    ...     v_max_v=850.0,
+    ...     p_charge_max_kw=11.0,
+    ...     p_discharge_max_kw=11.0,
+    ...     t_battery_s=0.002,
+    ...     t_restore_s=0.02,
+    ... )
+    >>> link.v_rest_v
+    750.0
+    """
+
+    capacitance_mf: float
+    v_rest_v: float
+    v_min_v: float
+    v_max_v: float
+    p_charge_max_kw: float
+    p_discharge_max_kw: float
+    t_battery_s: float
+    t_restore_s: float
+
+    def __post_init__(self):
+        keep(
+            self,
+            capacitance_mf=dict(unit="mF", one=True, **_ABOVE_0),
+            v_rest_v=dict(unit="V", one=True, **_ABOVE_0),
+            v_min_v=dict(unit="V", one=True, **_ABOVE_0),
+            v_max_v=dict(unit="V", one=True, **_ABOVE_0),
+            p_charge_max_kw=dict(unit="kW", one=True, **_FROM_0),
+            p_discharge_max_kw=dict(unit="kW", one=True, **_FROM_0),
+            t_battery_s=dict(unit="s", one=True, **_ABOVE_0),
+            t_restore_s=dict(unit="s", one=True, **_ABOVE_0),
+        )
+        if not self.v_min_v < self.v_rest_v < self.v_max_v:
+            raise ValueError(
+                f"v_rest_v is {self.v_rest_v:g} V; it must lie between v_min_v = "
+                f"{self.v_min_v:g} V and v_max_v = {self.v_max_v:g} V"
+            )
+
+
+def hold_time(p_kw: ArrayLike, link: DcLink) -> FloatOrArray:
+    """Return how long the capacitor alone keeps the converter running.
+
+    Equation (7.1) without any power from the battery, from the voltage at rest to the limit.
+
+    Parameters
+    ----------
+    p_kw : float or array
+        Constant power of the converter; above 0 empties the capacitor to v_min_v, below 0 fills it
+        to v_max_v [kW].
+    link : DcLink
+        The direct-current side.
+
+    Returns
+    -------
+    float or array
+        Infinite where the power is 0 [s].
+
+    Raises
+    ------
+    TypeError
+        If link is of another kind.
+    ValueError
+        If p_kw is not finite.
+
+    Examples
+    --------
+    >>> link = DcLink(
+    ...     capacitance_mf=1.0,
+    ...     v_rest_v=750.0,
+    ...     v_min_v=650.0,
+    ...     v_max_v=850.0,
+    ...     p_charge_max_kw=11.0,
+    ...     p_discharge_max_kw=11.0,
+    ...     t_battery_s=0.002,
+    ...     t_restore_s=0.02,
+    ... )
+    >>> round(hold_time(7.0, link), 4)
+    0.01
+    """
+    p = checked("p_kw", p_kw, "kW", **_SIGNED)
+    instance("link", link, DcLink)
+    rest = _stored_kj(link, link.v_rest_v)
+    lost = np.where(p > 0, rest - _stored_kj(link, link.v_min_v), 0.0)
+    lost = np.where(p < 0, rest - _stored_kj(link, link.v_max_v), lost)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seconds = np.where(p == 0, math.inf, lost / p)  # eq. (7.1)
+    return plain(seconds)
+
+
+def _stored_kj(link, v):
+    """Energy in the capacitor at a voltage. [kJ]"""
+    return 0.5e-6 * link.capacitance_mf * v**2
+
+
+def dc_link(p_kw: ArrayLike, link: DcLink, *, dt_s: float) -> pd.DataFrame:
+    """Time series of the direct-current side, behind a converter that gives p_kw.
+
+    The battery follows the converter's power and the energy that the capacitor lacks, both through
+    the lag of its control and within its limits.
+
+    Parameters
+    ----------
+    p_kw : array, shape (steps,)
+        Power of the converter, each held for one step; it has been the first one for long [kW].
+    link : DcLink
+        The direct-current side.
+    dt_s : float
+        Length of a step, at most half of t_battery_s and of t_restore_s [s].
+
+    Returns
+    -------
+    DataFrame
+        Index t_s, the beginning of each step [s]; columns `p_kw`, `p_battery_kw` [kW] and `v_dc_v`
+        [V]. It ends early, with the row in which the voltage has left its limits: from there on the
+        converter is off.
+
+    Raises
+    ------
+    TypeError
+        If link is of another kind.
+    ValueError
+        If the battery cannot give the first power for long; if dt_s is too long for the lags; if an
+        argument lies outside of its limits.
+
+    Examples
+    --------
+    >>> link = DcLink(
+    ...     capacitance_mf=1.0,
+    ...     v_rest_v=750.0,
+    ...     v_min_v=650.0,
+    ...     v_max_v=850.0,
+    ...     p_charge_max_kw=11.0,
+    ...     p_discharge_max_kw=11.0,
+    ...     t_battery_s=0.002,
+    ...     t_restore_s=0.02,
+    ... )
+    >>> run = dc_link([5.0] + [8.0] * 99, link, dt_s=0.001)
+    >>> round(float(run.v_dc_v.min()), 1)
+    743.2
+    """
+    p = row("p_kw", p_kw, "kW", **_SIGNED)
+    instance("link", link, DcLink)
+    dt = _checked_step(dt_s)
+    shortest = min(link.t_battery_s, link.t_restore_s)
+    if dt > shortest / 2:
+        raise ValueError(
+            f"dt_s is {dt:g} s; it must be at most half of the shortest time constant of link, "
+            f"{shortest:g} s"
+        )
+    if not -link.p_charge_max_kw <= p[0] <= link.p_discharge_max_kw:
+        raise ValueError(
+            f"p_kw begins with {p[0]:g} kW, which the battery cannot give for long; its limits are "
+            f"{-link.p_charge_max_kw:g} and {link.p_discharge_max_kw:g} kW"
+        )
+    data = pd.DataFrame(
+        _dc_rows(p.tolist(), link, dt), columns=["p_kw", "p_battery_kw", "v_dc_v"], dtype=float
+    )
+    data.index = pd.Index(np.arange(len(data)) * dt, name="t_s")
+    return data
+
+
+def _dc_rows(p, link, dt):
+    """Power of the converter, power of the battery and voltage at the beginning of each step."""
+    rest = _stored_kj(link, link.v_rest_v)
+    least = _stored_kj(link, link.v_min_v)
+    most = _stored_kj(link, link.v_max_v)
+    kept = math.exp(-dt / link.t_battery_s)  # of the battery's distance from what it is asked for
+    stored = rest
+    battery = p[0]
+    rows = []
+    for given in p:
+        volts = math.sqrt(2e6 * max(stored, 0.0) / link.capacitance_mf)
+        rows.append((given, battery, volts))
+        if not least <= stored <= most:
+            break
+        asked = given + (rest - stored) / link.t_restore_s
+        asked = _Floats.clip(asked, -link.p_charge_max_kw, link.p_discharge_max_kw)
+        lag = (battery - asked) * link.t_battery_s * (1 - kept)
+        stored += asked * dt + lag - given * dt  # eq. (7.1)
+        battery = asked + (battery - asked) * kept
+    return rows
+
+
 # ---------------------------------------------------------------------------- without a grid
 
 
-def _checked_formers(units):
+def _checked_forming(units):
     known = instances("units", units, (GridForming, GridFollowing))
     if not known or any(isinstance(unit, GridFollowing) for unit in known):
         raise ValueError(
-            "units must be a list of GridForming. A follower alone has no solution: its PLL "
-            "measures the voltage that its own current makes, v_q is 0 at any frequency, and "
-            "nothing sets the frequency"
+            "units must be a list of GridForming. A grid-following unit alone with a resistance "
+            "has no solution: its PLL measures the voltage that its own current makes, v_q is 0 at "
+            "any frequency, and nothing sets the frequency"
         )
     return known
 
@@ -2136,14 +2368,14 @@ def _step_of_event(t_step_s, t_end_s, dt):
 
 
 def _island(units, ratings, load_kw, f0, y, ops=_Floats):
-    """Slopes of the states, and (f, p, i) of every former and the voltage.
+    """Slopes of the states, and (f, p, i) of every unit and the voltage.
 
     The states are all angles, and then all deviations of frequency in per unit.
     """
     sources = [unit.e_pu * ops.cis(angle) for unit, angle in zip(units, y)]
     lines = [rating / (1j * unit.x_pu) for unit, rating in zip(units, ratings)]
     injected = sum(e * line for e, line in zip(sources, lines))
-    v = injected / (load_kw + sum(lines))  # eq. (7.27)
+    v = injected / (load_kw + sum(lines))  # eq. (7.32)
     angles = []
     speeds = []
     out = []
@@ -2151,13 +2383,13 @@ def _island(units, ratings, load_kw, f0, y, ops=_Floats):
         i = line * (e - v) / rating
         p = (e * i.conjugate()).real
         angles.append(_TURN * f0 * dw)
-        speeds.append(unit.filter_rad_per_s * (unit.droop_pu * (unit.p_pu - p) - dw))  # eq. (7.16)
+        speeds.append(unit.filter_rad_per_s * (unit.droop_pu * (unit.p_pu - p) - dw))  # eq. (7.9)
         out += [f0 * (1 + dw), p * rating, abs(i)]
     return angles + speeds, (*out, abs(v))
 
 
 def _island_rest(island, count):
-    """States in which all formers turn together and the first has the angle 0."""
+    """States in which all units turn together and the first has the angle 0."""
 
     def state(unknown):
         deviation, *angles = unknown.tolist()
@@ -2170,7 +2402,7 @@ def _island_rest(island, count):
         xtol=1e-12,
     )
     if ok != 1:
-        raise ValueError("the formers find no common frequency at this load_kw")
+        raise ValueError("the units find no common frequency at this load_kw")
     return state(found)
 
 
@@ -2192,7 +2424,7 @@ def _refuse_island_current(units, data):
         worst = data[f"i_{k}_pu"].max()
         if worst > unit.i_max_pu:
             raise ValueError(
-                f"former {k} needs {worst:.4g} pu of current, but i_max_pu is {unit.i_max_pu:g}: "
+                f"unit {k} needs {worst:.4g} pu of current, but i_max_pu is {unit.i_max_pu:g}: "
                 "alone and limited, it no longer holds the voltage"
             )
 
@@ -2212,9 +2444,9 @@ def microgrid(
 
     No machine and no other grid sets the frequency, so a change of load moves it.
 
-    .. math:: V = \frac{\sum_i S_i E_i e^{j\theta_i} / (j x_i)}{P_L + \sum_i S_i / (j x_i)},\qquad
+    .. math:: V_b = \frac{\sum_i S_i E_i e^{j\theta_i} / (j X_i)}{P_L + \sum_i S_i / (j X_i)},\qquad
               P_i = \mathrm{Re}\left[E_i e^{j\theta_i}\,
-              \overline{\frac{S_i}{j x_i}\left(E_i e^{j\theta_i} - V\right)}\right]        (7.27)
+              \overline{\frac{S_i}{j X_i}\left(E_i e^{j\theta_i} - V_b\right)}\right]        (7.32)
 
     Parameters
     ----------
@@ -2246,8 +2478,8 @@ def microgrid(
     TypeError
         If units is no list, or holds something else than converters.
     ValueError
-        If there is a follower among the units, or none; if a current exceeds its limit, as then
-        nothing holds the voltage; if an argument lies outside of its limits.
+        If units is empty, or one of them is not grid-forming; if a current exceeds its limit, as
+        then nothing holds the voltage; if an argument lies outside of its limits.
 
     Examples
     --------
@@ -2259,21 +2491,22 @@ def microgrid(
     >>> run[["p_1_kw", "p_2_kw"]].iloc[-1].round(2).tolist()
     [2.99, 5.99]
     """
-    formers = _checked_formers(units)
-    ratings = _checked_ratings(rating_kva, len(formers))
+    checked_units = _checked_forming(units)
+    ratings = _checked_ratings(rating_kva, len(checked_units))
     load, raised = _checked_loads(load_kw, step_kw)
     f0 = _checked_f0(f0_hz)
     dt = _checked_step(dt_s)
     t = np.arange(_count_steps(t_end_s, dt) + 1) * dt
     event = _step_of_event(t_step_s, t_end_s, dt)
-    before = partial(_island, formers, ratings, load, f0)
-    after = partial(_island, formers, ratings, raised, f0)
-    rest = _island_rest(before, len(formers))
+    before = partial(_island, checked_units, ratings, load, f0)
+    after = partial(_island, checked_units, ratings, raised, f0)
+    rest = _island_rest(before, len(checked_units))
     matrix = _jacobian(lambda y: before(y)[0], rest)
     _refuse_loop(_rightmost_first(np.linalg.eigvals(matrix)))
     still = np.tile(rest, (event, 1))
     moving = _solve(lambda y: after(y)[0], rest, t[event:])
     rows = np.vstack([_island_rows(before, still), _island_rows(after, moving)])
-    data = pd.DataFrame(rows, columns=_island_columns(len(formers)), index=pd.Index(t, name="t_s"))
-    _refuse_island_current(formers, data)
+    columns = _island_columns(len(checked_units))
+    data = pd.DataFrame(rows, columns=columns, index=pd.Index(t, name="t_s"))
+    _refuse_island_current(checked_units, data)
     return data

@@ -48,7 +48,7 @@ def _payments_in_time(flows):
 def annuity(rate: ArrayLike, years: ArrayLike) -> FloatOrArray:
     r"""Return the capital recovery factor: the yearly payment that pays back 1 over some years.
 
-    .. math:: CRF = \frac{d}{1 - (1 + d)^{-n}}            (8.4)
+    .. math:: CRF = \frac{d}{1 - (1 + d)^{-n}}            (8.9)
 
     Parameters
     ----------
@@ -78,14 +78,14 @@ def annuity(rate: ArrayLike, years: ArrayLike) -> FloatOrArray:
     with np.errstate(over="ignore", divide="ignore"):
         some = np.where(rate > 0, rate, 1.0)  # where the rate is 0 the formula has no value
         with_interest = some / -np.expm1(-years * np.log1p(some))
-        factor = np.where(rate > 0, with_interest, 1 / years)  # eq. (8.4)
+        factor = np.where(rate > 0, with_interest, 1 / years)  # eq. (8.9)
     return finite_result("years", factor)
 
 
 def net_present_value(rate: float, flows: ArrayLike) -> float:
     r"""Return the value today of a row of yearly payments.
 
-    .. math:: NPV = \sum_{k=0}^{n} \frac{F_k}{(1 + d)^k}            (8.5)
+    .. math:: NPV = \sum_{k=0}^{n} \frac{F_k}{(1 + d)^k}            (8.10)
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def net_present_value(rate: float, flows: ArrayLike) -> float:
     rate = one_fraction("rate", rate, gt=-1, ge=None, lt=1, le=None)
     flows = row("flows", flows)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        value = np.sum(flows / (1 + rate) ** np.arange(len(flows)))  # eq. (8.5)
+        value = np.sum(flows / (1 + rate) ** np.arange(len(flows)))  # eq. (8.10)
     return finite_result("rate", value)
 
 

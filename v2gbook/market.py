@@ -569,7 +569,7 @@ def truthful_score(
         \sigma = \max(\rho, 0)\,
         \Big(1 - \frac{\max(\ell - \ell_0, 0)}{300\,\mathrm{s}}\Big)\,g^2,\quad
         g = \min\Big(\gamma,\ \tfrac1\gamma,\ \tfrac{\max|d|}{\max|a|}\Big),\quad
-        \gamma = \frac{\sum d_{t+\ell}\,a_t}{\sum a_t^2}            (11.7)
+        \gamma = \frac{\sum d_{t+\ell}\,a_t}{\sum a_t^2}            (11.8)
 
     Parameters
     ----------
@@ -621,7 +621,7 @@ def truthful_score(
     shape = _whole_shape(scored, response, samples, np.abs(wish).max())
     lag = int(np.argmax(shape + timely))
     size = _size(scored, response[lag : lag + len(scored)])
-    return float(max(shape[lag], 0.0) * timely[lag] * size**2)  # eq. (11.7)
+    return float(max(shape[lag], 0.0) * timely[lag] * size**2)  # eq. (11.8)
 
 
 def _answer(asked, offer_mw, able_mw, lag_steps, cut):
@@ -650,7 +650,7 @@ def over_offering(
 
     The market pays offer times score.
 
-    .. math:: G(b) = \frac{b\,\sigma(b)}{P\,\sigma(P)} - 1            (11.8)
+    .. math:: G(b) = \frac{b\,\sigma(b)}{P\,\sigma(P)} - 1            (11.7)
 
     Parameters
     ----------
@@ -715,7 +715,7 @@ def over_offering(
     return pd.DataFrame(
         {"score": scores, "paid_mw": offers * scores, "gain": gain},
         index=pd.Index(offers, name="offered_mw"),
-    )  # eq. (11.8)
+    )  # eq. (11.7)
 
 
 # ----------------------------------------------------------------------------- who may sell what

@@ -193,7 +193,7 @@ def outcomes(
     common.
 
     .. math:: \operatorname{Var} K = N p (1 - p)\,\big(1 + (N - 1)\rho\big), \qquad
-        A = K\,P_{car}            (12.2)
+        A = K\,P_{car}            (12.5)
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def outcomes(
     presence = one_fraction("presence", presence, gt=0, lt=1)
     correlation = one_fraction("correlation", correlation, lt=1)
     car = one("car_mw", car_mw, "MW", gt=0)
-    chance = _presence.probabilities(n, presence, correlation)  # eq. (12.2)
+    chance = _presence.probabilities(n, presence, correlation)  # eq. (12.5)
     return np.arange(n + 1) * car, chance
 
 
@@ -296,7 +296,7 @@ def critical_share(deal: Deal, attitude: Attitude = Attitude()) -> FloatOrArray:
     It depends on the prices alone, not on the cars. A cautious seller wants to miss an offer less
     often, and so offers a lower quantile.
 
-    .. math:: \rho = \frac{r}{c_e}            (12.3)
+    .. math:: \rho = \frac{r}{c_e}            (12.2)
 
     .. math:: \rho_\lambda = \frac{\rho}{1 - \lambda + \lambda/(1 - \alpha)}
         \text{ if that is at most } 1 - \alpha, \text{ else }
@@ -346,7 +346,7 @@ def critical_share(deal: Deal, attitude: Attitude = Attitude()) -> FloatOrArray:
             f"{price[careless][0]:g}. To promise without limit would pay; raise penalty_per_mw_h, "
             "or ask for a reliability"
         )
-    rho = price / cost  # eq. (12.3)
+    rho = price / cost  # eq. (12.2)
     weight = attitude.risk_weight
     tail = 1 - attitude.alpha
     within_tail = rho / (1 - weight + weight / tail)
@@ -362,7 +362,7 @@ def best_offer(
 ) -> FloatOrArray:
     r"""Offer of the newsvendor: the smallest that is missed at least as often as the prices ask.
 
-    .. math:: q^* = \min\{q : P(A \le q) \ge \rho\}            (12.4)
+    .. math:: q^* = \min\{q : P(A \le q) \ge \rho\}            (12.3)
 
     Parameters
     ----------
@@ -397,7 +397,7 @@ def best_offer(
     available, chance = _sample("available_mw", available_mw, probability, "MW", ge=0)
     share = np.asarray(critical_share(deal, attitude))
     _fits("the price in deal", share, available)
-    return plain(_member(available, chance, share))  # eq. (12.4)
+    return plain(_member(available, chance, share))  # eq. (12.3)
 
 
 def normal_offer(
@@ -454,7 +454,7 @@ def normal_profit(
     r"""Mean profit of an offer, for normally distributed availability.
 
     .. math:: \operatorname{E}\Pi = r\,q - c_e\,\sigma\,\big(z\,\Phi(z) + \varphi(z)\big), \qquad
-        z = (q - \mu)/\sigma            (12.5)
+        z = (q - \mu)/\sigma            (12.4)
 
     Parameters
     ----------
@@ -498,7 +498,7 @@ def normal_profit(
     )
     z = (offer - mean) / sigma
     missing = sigma * (z * ndtr(z) + _density(z))
-    return plain(deal.price_per_mw_h * offer - deal.cost_per_mw_h * missing)  # eq. (12.5)
+    return plain(deal.price_per_mw_h * offer - deal.cost_per_mw_h * missing)  # eq. (12.4)
 
 
 def _density(z):

@@ -201,7 +201,7 @@ def largest_kva(
     .. math::
 
         S_{max} = \frac{V_1^2}{2\left(|Z| - R\cos\varphi - X\sin\varphi\right)},\quad
-        P = S\cos\varphi,\ Q = S\sin\varphi            (3.3)
+        P = S\cos\varphi,\ Q = S\sin\varphi            (3.16)
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def largest_kva(
         )
     room = z - r * (p / s) - x * (q / s)
     with np.errstate(divide="ignore", over="ignore"):
-        nose_va = v1**2 / (2 * np.maximum(room, 0))  # eq. (3.3)
+        nose_va = v1**2 / (2 * np.maximum(room, 0))  # eq. (3.16)
     return plain(np.where(room > 1e-12 * z, nose_va / 1000, np.inf))
 
 
@@ -669,19 +669,24 @@ def power_flow(
     `power_flow(feeder, cars_kw - feeder.load_kw, -feeder.load_kvar)`. Without the loads and
     without cars, every bus has the voltage of the root.
 
-    The method sweeps backward (currents) and forward (voltages). With the voltages of the last
-    sweep each bus injects the current
+    The method sweeps backward (currents) and forward (voltages), in one of the three phases. With
+    the voltages U of the last sweep, phase to neutral, each bus injects the current
 
-    .. math:: I_i = \left(\frac{S_i}{V_i}\right)^* + Y_i^*\,V_i,            (3.4)
+    .. math::
 
-    a line carries what is injected behind it, and the voltage rises along it:
+        I_i = \left(\frac{S_i}{3\,U_i}\right)^*
+        + \left(\frac{S^Z_i}{3\,U_{nom}}\right)^*\frac{U_i}{U_{nom}},            (3.3)
 
-    .. math:: J_i = I_i + \sum_{k\ \text{fed by}\ i} J_k            (3.5)
-    .. math:: V_i = V_{up(i)} + Z_i J_i            (3.6)
+    where S is the three-phase power injected at any voltage (`p_kw`, `q_kvar`) and S^Z that
+    injected at nominal voltage by what behaves as an impedance (`z_kw`, `z_kvar`). A line carries
+    what is injected behind it, and the voltage rises along it:
+
+    .. math:: J_i = I_i + \sum_{n\ \text{fed by}\ i} J_n            (3.4)
+    .. math:: U_i = U_{up(i)} + Z_i J_i            (3.5)
 
     What the lines lose, with currents in A, is
 
-    .. math:: P_{loss} = 3 \sum_i R_i\,|J_i|^2            (3.7)
+    .. math:: P_{loss} = 3 \sum_i R_i\,|J_i|^2            (3.6)
 
     Parameters
     ----------
@@ -926,18 +931,19 @@ def _sweep(path, z, power, admittance, v, tol, limit, loop=None):
 
 def _backward(path, power, admittance, v, j):
     """Write the currents in the lines at the voltages `v` into `j`."""
-    np.divide(power, np.conjugate(v, out=j), out=j)  # eq. (3.4)
+    # Per unit of U_nom, and of 1 kVA in three phases: neither a 3 nor a root of 3 is left.
+    np.divide(power, np.conjugate(v, out=j), out=j)  # eq. (3.3)
     if admittance is not None:
         j += admittance * v
     for bus, up in reversed(path):
-        j[up] += j[bus]  # eq. (3.5)
+        j[up] += j[bus]  # eq. (3.4)
 
 
 def _forward(path, z, j, v, rise):
     """Write the voltages that the currents `j` make into `v`; that of the root stays."""
     np.multiply(z, j, out=rise)
     for bus, up in path:
-        np.add(v[up], rise[bus], out=v[bus])  # eq. (3.6)
+        np.add(v[up], rise[bus], out=v[bus])  # eq. (3.5)
 
 
 def _flow(feeder, swept, shape, has_units):
@@ -948,7 +954,7 @@ def _flow(feeder, swept, shape, has_units):
 
     root_kva = swept.v[0] * swept.j[0].conj()
     size = np.abs(swept.j)
-    loss_kw = _kva_z(feeder).real[:, 0] @ size**2  # eq. (3.7)
+    loss_kw = _kva_z(feeder).real[:, 0] @ size**2  # eq. (3.6)
     current_a = size / (np.sqrt(3) * feeder.v_kv)
     current_a[0] *= 0.0  # no line feeds the root; NaN stays NaN
     return Flow(
@@ -968,7 +974,7 @@ def _flow(feeder, swept, shape, has_units):
 def _refuse(feeder, converged, power) -> NoReturn:
     """Say which scenarios have no solution, and which bus of the first is the lowest.
 
-    That bus is found by the linear estimate of (3.8).
+    That bus is found by the linear estimate of (3.7).
     """
     first = int(np.flatnonzero(~converged)[0])
     lowest = (_shared(feeder) @ power[:, first]).real.argmin()
@@ -1018,10 +1024,10 @@ def sensitivity(feeder: Feeder) -> Sensitivity:
 
     .. math::
 
-        \frac{\partial V_i}{\partial P_k} \approx \frac{R_{ik}}{V},\quad
-        \frac{\partial V_i}{\partial Q_k} \approx \frac{X_{ik}}{V}            (3.8)
+        \frac{\partial V_i}{\partial P_n} \approx \frac{R_{in}}{V},\quad
+        \frac{\partial V_i}{\partial Q_n} \approx \frac{X_{in}}{V}            (3.7)
 
-    with the resistance and the reactance that the ways from the root to i and to k **share**.
+    with the resistance and the reactance that the ways from the root to i and to n **share**.
 
     Parameters
     ----------
@@ -1071,7 +1077,7 @@ def _shared(feeder):
     way = np.eye(len(feeder.buses))
     for bus, up in feeder.path:
         way[bus] += way[up]
-    return way @ (feeder.z_ohm[:, None] * way.T) / (1000 * feeder.v_kv**2)  # eq. (3.8)
+    return way @ (feeder.z_ohm[:, None] * way.T) / (1000 * feeder.v_kv**2)  # eq. (3.7)
 
 
 # ------------------------------------------------------------------------------ smart inverters
@@ -1248,13 +1254,13 @@ def inverter_power(
 
     .. math::
 
-        Q = S\,c_Q(V),\qquad
-        P \le \min\left(P_r\,c_P(V),\ \sqrt{S^2 - Q^2}\right)            (3.9)
+        Q = S_r\,c_Q(V),\qquad
+        P \le \min\left(P_r\,c_P(V),\ \sqrt{S_r^2 - Q^2}\right)            (3.9)
 
     Parameters
     ----------
     charger : Charger
-        S is `s_kva`; P_r, to which volt-watt refers, is `p_discharge_kw`.
+        S_r is `s_kva`; P_r, to which volt-watt refers, is `p_discharge_kw`.
     p_kw : float or array
         What the unit would give; charging is negative [kW].
     v_pu : float or array
@@ -1384,10 +1390,10 @@ def operating_point(
 
     The result is exact on the linear feeder of (3.1):
 
-    .. math:: V = V_0 + R\,p + X\,c(V)            (3.12)
+    .. math:: V = V_0 + R\,p + X\,c_Q(V)            (3.12)
 
-    The curve falls with V, so V - X c(V) rises, and there is one answer. Both sides are straight
-    between the points of the curve.
+    The curve c_Q falls with V, so V - X c_Q(V) rises, and there is one answer. Both sides are
+    straight between the points of the curve.
 
     Parameters
     ----------
@@ -1500,7 +1506,7 @@ def coupling(feeder: Feeder, units: Units) -> pd.DataFrame:
     Parameters
     ----------
     feeder : Feeder
-        Root, lines and nominal voltage; its linear sensitivities (3.8) are used.
+        Root, lines and nominal voltage; its linear sensitivities (3.7) are used.
     units : Units
         Where the inverters are, and how large.
 
@@ -1542,7 +1548,7 @@ def loop_gain(curve: Curve, x_pu: ArrayLike) -> float:
     .. math::
 
         g = X\,k\ \text{ for one unit},\qquad
-        g = \rho(\mathbf{X})\,k\ \text{ for several},\qquad k = \max|c'|            (3.13)
+        g = \rho(\mathbf{X})\,k\ \text{ for several},\qquad k = \max|c_Q'|            (3.13)
 
     Parameters
     ----------
@@ -1666,7 +1672,10 @@ def simulate(
 
     All units measure every `period_s` and move, first order, towards what their curve answers:
 
-    .. math:: q_{k+1} = q_k + \left(1 - e^{-T/\tau}\right)\left(S\,c(V_k) - q_k\right)      (3.14)
+    .. math::
+
+        Q(t + T) = Q(t) + \left(1 - e^{-T/\tau}\right)
+        \left(S_r\,c_Q(V(t)) - Q(t)\right)            (3.14)
 
     Parameters
     ----------
