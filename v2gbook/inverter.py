@@ -655,7 +655,7 @@ def track(
     With one phase a second-order generalised integrator (SOGI) makes the quadrature signal that the
     rotating frame needs.
 
-    .. math:: \dot u = \omega_0\left(\sqrt2\,(v - u) - w\right),\quad \dot w = \omega_0 u,\quad
+    .. math:: \dot u = \dot\theta\left(\sqrt2\,(v - u) - w\right),\quad \dot w = \dot\theta\,u,\quad
               v_q = w\cos\theta - u\sin\theta            (7.18)
 
     Parameters
