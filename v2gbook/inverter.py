@@ -498,7 +498,7 @@ def jump_answer(t_s: ArrayLike, pll: Pll, jump_deg: ArrayLike) -> Answer:
 def false_frequency(pll: Pll, jump_deg: ArrayLike) -> FloatOrArray:
     r"""Deviation of frequency that a loop reports in the first instant after a jump of the angle.
 
-    .. math:: \Delta f(0^+) = \frac{k_p\sin\Delta\theta}{2\pi}            (7.6)
+    .. math:: \Delta f_{false}(0^+) = \frac{k_p\sin\Delta\theta}{2\pi}            (7.6)
 
     Parameters
     ----------
