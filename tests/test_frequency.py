@@ -1150,6 +1150,41 @@ def test_9_august_2019_the_loss_at_49_hz_sheds_before_the_second_gas_turbine_tri
     assert without_it.f_hz.idxmin() == pytest.approx(97.5, abs=0.5)
 
 
+def test_9_august_2019_small_plant_that_leaves_at_49_hz_sheds_without_the_second_turbine():
+    """The first gas turbine alone brings 49 Hz, and there the 200 MW leave."""
+    gb = event("gb-2019-08-09")
+    first = [loss for loss in gb.losses if loss.t_s < 60.0]
+    run = simulate(gb.grid, first, gb.resources, gb.ufls, t_end_s=120.0)
+    passes_s = run.index[run.f_hz < 49.0][0]
+    assert passes_s == pytest.approx(71.4, abs=0.2)
+    leaves = Loss(t_s=passes_s, p_mw=200.0)
+    run = simulate(gb.grid, [*first, leaves], gb.resources, gb.ufls, t_end_s=120.0)
+    assert run.index[run.shed_mw > 0.0][0] == pytest.approx(83.9, abs=0.3)
+
+
+@pytest.mark.parametrize("share, swings", [(0.85, False), (1.15, True)])
+def test_a_late_fleet_swings_when_gain_times_dead_time_passes_half_pi_of_the_rotors(share, swings):
+    """A rotor with one delayed answer: the limit is K t_d = pi/2 * 2 E_k/f_0."""
+    dead_s = 1.0
+    gain_mw_per_hz = share * math.pi / 2 * 2 * GRID.kinetic_energy_mws / GRID.f0_hz / dead_s
+    line = replace(CURVE, deviation_hz=(0.0, 0.5), start_s=0.0)
+    size = {"p_up_mw": 0.5 * gain_mw_per_hz, "p_down_mw": 0.5 * gain_mw_per_hz}
+    late = EvFleet(service=line, delay_s=dead_s, ramp_s=0.0, **size)
+    run = simulate(UNDAMPED, [LOSS], [late], t_end_s=120.0)
+    early_hz, end_hz = (np.ptp(run.f_hz[span]) for span in (slice(5.0, 15.0), slice(100.0, 120.0)))
+    assert (end_hz > early_hz) == swings
+    assert (end_hz < 0.01) == (not swings)
+
+
+def test_no_fleet_is_large_enough_when_the_relay_is_passed_before_it_begins():
+    cars = np.linspace(0.0, 3000.0, 61)
+    late = replace(CARS, delay_s=2.0, p_up_mw=cars, p_down_mw=cars)
+    losses, plant = [Loss(p_mw=1500.0)], [PLANT]
+    passed = simulate(GRID, losses, plant).f_hz < 49.2
+    assert passed.idxmax() < 2.0
+    assert (sweep(GRID, losses, [*plant, late], t_end_s=40.0).f_min_hz < 49.2).all()
+
+
 def test_9_august_2019_cars_keep_frequency_above_49_hz_so_that_small_plant_stays():
     cars = EvFleet(
         p_up_mw=400.0,

@@ -925,6 +925,38 @@ def test_non_detection_zone_of_ye():
         assert dq * exact > 0
 
 
+def test_away_from_balance_the_reactive_limits_grow_with_the_load():
+    """A street that takes 3.5 times what the cars give: no quick stage sees 12 per cent."""
+    zone = non_detection(0.5, 1.1, 56.5, 62.0, quality=1.0, f0_hz=60.0)
+    p_ratio, dq = 3.5, 0.12  # per power of the inverter
+    half = dq / p_ratio / 2
+    load = RlcLoad(p_kw=p_ratio, quality=1.0, resonance_hz=60.0 * (half + math.sqrt(half**2 + 1)))
+    assert load.q_drawn_kvar(1.0, 60.0) == pytest.approx(dq)
+    rest = island(load, 1.0)
+    assert (rest.v_pu, rest.f_hz) == pytest.approx((0.5345, 61.037), abs=1e-3)
+    assert zone.dq_high < dq < p_ratio * zone.dq_high
+
+
+def test_an_island_in_momentary_cessation_is_fed_by_nobody():
+    """From 1.1 to 1.2 pu no stage is quick, but the unit stops feeding: the zone ends at 1.1."""
+    assert clearing_time(US_III, "v", 1.15) > US_III.island_s
+    assert duty(US_III, "v", 1.15)[0] == "momentary cessation"
+    run = respond(steps((0, 1.0, 60.0), (1, 1.15, 60.0), end=3), US_III)
+    assert run.tripped_s is None
+    assert run.modes.limit_pu.iloc[-1] == 0.0
+
+
+@pytest.mark.parametrize("chop", [0.02, 0.2, 0.5])
+def test_a_pause_in_each_half_cycle_shifts_the_wave_by_half_of_it(chop):
+    """The angle pi/2 c of (5.9), from the fundamental of a chopped sine by Fourier."""
+    turn = np.arange(200_000) / 200_000 * 2 * math.pi
+    half = turn % math.pi
+    wave = np.where(half < math.pi * (1 - chop), np.sin(half / (1 - chop)), 0.0)
+    wave *= np.where(turn < math.pi, 1, -1)
+    lead = np.angle(wave @ np.exp(-1j * turn)) + math.pi / 2
+    assert lead == pytest.approx(math.pi / 2 * chop, abs=1e-4)
+
+
 def test_loads_in_arrays_are_many_loads():
     qualities = [1.0, 1.8, 2.5]
     loads = [RlcLoad(p_kw=10.0, quality=quality, resonance_hz=60.1) for quality in qualities]

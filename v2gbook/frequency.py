@@ -999,7 +999,7 @@ class Ufls:
 def shed_relief(shed: ArrayLike, load_mw: ArrayLike, export_mw: ArrayLike) -> FloatOrArray:
     r"""Net relief when a share of the feeders, with the cars exporting on them, is cut off.
 
-    .. math:: \Delta P_{net} = s\,(P_L - p)            (1.11)
+    .. math:: P_{relief} = s\,(P_L - p_{EV})            (1.11)
 
     Parameters
     ----------
@@ -1390,7 +1390,7 @@ def _governor_power(gov, grid, dt_s, ops, memory):
               \text{ outside the deadband, else } 0            (1.6)
 
     .. math:: T_g \dot v = p_{droop} - v,\quad T_2 \dot x = v - x,\quad
-              p = x + \frac{T_1}{T_2}(v - x)            (1.12)
+              p_{tur} = x + \frac{T_1}{T_2}(v - x)            (1.12)
     """
     clip = ops.clip
     band = gov.deadband_hz
@@ -1419,9 +1419,9 @@ def _governor_power(gov, grid, dt_s, ops, memory):
 def _ev_power(fleet, grid, dt_s, ops, memory):
     r"""Step function of an EV fleet: the curve at the delayed frequency, ramp, energy.
 
-    .. math:: |\dot p| \le \frac{P_{EV}}{T_{ramp}},\quad
-              p \to P_{EV}\,c\big(\Delta f(t - t_d)\big),\quad
-              -E_{down} \le \int p\,dt \le E_{up}            (1.8)
+    .. math:: |\dot p_{EV}| \le \frac{P_{EV}}{T_{ramp}},\quad
+              p_{EV} \to P_{EV}\,c\big(\Delta f(t - t_d)\big),\quad
+              -E_{down} \le \int p_{EV}\,dt \le E_{up}            (1.8)
     """
     clip = ops.clip
     curve = ops.curve(*fleet.service.points())

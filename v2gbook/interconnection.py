@@ -55,7 +55,7 @@ _MODES = ("continuous", "mandatory", "permissive", "momentary cessation")
 _STRICTER = (*_MODES, "outside")  # from full power to none
 _TINY_S = 1e-9  # two times closer than this are the same
 _MOST_CYCLES = 1_000_000  # of a run of `drift`
-_MOST_CHOP = 0.5  # half a cycle, either way
+_MOST_CHOP = 0.5  # no current in half of each half cycle: 45 degrees, either way
 
 
 def _measured(name, value, quantity, *, gt=None, ge=0.0):
@@ -1637,7 +1637,8 @@ def non_detection(
 ) -> NonDetectionZone:
     r"""Non-detection zone of limits on voltage and frequency.
 
-    It holds for an inverter of constant power at unity power factor.
+    It holds for an inverter of constant power at unity power factor. The limits of the reactive
+    mismatch hold near balance; away from it they grow in proportion to :math:`P/P_{inv}`.
 
     .. math:: \frac{\Delta P}{P_{inv}} \in
               \left[\frac{1}{V_{max}^2} - 1,\ \frac{1}{V_{min}^2} - 1\right],\quad
@@ -1824,7 +1825,8 @@ def drift(
     f0_hz : float
         Frequency before the grid left [Hz].
     chop : float, optional
-        Chopping fraction c at f0, -0.5 to 0.5 [-].
+        Chopping fraction c at f0, the part of each half cycle in which the current is zero; below
+        0 the current lags, -0.5 to 0.5 [-].
     feedback_per_hz : float, optional
         Feedback k, 0 or more [1/Hz].
     t_end_s : float, optional
@@ -1833,8 +1835,8 @@ def drift(
     Returns
     -------
     DataFrame, index t_s
-        `f_hz` at the end of each cycle [Hz]. The chopping fraction is held within half a cycle
-        either way.
+        `f_hz` at the end of each cycle [Hz]. The chopping fraction is held within 0.5 either way,
+        an angle of 45 degrees.
 
     Raises
     ------
