@@ -363,8 +363,9 @@ def pll_gains(settling_s: float, zeta: float, band: float) -> Pll:
 
     References
     ----------
-    .. [1] Texas Instruments, C2000 Software Phase Locked Loop Library. Its constants follow from
-       40 ms, a damping ratio of 0.7 and 5 %.
+    .. [1] Texas Instruments, C2000 Software Phase Locked Loop Library. Its two constants
+       follow from 40 ms, a damping ratio of 0.7 and 5 %; its code adds their output to a frequency
+       in hertz, so that its own loop is 2 pi times as strong.
 
     Examples
     --------
