@@ -102,7 +102,8 @@ def voltage_rise(
 
     Notes
     -----
-    The approximation leaves out the turn of the voltage's phase; `far_voltage` does not.
+    The approximation computes the current as if the far end had the voltage of the near end, and
+    leaves out the angle between the two; `far_voltage` does neither.
 
     Examples
     --------
@@ -1024,8 +1025,8 @@ def sensitivity(feeder: Feeder) -> Sensitivity:
 
     .. math::
 
-        \frac{\partial V_i}{\partial P_n} \approx \frac{R_{in}}{V},\quad
-        \frac{\partial V_i}{\partial Q_n} \approx \frac{X_{in}}{V}            (3.7)
+        \frac{\partial V_i}{\partial P_n} \approx \frac{R_{i,n}}{V},\quad
+        \frac{\partial V_i}{\partial Q_n} \approx \frac{X_{i,n}}{V}            (3.7)
 
     with the resistance and the reactance that the ways from the root to i and to n **share**.
 
