@@ -370,6 +370,45 @@ def test_cars_fill_in_while_the_plant_ramps():
     assert run.one_plant_mw.iloc[-1] == pytest.approx(0.7 * 120.0, abs=0.1)
 
 
+@pytest.mark.parametrize("anti_windup", [True, False])
+@pytest.mark.parametrize("dt_s", [0.5, 4.0])
+def test_a_ramp_takes_nothing_back_from_the_proportional_part(dt_s, anti_windup):
+    """Without an integral (2.5) is c = -kp ACE: at rest kp / (1 + kp) of the loss."""
+    slow = Unit(name="plant", share=1.0, low_mw=-400.0, high_mw=400.0, ramp_mw_per_min=40.0)
+    big = replace(ONE, rating_mw=20_000.0)
+    area = controlled(big, (slow,), ki_per_s=0.0, kp=0.1, anti_windup=anti_windup)
+    trip = [AreaLoss(area="one", t_s=10.0, p_mw=300.0)]
+    run = simulate(area, trip, f0_hz=F0, t_end_s=1200.0, dt_s=dt_s)
+    assert run.one_plant_mw.iloc[-1] == pytest.approx(300.0 * 0.1 / 1.1, abs=1e-6)
+
+
+def test_a_ramp_is_used_fully_and_not_overshot():
+    """The integral follows the plant up its ramp: no slower than the ramp, and nothing too much."""
+    slow = Unit(
+        name="plant", share=1.0, low_mw=-400.0, high_mw=400.0, ramp_mw_per_min=40.0, lag_s=0.5
+    )
+    big = replace(ONE, rating_mw=20_000.0)
+    trip = [AreaLoss(area="one", t_s=0.0, p_mw=300.0)]
+    plant = {}
+    for anti_windup in (True, False):
+        area = controlled(big, (slow,), ki_per_s=0.01, kp=0.1, anti_windup=anti_windup)
+        plant[anti_windup] = simulate(area, trip, f0_hz=F0, t_end_s=1200.0, dt_s=0.5).one_plant_mw
+    assert plant[True].loc[304.0] == pytest.approx(40.0 * 300 / 60, abs=2.0)
+    assert plant[True].max() < 300.1
+    assert plant[False].max() > 350.0
+
+
+def test_an_empty_unit_leaves_no_windup_behind():
+    """When the cars run empty and the plant is at its limit, the integral gives up their part."""
+    wrong_s = {}
+    for energy_mwh in (0.0, 5.0):
+        cars = replace(CARS, energy_up_mwh=energy_mwh)
+        area = controlled(ONE, (replace(PLANT, ramp_mw_per_min=INF), cars))
+        run = after([area, TWO], (1.0, 400.0), (901.0, -300.0), t_end_s=1500.0)
+        wrong_s[energy_mwh] = (run.one_export_mw.loc[901.0:] > 20.0).sum() * 0.1
+    assert wrong_s[5.0] < 2.5 * wrong_s[0.0]
+
+
 def test_windup_sends_the_tie_the_wrong_way_for_minutes():
     wrong_s = {}
     for anti_windup in (True, False):

@@ -426,7 +426,8 @@ class Agc:
     cycle_s : float
         Time between two set-points, above 0; 2 to 6 s is usual [s].
     anti_windup : bool
-        Whether the integrator is kept from asking for more than the units reach in a cycle.
+        Whether the integrator stops in the direction in which the units cannot follow the command
+        within a cycle; the proportional part is left alone.
     ties : bool
         Whether the interchange counts; False: only frequency does (flat frequency control).
 
@@ -824,7 +825,7 @@ class _ControlRoom:
         self.every = equal_steps(
             "dt_s", dt_s, "s", of=f"cycle_s of area {area.name!r}", span=area.agc.cycle_s
         )
-        self.integral = 0.0
+        self.integral = 0.0  # as a command: above 0 raises the units [MW]
         self.ace = 0.0
         units = area.agc.units
         self.shares = [unit.share for unit in units]
@@ -840,23 +841,37 @@ class _ControlRoom:
         """Begin a new cycle: measure, integrate, share out."""
         agc = self.agc
         self.ace = (export_mw if agc.ties else 0.0) + agc.bias_mw_per_hz * deviation_hz
-        self.integral += agc.cycle_s * agc.ki_per_s * self.ace
-        wanted = -(agc.kp * self.ace + self.integral)  # eq. (2.5)
-        low, high = self._reach()
-        self.goal = _dispatch(wanted, self.shares, low, high)
+        low, high = self._room()
+        least, most = self._reach(low, high)
+        more = -agc.cycle_s * agc.ki_per_s * self.ace
         if agc.anti_windup:
-            self.integral = -sum(self.goal) - agc.kp * self.ace
+            asked = self.integral - agc.kp * self.ace
+            more = min(max(more, min(0.0, sum(least) - asked)), max(0.0, sum(most) - asked))
+        self.integral += more
+        if agc.anti_windup:  # a unit may have run empty meanwhile
+            self.integral = min(max(self.integral, sum(low)), sum(high))
+        wanted = self.integral - agc.kp * self.ace  # eq. (2.5)
+        self.goal = _dispatch(wanted, self.shares, least, most)
 
-    def _reach(self):
-        """Least and most that each target can be at the end of the cycle."""
-        low, high = [], []
-        for i, unit in enumerate(self.agc.units):
-            way = self.ramp[i] * self.every
-            least = unit.low_mw if self.take[i] > 0 else 0.0
-            most = unit.high_mw if self.give[i] > 0 else 0.0
-            low.append(max(least, min(self.target[i] - way, most)))
-            high.append(min(most, max(self.target[i] + way, low[i])))
+    def _room(self):
+        """Least and most that each unit can give with the energy that it has left."""
+        units = self.agc.units
+        low = [unit.low_mw if take > 0 else 0.0 for unit, take in zip(units, self.take)]
+        high = [unit.high_mw if give > 0 else 0.0 for unit, give in zip(units, self.give)]
         return low, high
+
+    def _reach(self, low, high):
+        """Least and most that each target can be at the end of the cycle."""
+        ways = [ramp * self.every for ramp in self.ramp]
+        least = [
+            max(bottom, min(target - way, top))
+            for bottom, top, target, way in zip(low, high, self.target, ways)
+        ]
+        most = [
+            min(top, max(target + way, lowest))
+            for top, lowest, target, way in zip(high, least, self.target, ways)
+        ]
+        return least, most
 
     def move(self):
         """Let units ramp towards their goals, lag, and stop where the energy ends; one step."""
