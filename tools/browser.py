@@ -107,6 +107,18 @@ FLOOR = """async (cell, times) => {
 }"""
 
 
+# From now on, whether a cell of the notebook in front has waited for the kernel (its number is *).
+WATCH = """notebook => {
+    window.worked = false;
+    window.watcher?.disconnect();
+    window.watcher = new MutationObserver(records => {
+        window.worked = window.worked || records.some(({target}) =>
+            target.textContent.includes('*') && target.closest?.('.jp-InputArea-prompt'));
+    });
+    const panel = document.querySelector(notebook);
+    window.watcher.observe(panel, {subtree: true, childList: true});
+}"""
+
 # The notebook has a kernel of its own, connected and at rest. (The status bar may still show the
 # rest of the one before.)
 READY = """async path => (await (await fetch('/api/sessions')).json())
@@ -466,8 +478,12 @@ class Notebook:
         self.page.keyboard.insert_text(new)
 
     def _forget(self, prompts):
-        """Take away the numbers of the last run, so that a new number means a new run."""
+        """Take away the numbers of the last run, and watch whether a new one begins.
+
+        A number alone does not tell of a new run: Lab may still write those of the last one.
+        """
         prompts.evaluate_all("all => all.forEach(one => one.textContent = '')")
+        self.page.evaluate(WATCH, OPEN)
 
     def _finished(self):
         """Wait until every cell that shows a number has one and the kernel rests.
@@ -484,7 +500,7 @@ class Notebook:
             const resting = found(rests) && !told.some(one => one.includes('*'));
             const idle = resting || found('.jp-Notebook-ExecutionIndicator[data-status=unknown]');
             if (found('.jp-OutputArea-output[data-mime-type$=error]')) return 'failed';
-            if (resting && told.every(one => /[0-9]/.test(one))) return 'done';
+            if (resting && window.worked && told.every(one => /[0-9]/.test(one))) return 'done';
             window.quiet = idle ? window.quiet || performance.now() : null;
             if (!window.quiet || performance.now() - window.quiet < 5000) return null;
             window.quiet = null;

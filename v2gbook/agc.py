@@ -1185,7 +1185,7 @@ class Fleet:
     p_mw : float or array
         Largest power in both directions at the meter, above 0 [MW].
     energy_mwh : float or array
-        Usable energy, above 0 [MWh].
+        Whole energy, above 0, of which soc_min to soc_max may be used [MWh].
     soc : float or array
         State of charge at the start, a fraction from `soc_min` to `soc_max` [-].
     eta_charge : float or array
