@@ -44,6 +44,7 @@ from ._check import (
     instance,
     instances,
     keep,
+    keep_single,
     one,
     one_fraction,
     one_of,
@@ -183,18 +184,18 @@ class Disturbance:
     loss_mw: float = 0.0
 
     def __post_init__(self):
-        keep(
+        keep_single(
             self,
-            t_s=dict(unit="s", one=True, **_FROM_0),
-            jump_deg=dict(unit="degrees", one=True, **_JUMP),
-            rocof_hz_per_s=dict(unit="Hz/s", one=True, ge=-1000, le=1000),
-            ramp_s=dict(unit="s", one=True, **_ABOVE_0_OR_INFINITE),
-            v_pu=dict(unit="pu", one=True, ge=0, le=10),
-            dip_s=dict(unit="s", one=True, **_ABOVE_0_OR_INFINITE),
-            loss_mw=dict(unit="MW", one=True, **_SIGNED),
+            t_s=dict(unit="s", **_FROM_0),
+            jump_deg=dict(unit="degrees", **_JUMP),
+            rocof_hz_per_s=dict(unit="Hz/s", ge=-1000, le=1000),
+            ramp_s=dict(unit="s", **_ABOVE_0_OR_INFINITE),
+            v_pu=dict(unit="pu", ge=0, le=10),
+            dip_s=dict(unit="s", **_ABOVE_0_OR_INFINITE),
+            loss_mw=dict(unit="MW", **_SIGNED),
         )
         if self.scr is not None:
-            keep(self, scr=dict(one=True, **_ABOVE_0_OR_INFINITE))
+            keep_single(self, scr=_ABOVE_0_OR_INFINITE)
 
 
 def _bus(disturbance, t_s):
@@ -259,10 +260,10 @@ class Pll:
     ki_per_s2: float
 
     def __post_init__(self):
-        keep(
+        keep_single(
             self,
-            kp_per_s=dict(unit="1/s", one=True, **_ABOVE_0),
-            ki_per_s2=dict(unit="1/s2", one=True, **_ABOVE_0),
+            kp_per_s=dict(unit="1/s", **_ABOVE_0),
+            ki_per_s2=dict(unit="1/s2", **_ABOVE_0),
         )
 
     @property
@@ -901,15 +902,15 @@ class GridFollowing:
 
     def __post_init__(self):
         instance("pll", self.pll, Pll)
-        keep(
+        keep_single(
             self,
-            p_pu=dict(unit="pu", one=True, **_SIGNED),
-            droop_pu=dict(unit="pu", one=True, **_ABOVE_0_OR_INFINITE),
-            support_pu=dict(unit="pu", one=True, **_FROM_0),
-            i_max_pu=dict(unit="pu", one=True, **_ABOVE_0_OR_INFINITE),
-            t_current_s=dict(unit="s", one=True, **_ABOVE_0),
-            t_voltage_s=dict(unit="s", one=True, **_ABOVE_0),
-            t_power_s=dict(unit="s", one=True, **_ABOVE_0),
+            p_pu=dict(unit="pu", **_SIGNED),
+            droop_pu=dict(unit="pu", **_ABOVE_0_OR_INFINITE),
+            support_pu=dict(unit="pu", **_FROM_0),
+            i_max_pu=dict(unit="pu", **_ABOVE_0_OR_INFINITE),
+            t_current_s=dict(unit="s", **_ABOVE_0),
+            t_voltage_s=dict(unit="s", **_ABOVE_0),
+            t_power_s=dict(unit="s", **_ABOVE_0),
         )
         if math.isfinite(self.droop_pu):
             _checked_droop(self.droop_pu)
@@ -1100,14 +1101,14 @@ class GridForming:
     i_max_pu: float = math.inf
 
     def __post_init__(self):
-        keep(
+        keep_single(
             self,
-            p_pu=dict(unit="pu", one=True, **_SIGNED),
-            droop_pu=dict(unit="pu", one=True, gt=0),
-            filter_rad_per_s=dict(unit="rad/s", one=True, **_ABOVE_0),
-            x_pu=dict(unit="pu", one=True, **_ABOVE_0),
-            e_pu=dict(unit="pu", one=True, **_VOLTAGE),
-            i_max_pu=dict(unit="pu", one=True, **_ABOVE_0_OR_INFINITE),
+            p_pu=dict(unit="pu", **_SIGNED),
+            droop_pu=dict(unit="pu", gt=0),
+            filter_rad_per_s=dict(unit="rad/s", **_ABOVE_0),
+            x_pu=dict(unit="pu", **_ABOVE_0),
+            e_pu=dict(unit="pu", **_VOLTAGE),
+            i_max_pu=dict(unit="pu", **_ABOVE_0_OR_INFINITE),
         )
         _checked_droop(self.droop_pu)
 
@@ -1587,8 +1588,8 @@ class Limits:
     lost_deg: float
 
     def __post_init__(self):
-        angle = dict(unit="degrees", one=True)
-        keep(self, rest_deg=angle, limit_deg=angle, lost_deg=angle)
+        angle = dict(unit="degrees")
+        keep_single(self, rest_deg=angle, limit_deg=angle, lost_deg=angle)
 
 
 def _forming_rest(unit, scr):
@@ -1780,7 +1781,7 @@ class Machine:
         for part in ("grid", "governor"):
             _refuse_arrays(part, getattr(self, part))
         checked("t_valve_s of the governor", self.governor.t_valve_s, "s", gt=0)
-        keep(self, rating_mva=dict(unit="MVA", one=True, **_ABOVE_0))
+        keep_single(self, rating_mva=dict(unit="MVA", **_ABOVE_0))
 
 
 def _refuse_arrays(name, record):
@@ -2162,16 +2163,16 @@ class DcLink:
     t_restore_s: float
 
     def __post_init__(self):
-        keep(
+        keep_single(
             self,
-            capacitance_mf=dict(unit="mF", one=True, **_ABOVE_0),
-            v_rest_v=dict(unit="V", one=True, **_ABOVE_0),
-            v_min_v=dict(unit="V", one=True, **_ABOVE_0),
-            v_max_v=dict(unit="V", one=True, **_ABOVE_0),
-            p_charge_max_kw=dict(unit="kW", one=True, **_FROM_0),
-            p_discharge_max_kw=dict(unit="kW", one=True, **_FROM_0),
-            t_battery_s=dict(unit="s", one=True, **_ABOVE_0),
-            t_restore_s=dict(unit="s", one=True, **_ABOVE_0),
+            capacitance_mf=dict(unit="mF", **_ABOVE_0),
+            v_rest_v=dict(unit="V", **_ABOVE_0),
+            v_min_v=dict(unit="V", **_ABOVE_0),
+            v_max_v=dict(unit="V", **_ABOVE_0),
+            p_charge_max_kw=dict(unit="kW", **_FROM_0),
+            p_discharge_max_kw=dict(unit="kW", **_FROM_0),
+            t_battery_s=dict(unit="s", **_ABOVE_0),
+            t_restore_s=dict(unit="s", **_ABOVE_0),
         )
         if not self.v_min_v < self.v_rest_v < self.v_max_v:
             raise ValueError(
