@@ -23,7 +23,7 @@ ALT = "A line grows from left to right while a bar beside it falls."
 
 def numbers(values):
     """Numbers of a plotly array, also where plotly wrote it in binary."""
-    if isinstance(values, dict):
+    if isinstance(values, dict) and "bdata" in values:
         values = np.frombuffer(base64.b64decode(values["bdata"]), dtype=values["dtype"])
     return np.asarray(values)
 
@@ -187,32 +187,14 @@ def test_rotor_falls_behind_by_the_cycles_that_are_lost(film):
         assert float(re.search(r"[\d.]+", text["text"][0])[0]) == pytest.approx(turns, abs=0.01)
 
 
-def test_stored_picture_is_the_first_frame(film):
-    stored, _ = film
-    first = stored["frames"][0]
-    for number, changes in zip(first["traces"], first["data"]):
-        for name, value in changes.items():
-            assert same(value, stored["data"][number][name]), f"trace {number}, {name}"
-
-
 def test_every_frame_has_all_that_moves(film):
     stored, names = film
-    first = stored["frames"][0]
-    for frame in stored["frames"]:
-        assert frame["traces"] == first["traces"]
-        for here, there in zip(frame["data"], first["data"], strict=True):
-            assert here.keys() == there.keys()
     for time, whole in traces(film):
         drawn = json.loads(names["moment"](time)[0].to_json())["data"]
         assert [trace["type"] for trace in drawn] == [trace["type"] for trace in stored["data"]]
         for trace, wanted in zip(whole, drawn):
             for name in {"x", "y", "base", "text"} & wanted.keys():
                 assert same(trace[name], wanted[name])
-
-
-def test_film_is_small(film):
-    stored, _ = film
-    assert _explore._stored_bytes(stored["frames"]) < 150_000, "a chapter may have 400 kB in all"
 
 
 def test_words_of_every_frame_agree_with_it(film):

@@ -2,11 +2,11 @@
 
 In-process, in a fresh IPython shell each (no kernels). Under the preset that a notebook is stored
 with, nbval runs it: here only the cells that a chapter's explorer needs run again, and what the
-others show is read. Under the other presets all cells of chapters and solutions run, and of a film
-the first and the last frame; an exercise has the cells of its solution. Explorers are drawn at both
-ends of every control, and under the stored preset it is asked whether each control changes
-anything. Cells tagged `event` tell of real events and keep their own numbers; everything else may
-only speak of the preset it runs under, and fixed Markdown of none at all.
+others show is read. Under the other presets all cells of chapters and solutions run; an exercise
+has the cells of its solution. Films are drawn at a few moments, explorers at both ends of every
+control, and under the stored preset it is asked whether each control changes anything. Cells
+tagged `event` tell of real events and keep their own numbers; everything else may only speak of
+the preset it runs under, and fixed Markdown of none at all.
 """
 
 import os
@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import shelf
 from IPython.core.interactiveshell import InteractiveShell
@@ -32,6 +33,8 @@ NOTEBOOKS = sorted(
     for folder in ("chapters", "solutions", "exercises")
     for path in (ROOT / folder).glob("*.ipynb")
 )
+
+MOMENTS = 5  # of a film are read under each preset
 
 
 @cache
@@ -69,9 +72,15 @@ def strangers(text, own=None, but=()):
 def run(cells, preset, path, tmp_path, monkeypatch):
     """Execute code cells in a fresh shell.
 
-    Return the text that each cell shows, and the explorers it set up.
+    Return the text that each cell shows, and the explorers and films it set up.
     """
-    explorers, shown = [], {}
+    explorers, films = [], []
+    shown = {}
+
+    def shortened(draw, times, **more):
+        films.append((draw, times))
+        animate(draw, [times[0], times[-1]], **more)
+
     monkeypatch.setenv("V2GBOOK_PRESET", preset)
     monkeypatch.setenv("V2GBOOK_PROGRESS", str(tmp_path))
     monkeypatch.chdir(path.parent)
@@ -83,11 +92,7 @@ def run(cells, preset, path, tmp_path, monkeypatch):
             (draw, controls)
         ),
     )
-    monkeypatch.setattr(
-        classroom,
-        "animate",
-        lambda draw, times, **more: animate(draw, [times[0], times[-1]], **more),
-    )
+    monkeypatch.setattr(classroom, "animate", shortened)
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance(colors="nocolor")
     try:
@@ -103,7 +108,7 @@ def run(cells, preset, path, tmp_path, monkeypatch):
             )
     finally:
         InteractiveShell.clear_instance()
-    return shown, explorers
+    return shown, explorers, films
 
 
 def stored_text(cells):
@@ -165,7 +170,7 @@ def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
     notebook = shelf.notebook(path)
     own = preset == own_preset(notebook)
     cells = until_explorer(notebook.cells) if own else notebook.cells
-    shown, explorers = run(cells, preset, path, tmp_path, monkeypatch)
+    shown, explorers, films = run(cells, preset, path, tmp_path, monkeypatch)
     if own:
         shown = stored_text(notebook.cells)
     events = {cell.id for cell in notebook.cells if "event" in cell.metadata.get("tags", [])}
@@ -186,6 +191,16 @@ def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
         check_both_ends(draw, controls, preset)
         if own:
             assert idle(draw, controls) == []
+    for draw, times in films:
+        check_moments(draw, times, preset)
+
+
+def check_moments(draw, times, preset):
+    """What a film says at a few moments is a sentence of this region, with numbers."""
+    for place in np.linspace(0, len(times) - 1, MOMENTS).astype(int):
+        _, text = draw(time=float(times[place]))
+        assert not re.search(r"\b(nan|inf)\b|None", text), text
+        assert strangers(text, preset, but=("load-shedding stage",)) == []
 
 
 def check_both_ends(draw, controls, preset):
