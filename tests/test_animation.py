@@ -78,6 +78,13 @@ def test_times_must_rise(shown):
         animate(growing, [0, 1, 1], alt=ALT)
 
 
+def test_still_must_be_one_of_the_times(shown):
+    with pytest.raises(ValueError, match="still = 0.5 is none of the times"):
+        animate(growing, [0, 1], alt=ALT, still=0.5)
+    animate(growing, [0, 1], alt=ALT, still=1)
+    assert shown[0][PLOTLY]["still"] == 1
+
+
 def test_size_is_that_in_a_notebook():
     frames = [{"name": "0", "traces": [0], "data": [{"x": [1.0, 2.0], "text": ["a"]}]}]
     film = {"data": [], "frames": frames, "layout": {}}

@@ -253,7 +253,7 @@ def test_designs_are_scored_by_measurement(solution, keys):
     assert designs, "each sheet ends in an open design question"
     for question, key in designs.items():
         stored = _answers.sheet(topic)["questions"][question]["score"]
-        assert "score" in stored
+        assert "def score(" in stored
         assert _score.is_own(names["score"], stored)
         for design in key.also:
             share, _ = judged(topic, None, 0, question, design, names["score"])

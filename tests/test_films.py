@@ -7,6 +7,7 @@ says in words under every region is read in test_presets.py.
 from itertools import pairwise
 
 import numpy as np
+import pictures
 import pytest
 import shelf
 from scipy.integrate import solve_ivp
@@ -66,7 +67,7 @@ def test_times_rise_and_are_enough_for_a_film(name):
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_first_frame_is_the_stored_picture(name):
+def test_stored_data_are_those_of_the_first_frame(name):
     film = FILMS[name]
     first = film["frames"][0]
     for place, changes in zip(first["traces"], first["data"], strict=True):
@@ -81,6 +82,14 @@ def test_each_frame_sets_all_that_any_frame_sets(name):
         assert frame["traces"] == first["traces"]
         for here, there in zip(frame["data"], first["data"], strict=True):
             assert here.keys() == there.keys()
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_picture_shows_a_moment_in_which_something_has_happened(name):
+    film = FILMS[name]
+    assert 0 < film["still"] < len(film["frames"])
+    _, whole = list(scenes(name))[film["still"]]
+    assert pictures.still(film) == {"data": whole, "layout": film["layout"]}
 
 
 @pytest.mark.parametrize("name", FILMS)

@@ -77,7 +77,7 @@ def run(cells, preset, path, tmp_path, monkeypatch):
     explorers, films = [], []
     shown = {}
 
-    def shortened(draw, times, **more):
+    def shortened(draw, times, *, still, **more):
         films.append((draw, times))
         animate(draw, [times[0], times[-1]], **more)
 

@@ -23,7 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from v2gbook.classroom import _answers, _notebook, _progress, _score, _student, presets, workbook
+from v2gbook.classroom import _answers, _notebook, _progress, _student, presets, workbook
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -58,7 +58,7 @@ def entry(kind, **facts):
         "rises_with": [],
         "given": {},
         "answers": {},
-        "score": {},
+        "score": "",
     } | facts
 
 
@@ -78,8 +78,11 @@ def same_for_all(topic, name, right, wrong=()):
 
 
 SCORE = """
+full = 1.0
+
+
 def helper(design):
-    return design["x"]
+    return design["x"] / full
 
 
 def score(design):
@@ -105,7 +108,7 @@ def tiny(monkeypatch, tmp_path, shown):
             right=_answers.digests(f"{topic}|Q2", [1.0, 4.0], 0.01),
             wrong=[],
         ),
-        "Q3": entry("design", score=_score.functions_of(SCORE)),
+        "Q3": entry("design", score=SCORE),
         "Q4": entry(
             "value", answers=same_for_all(topic, "Q4", [1.0, 2.0, -3.0, 3.0, 5.0, 7.0]), name="Q4"
         ),
@@ -265,7 +268,8 @@ def test_a_verdict_has_a_sign_a_word_and_a_class(tiny, shown):
         (10**400, "could not be read as a number"),
         (np.ma.masked_array([42.0], mask=[True]), "masked"),
         (pd.Timestamp("2024-01-01"), "wants a number, not Timestamp"),
-        ([[1], [2, 3]], "wants a number"),
+        ([[1], [2, 3]], "one flat list of numbers"),
+        (("42", "43"), "one flat list of numbers"),
         (-42.0, "off by the sign"),
         (0.042, "a factor of 1000"),
         (21.0, "half is missing"),
@@ -302,7 +306,7 @@ def test_marks_of_the_sheet(tiny, shown):
     tiny.score()
     said = text(shown)
     assert "**Exercise 1 · Tiny** 4/16 by checks; written answers are marked by hand." in said
-    assert said.endswith("Not run yet: Q2, Q3, Q4.")
+    assert "Not run yet: Q2, Q3, Q4." in said
 
 
 def test_a_function_that_breaks_a_law_gets_half():
@@ -707,7 +711,7 @@ def test_only_the_sheet_s_own_score_is_recorded(tiny, shown, tmp_path):
 @pytest.mark.parametrize(
     "source",
     [
-        SCORE.replace('design["x"]', "1.0"),
+        SCORE.replace('design["x"] / full', "1.0"),
         SCORE.replace("return helper(design)", "return 1.0"),
         SCORE + "\n\nhelper = lambda design: 1.0\n",
         SCORE + "\n\nscore = lambda design: (1.0, 'mine')\n",
@@ -718,6 +722,60 @@ def test_another_score_is_noticed(tiny, source):
     stored = tiny.questions["Q3"]["score"]
     assert workbook._is_own(own_score(), stored)
     assert not workbook._is_own(own_score(source), stored)
+
+
+def test_a_score_is_measured_with_the_sheet_s_own_data(tiny, shown):
+    score = own_score()
+    score.__globals__["full"] = 0.5
+    tiny.check("Q3", {"x": 0.5}, score)
+    assert score({"x": 0.5})[0] == 1.0, "the student's copy is the student's"
+    assert tiny.results == {"Q3": (2.0, 4)}
+
+
+def test_numbers_of_the_book_are_told_from_wrong_ones(tiny, shown, monkeypatch):
+    label = "01_tiny|Q1"
+    for key in presets.names():
+        sets = tiny.questions["Q1"]["answers"][key]
+        sets[5] = {"right": _answers.digests(f"{label}|{key}|5", [50.0], 0.01), "wrong": []}
+    monkeypatch.setattr(tiny, "variant", lambda _: 5)
+    tiny.check("Q1", 42.0)
+    assert "right for the book's numbers, not for yours" in text(shown)
+    tiny.check("Q1", 50.0)
+    assert "✓ right 4/4" in text(shown)
+
+
+@pytest.mark.parametrize(
+    "question, answer, words",
+    [
+        ("Q2", lambda values: values[0], "not within 1 % yet."),
+        ("Q2", lambda values: 1.0, "not within 1 % yet; 1 of 2 examples are right"),
+        ("Q4", [1.0, 2.0, 9.0, 3.0, 5.0, 9.0], "not within 1 % yet; 4 of 6 numbers are right"),
+    ],
+)
+def test_a_check_says_how_many_are_right(tiny, shown, question, answer, words):
+    tiny.check(question, answer)
+    assert words in text(shown)
+
+
+def test_a_function_that_returns_something_only_now_and_then_is_no_empty_one(tiny, shown):
+    tiny.check("Q2", lambda values: 4.0 if len(values) > 9 else None)
+    assert "○ not attempted" in text(shown)
+    tiny.check("Q2", lambda values: min(values) if 9.0 in values else None)
+    assert "on the example (values=" in text(shown)
+    assert "returns nothing here" in text(shown)
+
+
+def test_a_function_with_other_arguments_is_told_so(tiny, shown):
+    tiny.check("Q2", lambda numbers: min(numbers))
+    assert "keep the names of its arguments" in text(shown)
+
+
+def test_a_forgotten_name_is_told(tiny, shown):
+    tiny.score()
+    assert "No name was given, so these are the book's numbers." in text(shown)
+    shown.clear()
+    workbook.Workbook("01_tiny", student="ada").score()
+    assert "No name was given" not in text(shown)
 
 
 def test_what_is_no_function_of_the_notebook_is_not_the_sheet_s_score(tiny):

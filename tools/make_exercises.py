@@ -6,6 +6,9 @@ they do not reach the exercise. Between ### BEGIN SOLUTION and ### END SOLUTION 
 student is to write. Markdown cells tagged `solution` are written answers.
 """
 
+import copy
+import inspect
+import itertools
 import json
 import math
 import re
@@ -21,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from tidy_notebooks import execute, read, tidy, write
 
-from v2gbook.classroom import _answers, _progress, _score, presets, workbook
+from v2gbook.classroom import _answers, _progress, presets, workbook
 
 TITLE = re.compile(r"^# Solution (\d+ · \S.*)$", re.MULTILINE)
 BLOCK = re.compile(
@@ -56,6 +59,9 @@ def keys_of(solution, preset):
     return book.keys
 
 
+_everywhere = {}  # numbers that are the same in every region, by the name of their variant
+
+
 class Unfit(Exception):
     """Numbers of which a check could not be made; others are drawn."""
 
@@ -66,7 +72,12 @@ def draw(topic, question, key, variant, region, attempt=0):
         return {}
     name = f"{topic}|{question}|{variant}" + (f"|{attempt}" if attempt else "")
     seed = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
-    return key.draw(np.random.default_rng(seed if variant or attempt else 0), region)
+    rng = np.random.default_rng(seed if variant or attempt else 0)
+    if len(inspect.signature(key.draw).parameters) > 1:
+        return key.draw(rng, region)
+    if name not in _everywhere:
+        _everywhere[name] = key.draw(rng)
+    return copy.deepcopy(_everywhere[name])
 
 
 def title_of(solution):
@@ -81,13 +92,13 @@ def title_of(solution):
     return match[1]
 
 
-def scores_of(solution):
-    """Digests of all functions in the cells tagged `score`, by name."""
-    found = {}
-    for cell in solution.cells:
-        if "score" in cell.metadata.get("tags", []):
-            found |= _score.functions_of(cell.source)
-    return found
+def score_of(solution):
+    """The text of all cells tagged `score`, and of the imports that they need."""
+    return "\n\n\n".join(
+        cell.source
+        for cell in solution.cells
+        if cell.cell_type == "code" and {"imports", "score"} & set(cell.metadata.get("tags", []))
+    )
 
 
 def checks_of(topic, solution):
@@ -117,7 +128,7 @@ def _entry(topic, question, key, solution):
         "rises_with": list(key.rises_with),
         "given": {},
         "answers": {},
-        "score": scores_of(solution) if key.kind == "design" else {},
+        "score": score_of(solution) if key.kind == "design" else "",
     }
     if key.kind != "function":
         return entry
@@ -192,7 +203,8 @@ def _probe_all(key):
     right, trouble = workbook._probe(key.reference, key.probes)
     if trouble:
         raise SystemExit(f"the reference fails: {trouble}")
-    return right, [workbook._probe(slip, key.probes)[0] for slip in key.slips.values()]
+    wrong = [workbook._probe(slip, key.probes)[0] for slip in key.slips.values()]
+    return list(itertools.chain(*right)), [list(itertools.chain(*values)) for values in wrong]
 
 
 def _distinct(label, right, wrong, key):
@@ -253,6 +265,7 @@ def _refuse_leaks(topic, solution, exercise):
 def generate(path):
     """Both files of one topic, as {path: text}; the exercise is not executed yet."""
     solution = read(path)
+    _everywhere.clear()
     sheet = {"title": title_of(solution), "questions": checks_of(path.stem, solution)}
     checks = json.dumps(sheet, separators=(",", ":"), ensure_ascii=False)
     checks = checks.replace('{"kind"', '\n{"kind"')  # a line for each question

@@ -58,6 +58,8 @@ def draw(figures):
 
 def picture(page, sheet, figure):
     """One PNG, drawn on a page that has plotly.js, or photographed on a sheet for SVG."""
+    if isinstance(figure, dict) and "frames" in figure:
+        figure = still(figure)
     if isinstance(figure, str):
         sheet.set_content(figure)
         address = (
@@ -68,6 +70,15 @@ def picture(page, sheet, figure):
     width, height, text = page.evaluate(PIXELS, address)
     pixels = np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(height, width, 4)
     return png(*few_colours(pixels[..., :3]))
+
+
+def still(film):
+    """The moment of a film that its picture shows, as a figure."""
+    frame = film["frames"][film["still"]]
+    traces = [dict(trace) for trace in film["data"]]
+    for place, changes in zip(frame["traces"], frame["data"], strict=True):
+        traces[place].update(changes)
+    return {"data": traces, "layout": film["layout"]}
 
 
 def few_colours(pixels):

@@ -67,7 +67,7 @@ def numbers(answer):
 
 def _unreadable(answer, error):
     if isinstance(error, (TypeError, ValueError)):
-        return f"this question wants a number, not {quoted_type(answer)}"
+        return _not_numbers(answer)
     return f"this answer could not be read as a number: {quoted_error(error)}"
 
 
@@ -77,8 +77,14 @@ def _wrong_kind(answer, array):
     if array.dtype.kind == "c" or (mixed and any(isinstance(x, _COMPLEX) for x in array.flat)):
         return "this question wants a real number; take its magnitude or its real part"
     if array.dtype.kind not in "iufO":
-        return f"this question wants a number, not {quoted_type(answer)}"
+        return _not_numbers(answer)
     return ""
+
+
+def _not_numbers(answer):
+    if isinstance(answer, (list, tuple)):
+        return "this question wants a number or one flat list of numbers, with nothing else in it"
+    return f"this question wants a number, not {quoted_type(answer)}"
 
 
 def _wrong_values(array):
@@ -139,6 +145,14 @@ def matches(label, values, stored, tol):
         _within(f"{label}|{i}", value, want, tol)
         for i, (value, want) in enumerate(zip(values, stored))
     )
+
+
+def agreeing(label, values, stored, tol):
+    """For each value whether it differs by at most the share `tol` from the one that was stored."""
+    return [
+        _within(f"{label}|{i}", value, want, tol)
+        for i, (value, want) in enumerate(zip(values, stored))
+    ]
 
 
 def alike(values, others, tol):

@@ -271,6 +271,7 @@ def animate(
     alt: str,
     caption: str = "",
     unit: str = "s",
+    still: float | None = None,
 ) -> None:
     """Show `draw(time)` as a film: a play button and a slider over time, computed once.
 
@@ -282,15 +283,17 @@ def animate(
     times : sequence of float
         The moments that are drawn, ascending.
     alt, caption : str
-        As in `show`; the first moment is the stored picture.
+        As in `show`.
     unit : str, optional
         Unit of the times.
+    still : float, optional
+        One of the times: the moment that the stored picture shows. The first if left out.
 
     Raises
     ------
     ValueError
-        If there are fewer than two times, if the kinds of traces change with time, or if the frames
-        take more than 300 kB.
+        If there are fewer than two times, if `still` is none of them, if the kinds of traces change
+        with time, or if the frames take more than 300 kB.
 
     Examples
     --------
@@ -304,12 +307,15 @@ def animate(
     times = [float(time) for time in times]
     if len(times) < 2 or any(after <= before for before, after in pairwise(times)):
         raise ValueError(f"times = {times}: at least two ascending times are needed")
+    if still is not None and still not in times:
+        raise ValueError(f"still = {still:g} is none of the times of the film")
     shots = [_page.parted(draw(time=time)) for time in times]
     first, words = shots[0]
     trims, *_ = (_trimmed(fig) for fig, _ in shots)
     bundle = stored(first.update_layout(template=TEMPLATE), alt)
     film = bundle[PLOTLY]
     film["frames"] = _frames(times, [stored(fig, alt)[PLOTLY]["data"] for fig, _ in shots])
+    film["still"] = 0 if still is None else times.index(still)
     size = _stored_bytes(film["frames"])
     if size > FILM_BYTES:
         raise ValueError(

@@ -1,18 +1,22 @@
-"""Whether the score function of an open question is the sheet's own.
+"""The score function of an open question: whether it is the sheet's own, and a fresh copy of it.
 
-The generator stores a digest of the text of every function in the cells tagged `score`. A check
-compares it with the text that Python keeps of the cells that were run, the one that it also shows
-in a traceback.
+The generator stores the text of the cells tagged `score`, and of the imports that they need. A
+check compares each function in it with the text that Python keeps of the cells that were run, the
+one that it also shows in a traceback. This tells the sheet's score from another one that somebody
+has put in its place, in order to try something or by mistake.
 
-This tells the sheet's score from another one that somebody has put in its place, in order to try
-something or by mistake, and it notices a changed helper function too. It does not notice changed
-data, and it is no protection against someone who wants to deceive the check: all of this runs in
-the student's own kernel. Marks are made elsewhere, with the marker's own score.
+What is then measured is measured by a fresh copy, with names and data of its own: a student may
+call something `real` or `sum`, or scale the sheet's data to look at something. It is no protection
+against someone who wants to deceive the check: all of this runs in the student's own kernel. Marks
+are made elsewhere, with the marker's own score.
 """
 
 import ast
+import functools
 import hashlib
 import linecache
+
+from . import presets
 
 
 def functions_of(source):
@@ -24,8 +28,17 @@ def functions_of(source):
     }
 
 
-def is_own(score, stored):
+@functools.cache
+def fresh(source, region):
+    """The sheet's score, from its stored text, in names that nobody else can reach."""
+    names = {"region": presets.load(region), "__name__": "score"}
+    exec(compile(source, "<score>", "exec"), names)
+    return names["score"]
+
+
+def is_own(score, source):
     """True if `score` is a function of the notebook that reads as the sheet's, helpers included."""
+    stored = functions_of(source)
     names = score.__globals__
     if score.__name__ not in stored or names.get(score.__name__) is not score:
         return False

@@ -23,6 +23,10 @@ from ._student import attempt, quoted, quoted_error, quoted_repr, quoted_type, s
 
 VARIANTS = 64  # sets of numbers, and the book's own, variant 0
 NOTHING = "your function returns nothing yet"
+OF_THE_BOOK = (
+    "this is right for the book's numbers, not for yours; "
+    "run the cells again from the top, so that all of them use your name"
+)
 FOREIGN = (
     "this was measured with another score function than the sheet's, "
     "so it is not recorded; run the sheet's own cells again to go back to it"
@@ -37,7 +41,7 @@ STATES = {
 }
 
 # What a constant factor between answer and right value gives away; tried in this order.
-_THOUSAND = "a factor of 1000 (kilo against mega?)"
+_THOUSAND = "a factor of 1000 (a prefix: milli, kilo, mega?)"
 _HOURS = "a factor of 3600 (hours against seconds?)"
 _CENT = "a factor of 100 (per cent against a fraction?)"
 _SAMPLES = "a factor of 10 (samples per second: the time step dt?)"
@@ -73,7 +77,8 @@ class Key:
     tol : float
         Largest difference from the right value, as a share of it.
     draw : function, optional
-        `draw(rng, region)` gives the numbers; names that begin with "_" stay hidden.
+        `draw(rng, region)` gives the numbers, `draw(rng)` those that are the same in every region;
+        names that begin with "_" stay hidden.
     reference : function, optional
         `reference(given)` is the right value; for a function question the right function itself.
     probes : list of dict
@@ -269,9 +274,10 @@ class Workbook:
         got = sum(marks for marks, _ in self.results.values())
         of = sum(asked["marks"] for asked in self.questions.values())
         not_run = f" Not run yet: {', '.join(rest)}." if rest else ""
+        name = "" if self.student else " No name was given, so these are the book's numbers."
         _say(
             f"**{_progress.title(self.topic)}** {got:g}/{of} by checks; "
-            f"written answers are marked by hand.{not_run}"
+            f"written answers are marked by hand.{not_run}{name}"
         )
 
     # ------------------------------------------------------------------------------------ judging
@@ -281,7 +287,8 @@ class Workbook:
         if name is None:
             _say(
                 '<span class="v2g-wrong">✗ no such question</span>: this sheet has no question '
-                f"{quoted_repr(question)}; it has {', '.join(self.questions)}"
+                f"{quoted_repr(question)}; it has {', '.join(self.questions)} "
+                "(written answers are marked by hand)"
             )
             return
         verdict = self._verdict(name, answer, score)
@@ -313,6 +320,8 @@ class Workbook:
     def _judge(self, question, asked, answer, score):
         """Share of the marks (0 to 1) of an answer, and a sentence in Markdown."""
         if asked["kind"] == "design":
+            if score is not None and _is_own(score, asked["score"]):
+                score = _score.fresh(asked["score"], self.region.key)
             return _measured(answer, score)
         if asked["kind"] == "function":
             return self._judge_function(question, asked, answer)
@@ -327,17 +336,24 @@ class Workbook:
         values, trouble = _probe(function, asked["probes"])
         if trouble:
             return 0.0, trouble
-        share, words = _compared(f"{self.topic}|{question}", values, asked, asked)
+        answers = list(itertools.chain(*values))
+        label = f"{self.topic}|{question}"
+        share, words = _compared(label, answers, asked, asked, [len(one) for one in values])
         return _lawful(function, asked) if share == 1.0 else (share, words)
 
     def _judge_value(self, question, asked, answer):
         array, trouble = _answers.numbers(answer)
         if trouble:
             return 0.0, trouble
+        values = _answers.summary(array)
         variant = self.variant(asked["numbers"])
-        label = f"{self.topic}|{question}|{self.region.key}|{variant}"
-        stored = asked["answers"][self.region.key][variant]
-        return _compared(label, _answers.summary(array), asked, stored)
+        label = f"{self.topic}|{question}|{self.region.key}"
+        sets = asked["answers"][self.region.key]
+        share, words = _compared(f"{label}|{variant}", values, asked, sets[variant])
+        unexplained = share < 1 and words not in asked["hints"]
+        if unexplained and _answers.matches(f"{label}|0", values, sets[0]["right"], asked["tol"]):
+            return 0.0, OF_THE_BOOK
+        return share, words
 
     def _record(self, verdict):
         """Keep the marks, and say so if that does not work."""
@@ -378,8 +394,11 @@ def _told(name, of, share, words, own):
     return Verdict(question=name, state=state, marks=marks, of=of, words=words, counts=own)
 
 
-def _compared(label, values, asked, stored):
-    """Share and sentence for a list of numbers, against the right one and the typical slips."""
+def _compared(label, values, asked, stored, sizes=()):
+    """Share and sentence for a list of numbers, against the right one and the typical slips.
+
+    `sizes` are the lengths of its parts: how many numbers a function returned on each example.
+    """
     if _answers.matches(label, values, stored["right"], asked["tol"]):
         return 1.0, ""
     for hint, wrong in zip(asked["hints"], stored["wrong"]):
@@ -388,7 +407,18 @@ def _compared(label, values, asked, stored):
     unit = f" The answer is wanted in {asked['unit']}." if asked["unit"] else ""
     trouble = _wrong_shape(asked["kind"], len(values), len(stored["right"]))
     trouble = trouble or _wrong_factor(label, values, stored["right"], asked["tol"])
-    return 0.0, (trouble or f"not within {100 * asked['tol']:g} % yet.") + unit
+    if not trouble:
+        agreeing = _answers.agreeing(label, values, stored["right"], asked["tol"])
+        trouble = f"not within {100 * asked['tol']:g} % yet{_some_right(agreeing, sizes)}."
+    return 0.0, trouble + unit
+
+
+def _some_right(agreeing, sizes):
+    """How many of some examples, or of some numbers, are right; empty if none is."""
+    noun = "examples" if sizes else "numbers"
+    entries = iter(agreeing)
+    parts = [all(list(itertools.islice(entries, size))) for size in sizes or [1] * len(agreeing)]
+    return f"; {sum(parts)} of {len(parts)} {noun} are right" if any(parts) else ""
 
 
 def _wrong_shape(kind, here, wanted):
@@ -422,23 +452,35 @@ def _call(function, arguments):
     """What a function returns on an example of its own, as an array, or what went wrong."""
     result, error = attempt(function, **copy.deepcopy(arguments))
     if error is not None:
-        return None, f"your function raised {quoted_error(error)}"
+        names = " (keep the names of its arguments)" if _is_about_arguments(error) else ""
+        return None, f"your function raised {quoted_error(error)}{names}"
     if result is None or result is Ellipsis:
         return None, NOTHING
     return _answers.numbers(result)
 
 
+def _is_about_arguments(error):
+    """Was a function called with arguments that it does not have?"""
+    return isinstance(error, TypeError) and "keyword argument" in quoted_error(error)
+
+
 def _probe(function, probes):
-    """Values of a function on the public examples, or what went wrong."""
+    """Values of a function on each public example, or what went wrong."""
     values = []
+    silent = []  # examples on which it returns nothing
     for arguments in probes:
         array, trouble = _call(function, arguments)
         if trouble == NOTHING:
-            return [], NOTHING
-        if trouble:
+            silent.append(arguments)
+        elif trouble:
             return [], f"on the example ({_example(arguments)}): {trouble}"
-        values += _answers.summary(array)
-    return values, ""
+        else:
+            values.append(_answers.summary(array))
+    if not silent:
+        return values, ""
+    if not values:
+        return [], NOTHING
+    return [], f"on the example ({_example(silent[0])}): your function returns nothing here"
 
 
 def _example(arguments):
