@@ -316,6 +316,7 @@ def animate(
     film = bundle[PLOTLY]
     film["frames"] = _frames(times, [stored(fig, alt)[PLOTLY]["data"] for fig, _ in shots])
     film["still"] = 0 if still is None else times.index(still)
+    _, words_of_still = shots[film["still"]]
     size = _stored_bytes(film["frames"])
     if size > FILM_BYTES:
         raise ValueError(
@@ -343,8 +344,8 @@ def animate(
     _page.place(
         spec,
         (
-            f'<p class="v2g-words">{words}</p><p><b>Film</b> from {times[0]:g} to {times[-1]:g} '
-            f"{_page.text(unit)}. "
+            f'<p class="v2g-words">{words_of_still}</p><p><b>Film</b> '
+            f"from {times[0]:g} to {times[-1]:g} {_page.text(unit)}. "
             "Run this cell, then press Play, or move through time with the arrow keys.</p>"
         ),
         answer,
