@@ -9,6 +9,7 @@ same, the stored one is handed to nbval, which then finds no difference.
 
 import atexit
 import base64
+import gc
 import json
 import re
 import shutil
@@ -208,6 +209,12 @@ def pytest_collection_modifyitems(items):
     """The files that take longest come first: no worker is left alone with one at the end."""
     longest = "test_browser.py", "test_presets.py", "test_exercises.py"
     items.sort(key=lambda item: item.path.name not in longest)
+
+
+def pytest_collection_finish():
+    """Thousands of collected tests live until the end: the collector need not visit them again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish():

@@ -266,6 +266,18 @@ def hand_over(*arguments, here=False, **variables):
     return code if code >= 0 else 128 - code
 
 
+def test(*arguments):
+    """Run pytest with one worker more than cores: a browser or a kernel is often waited for.
+
+    A notebook or test file stays with one worker. Linear algebra keeps to one thread, since the
+    workers share the cores already.
+    """
+    workers = str(1 + min(4, os.cpu_count() or 1))
+    spread = ("-n", workers, "--dist", "loadfile", "--no-loadscope-reorder")
+    one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    return hand_over("-m", "pytest", *spread, *arguments, **one_thread)
+
+
 def tool(name, *arguments):
     """Run a file of tools/ as `python file` would, but without a traceback after Ctrl-C."""
     quietly = (
@@ -517,16 +529,7 @@ def main(argv):
         if verb == "check":
             return check()
         set_up()
-        # One more than cores, since those with a browser or a kernel often wait for it. A notebook
-        # or test file stays with one worker.
-        workers = str(1 + min(4, os.cpu_count() or 1))
-        return (
-            hand_over(
-                "-m", "pytest", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder", *rest
-            )
-            if verb == "test"
-            else tool(TOOLS[verb], *rest)
-        )
+        return test(*rest) if verb == "test" else tool(TOOLS[verb], *rest)
     except KeyboardInterrupt:
         stop(f"\nStopped. {AGAIN}", 130)
     except subprocess.CalledProcessError as error:
