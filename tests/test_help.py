@@ -1,15 +1,18 @@
 """`help()` of every public name: numpydoc's validation, types, fields, examples that run."""
 
+import ast
 import contextlib
 import dataclasses
 import doctest
 import importlib
 import inspect
+import re
 import tomllib
 from pathlib import Path
 
 import api_page
 import pytest
+import shelf
 from numpydoc.docscrape import ClassDoc, get_doc_object
 from numpydoc.validate import validate
 
@@ -44,6 +47,29 @@ WITH_CLASSROOM = EVERYTHING | dict(documented(["classroom", "classroom.presets"]
 FUNCTIONS = {name: value for name, value in WITH_CLASSROOM.items() if inspect.isfunction(value)}
 RECORDS = {name: value for name, value in EVERYTHING.items() if dataclasses.is_dataclass(value)}
 MODULES = [*TOPICS, "_check", "_presence"]
+
+
+def used(paths):
+    """Names that these modules import from others or take as an attribute."""
+    for path in paths:
+        for node in ast.walk(shelf.tree_of(path)):
+            if isinstance(node, ast.Attribute):
+                yield node.attr
+            if isinstance(node, ast.ImportFrom):
+                yield from (alias.name for alias in node.names)
+
+
+def test_every_function_is_shown_in_a_notebook_or_used_by_another_module():
+    notebooks = [*ROOT.glob("chapters/*.ipynb"), *ROOT.glob("solutions/*.ipynb")]
+    shown = "\n".join(shelf.code_of(path) for path in notebooks)
+    unused = []
+    for topic in TOPICS:
+        elsewhere = set(used(path for path in ROOT.glob("v2gbook/*/*.py")))
+        elsewhere |= set(used(path for path in ROOT.glob("v2gbook/*.py") if path.stem != topic))
+        mine = [name for name in FUNCTIONS if re.fullmatch(rf"{topic}\.\w+", name)]
+        names = [name for name in mine if name.partition(".")[2] not in elsewhere]
+        unused += [name for name in names if not re.search(rf"\b{re.escape(name)}\b", shown)]
+    assert ", ".join(unused) == ""
 
 
 @pytest.mark.parametrize("name", WITH_CLASSROOM)

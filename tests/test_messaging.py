@@ -40,7 +40,6 @@ from v2gbook.messaging import (
     from_wire_kw,
     latencies,
     latency_stages,
-    limits,
     moved,
     needed_s,
     rational,
@@ -1183,9 +1182,10 @@ def test_p09_budget():
 
 def test_labels_of_the_data():
     assert all("illustrative" in stage.source for stage in latency_stages())
-    assert set(limits().signal) == {"local", "central"}
-    assert (limits().source != "").all()
-    assert limits().limit_s["CSIP-AUS, default poll"] == 300.0
+    asked = verdicts(0.0)
+    assert set(asked.signal) == {"local", "central"}
+    assert asked.limit_s["CSIP-AUS, default poll"] == 300.0
+    assert all(row["source"] for row in read("messaging", "latency")["limits"])
     assert [s.name for s in latency_stages() if s.shared] == ["frequency measured", "decision"]
 
 

@@ -1594,20 +1594,8 @@ def budget(way: Sequence[LatencyStage]) -> pd.DataFrame:
     return pd.concat([table, total]).rename_axis("stage")
 
 
-def limits() -> pd.DataFrame:
-    """What services ask for, as a table.
-
-    Returns
-    -------
-    DataFrame
-        Index `service`. `limit_s` is the longest time that it allows [s], `signal` what it acts on
-        ("local" frequency at the plug, or a "central" set-point), `source` where that is written.
-
-    Examples
-    --------
-    >>> float(limits().limit_s["Nordic FFR"])
-    0.7
-    """
+def _limits():
+    """What services ask for: the longest time [s], where the signal comes from, the source."""
     return pd.DataFrame(_rules("latency")["limits"]).set_index("name").rename_axis("service")
 
 
@@ -1800,7 +1788,7 @@ def verdicts(latency_s: ArrayLike, share: float = 0.99) -> pd.DataFrame:
     >>> bool(verdicts(0.7, 0.99).in_time["Nordic FFR"])
     True
     """
-    frame = limits()[["signal", "limit_s"]].assign(needed_s=needed_s(latency_s, share))
+    frame = _limits()[["signal", "limit_s"]].assign(needed_s=needed_s(latency_s, share))
     frame["margin_s"] = (frame.limit_s - frame.needed_s).round(9)
     return frame.assign(in_time=frame.margin_s >= 0)
 
