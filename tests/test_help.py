@@ -49,26 +49,27 @@ RECORDS = {name: value for name, value in EVERYTHING.items() if dataclasses.is_d
 MODULES = [*TOPICS, "_check", "_presence"]
 
 
-def used(paths):
-    """Names that these modules import from others or take as an attribute."""
-    for path in paths:
-        for node in ast.walk(shelf.tree_of(path)):
-            if isinstance(node, ast.Attribute):
-                yield node.attr
-            if isinstance(node, ast.ImportFrom):
-                yield from (alias.name for alias in node.names)
+def used(path):
+    """Names that a module imports from others or takes as an attribute."""
+    nodes = list(ast.walk(shelf.tree_of(path)))
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    taken = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return taken | {alias.name for node in imports for alias in node.names}
 
 
 def test_every_function_is_shown_in_a_notebook_or_used_by_another_module():
     notebooks = [*ROOT.glob("chapters/*.ipynb"), *ROOT.glob("solutions/*.ipynb")]
     shown = "\n".join(shelf.code_of(path) for path in notebooks)
+    used_by = {path.stem: used(path) for path in ROOT.glob("v2gbook/*.py")}
+    inside = set().union(*map(used, ROOT.glob("v2gbook/*/*.py")))
     unused = []
-    for topic in TOPICS:
-        elsewhere = set(used(path for path in ROOT.glob("v2gbook/*/*.py")))
-        elsewhere |= set(used(path for path in ROOT.glob("v2gbook/*.py") if path.stem != topic))
-        mine = [name for name in FUNCTIONS if re.fullmatch(rf"{topic}\.\w+", name)]
-        names = [name for name in mine if name.partition(".")[2] not in elsewhere]
-        unused += [name for name in names if not re.search(rf"\b{re.escape(name)}\b", shown)]
+    for name in FUNCTIONS:
+        topic, _, plain = name.partition(".")
+        if topic not in TOPICS or "." in plain:
+            continue
+        others = [names for stem, names in used_by.items() if stem != topic]
+        if plain not in inside.union(*others) and not re.search(rf"\b{re.escape(name)}\b", shown):
+            unused.append(name)
     assert ", ".join(unused) == ""
 
 

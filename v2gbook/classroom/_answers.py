@@ -139,20 +139,13 @@ def digests(label, values, tol):
 
 def matches(label, values, stored, tol):
     """True where every value differs by at most the share `tol` from the one that was stored."""
-    if len(values) != len(stored):
-        return False
-    return all(
-        _within(f"{label}|{i}", value, want, tol)
-        for i, (value, want) in enumerate(zip(values, stored))
-    )
+    return len(values) == len(stored) and all(agreeing(label, values, stored, tol))
 
 
 def agreeing(label, values, stored, tol):
     """For each value whether it differs by at most the share `tol` from the one that was stored."""
-    return [
-        _within(f"{label}|{i}", value, want, tol)
-        for i, (value, want) in enumerate(zip(values, stored))
-    ]
+    for i, (value, want) in enumerate(zip(values, stored)):
+        yield _within(f"{label}|{i}", value, want, tol)
 
 
 def alike(values, others, tol):

@@ -304,25 +304,15 @@ def animate(
     {...
     """
     checked_alt(alt)
-    times = [float(time) for time in times]
-    if len(times) < 2 or any(after <= before for before, after in pairwise(times)):
-        raise ValueError(f"times = {times}: at least two ascending times are needed")
-    if still is not None and still not in times:
-        raise ValueError(f"still = {still:g} is none of the times of the film")
+    times = _moments(times)
+    place = _place_of(still, times)
     shots = [_page.parted(draw(time=time)) for time in times]
     first, words = shots[0]
     trims, *_ = (_trimmed(fig) for fig, _ in shots)
     bundle = stored(first.update_layout(template=TEMPLATE), alt)
-    film = bundle[PLOTLY]
-    film["frames"] = _frames(times, [stored(fig, alt)[PLOTLY]["data"] for fig, _ in shots])
-    film["still"] = 0 if still is None else times.index(still)
-    _, words_of_still = shots[film["still"]]
-    size = _stored_bytes(film["frames"])
-    if size > FILM_BYTES:
-        raise ValueError(
-            f"the film has {size / 1000:.0f} kB, at most {FILM_BYTES / 1000:.0f} are stored: "
-            "fewer times or points"
-        )
+    frames = _frames(times, [stored(fig, alt)[PLOTLY]["data"] for fig, _ in shots])
+    _refuse_large(frames)
+    bundle[PLOTLY] |= {"frames": frames, "still": place}
     display(bundle, raw=True)
     step = Control(label="Time", unit=unit, value=0, low=0, high=len(times) - 1, step=1)
     spec = {
@@ -344,13 +334,40 @@ def animate(
     _page.place(
         spec,
         (
-            f'<p class="v2g-words">{words_of_still}</p><p><b>Film</b> '
+            f'<p class="v2g-words">{shots[place][1]}</p><p><b>Film</b> '
             f"from {times[0]:g} to {times[-1]:g} {_page.text(unit)}. "
             "Run this cell, then press Play, or move through time with the arrow keys.</p>"
         ),
         answer,
     )
     captioned(caption, alt)
+
+
+def _moments(times):
+    """The times of a film, at least two and ascending."""
+    times = [float(time) for time in times]
+    if len(times) < 2 or any(after <= before for before, after in pairwise(times)):
+        raise ValueError(f"times = {times}: at least two ascending times are needed")
+    return times
+
+
+def _place_of(still, times):
+    """Number of the frame that the stored picture shows."""
+    if still is None:
+        return 0
+    if still not in times:
+        raise ValueError(f"still = {still:g} is none of the times of the film")
+    return times.index(still)
+
+
+def _refuse_large(frames):
+    """Stop if the frames would swell the notebook."""
+    size = _stored_bytes(frames)
+    if size > FILM_BYTES:
+        raise ValueError(
+            f"the film has {size / 1000:.0f} kB, at most {FILM_BYTES / 1000:.0f} are stored: "
+            "fewer times or points"
+        )
 
 
 def _frames(times, shots):

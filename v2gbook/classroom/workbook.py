@@ -408,7 +408,7 @@ def _compared(label, values, asked, stored, sizes=()):
     trouble = _wrong_shape(asked["kind"], len(values), len(stored["right"]))
     trouble = trouble or _wrong_factor(label, values, stored["right"], asked["tol"])
     if not trouble:
-        agreeing = _answers.agreeing(label, values, stored["right"], asked["tol"])
+        agreeing = list(_answers.agreeing(label, values, stored["right"], asked["tol"]))
         trouble = f"not within {100 * asked['tol']:g} % yet{_some_right(agreeing, sizes)}."
     return 0.0, trouble + unit
 
