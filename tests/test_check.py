@@ -129,6 +129,14 @@ def test_a_missing_column_is_named():
         _check.columns("trace", pd.DataFrame({"f_hz": [50.0]}), ["f_hz", "v_pu"])
 
 
+def test_columns_of_numbers_keep_their_index_and_name_what_is_wrong():
+    hours = pd.DataFrame({"p_kw": [1, 2], "car": ["A", "B"]}, index=[7, 8])
+    kept = _check.number_columns("hours", hours, {"p_kw": {"unit": "kW", "ge": 0}})
+    assert kept.to_dict() == {"p_kw": {7: 1.0, 8: 2.0}}
+    with pytest.raises(ValueError, match="hours.p_kw is 1 kW; it must be at least 2"):
+        _check.number_columns("hours", hours, {"p_kw": {"unit": "kW", "ge": 2}})
+
+
 @pytest.mark.parametrize(
     "index, kind, words",
     [

@@ -15,6 +15,7 @@ from v2gbook.invest import (
     cash_flow,
     internal_rate,
     net_present_value,
+    one_at_a_time,
     payback_years,
     waiting_cost,
 )
@@ -170,3 +171,58 @@ def test_bad_input_is_refused_in_words(call, words):
 def test_fields_are_kept_as_numbers():
     assert type(replace(PLANT, capex=1000).capex) is float
     assert replace(PLANT, years=3.0).years == 3
+
+
+# ------------------------------------------------------------------------- what a verdict hangs on
+
+
+def worth(*, cost, a_year, rate):
+    return net_present_value(rate, [-cost, *[a_year] * 10])
+
+
+BASE = {"cost": 3000.0, "a_year": 400.0, "rate": 0.05}
+
+
+def test_break_even_has_its_closed_form():
+    """The cost that ten payments pay back is their present value."""
+    table = one_at_a_time(worth, BASE, {"cost": (1000.0, 5000.0), "a_year": (100.0, 500.0)})
+    assert table.break_even["cost"] == pytest.approx(400 / annuity(0.05, 10))
+    assert table.break_even["a_year"] == pytest.approx(3000 * annuity(0.05, 10))
+
+
+def test_break_even_of_the_rate_is_the_internal_rate():
+    table = one_at_a_time(worth, BASE, {"rate": (0.0, 0.2)})
+    assert table.break_even["rate"] == pytest.approx(internal_rate([-3000.0, *[400.0] * 10]))
+
+
+def test_no_break_even_without_a_change_of_sign():
+    table = one_at_a_time(worth, BASE, {"cost": (2500.0, 3050.0)})
+    assert math.isnan(table.break_even["cost"])
+    assert table.loc["cost", ["base", "low", "high"]].tolist() == [3000.0, 2500.0, 3050.0]
+
+
+def test_results_at_the_ends_and_the_largest_swing_first():
+    table = one_at_a_time(worth, BASE, {"rate": (0.04, 0.06), "cost": (1000.0, 5000.0)})
+    assert table.index.tolist() == ["cost", "rate"]
+    assert table.at_low["cost"] == worth(cost=1000.0, a_year=400.0, rate=0.05)
+    assert table.at_high["rate"] == worth(cost=3000.0, a_year=400.0, rate=0.06)
+
+
+@pytest.mark.parametrize(
+    "ranges, words",
+    [
+        ({"price": (0.0, 1.0)}, "'price', which is no input of base: cost, a_year, rate"),
+        ({"cost": (5000.0, 1000.0)}, "ascends"),
+        ({"cost": (3100.0, 5000.0)}, "holds the base value"),
+        ({"cost": (1000.0, 2000.0, 5000.0)}, "has 3 values"),
+        ({"cost": (1000.0, math.inf)}, "cost"),
+    ],
+)
+def test_wrong_ranges_are_named(ranges, words):
+    with pytest.raises(ValueError, match=words):
+        one_at_a_time(worth, BASE, ranges)
+
+
+def test_a_result_that_is_no_number_is_named():
+    with pytest.raises(ValueError, match="result"):
+        one_at_a_time(lambda **inputs: math.nan, BASE, {"cost": (1000.0, 5000.0)})

@@ -416,7 +416,7 @@ def test_inventory_that_cannot_be_saved_is_counted_all_the_same(page, monkeypatc
 
 def test_inventory_questions_are_complete():
     assert len(questions()) == 20
-    assert len({asked["topic"] for asked in questions()}) == 16
+    assert len({asked["topic"] for asked in questions()}) == 17
     for asked in questions():
         assert len(asked["answers"]) == len(asked["why"]) >= 3
         assert 0 <= asked["right"] < len(asked["answers"])

@@ -23,6 +23,7 @@ Date: TypeAlias = str | datetime.date | np.datetime64
 
 DATES = (str, datetime.date, np.datetime64)
 FOLDER = Path(__file__).parent / "data"
+CONFIDENCE = ("read", "from memory", "chosen")  # how a fact in the book's data is known
 MOST_STEPS = 50_000_000  # numbers that one call may make; a hundred times a year of minutes
 LARGEST = 1e30  # beyond any quantity here; a product of several still is a number
 
@@ -775,6 +776,42 @@ def columns(name: str, frame: Any, wanted: Iterable[str]) -> pd.DataFrame:
         has = ", ".join(map(str, frame.columns)) or "none"
         raise ValueError(f"{name} has no column {', '.join(missing)}; it has {has}")
     return frame
+
+
+def number_columns(name: str, frame: Any, limits: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return these columns of a table as checked floats, on the table's own index.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the argument.
+    frame : DataFrame
+        The argument.
+    limits : dict
+        By column, the keywords of `row`.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    TypeError
+        If it is no DataFrame.
+    ValueError
+        If a column is missing or empty, or holds a value outside its limits.
+
+    Examples
+    --------
+    >>> hours = pd.DataFrame({"offered_mw": [1, 2]}, index=[7, 8])
+    >>> number_columns("hours", hours, {"offered_mw": {"unit": "MW", "ge": 0}}).loc[8].to_dict()
+    {'offered_mw': 2.0}
+    """
+    columns(name, frame, limits)
+    values = {}
+    for column, limit in limits.items():
+        values[column] = row(f"{name}.{column}", frame[column].to_numpy(), **limit)
+    return pd.DataFrame(values, index=frame.index)
 
 
 def stamps(name: str, index: Any) -> pd.DatetimeIndex:

@@ -2,7 +2,8 @@ r"""Payments over years: what an investment is worth, and what it must earn.
 
 `annuity` spreads an investment over its life, `net_present_value`, `internal_rate` and
 `payback_years` judge a row of yearly payments, `cash_flow` makes the row of a `Project`, and
-`waiting_cost` tells what a wait takes from it. Chapters 8 and 11 use them; their equations are
+`waiting_cost` tells what a wait takes from it. `one_at_a_time` says which uncertain input decides a
+verdict, and at which value it turns. Chapters 8 and 13 use them; their equations are
 numbered there.
 
 Payments stand at the end of each year, the first is today; what is spent is negative. Money is in
@@ -10,7 +11,9 @@ the currency of the payments.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -29,6 +32,7 @@ from ._check import (
     one_fraction,
     plain,
     row,
+    short,
     together,
 )
 
@@ -119,7 +123,7 @@ def net_present_value(rate: float, flows: ArrayLike) -> float:
 
 
 def _worth_at(factor, flows):
-    """Worth of payments at a discount factor 1/(1 + i), scaled so that powers stay below 1."""
+    """Worth of payments at a discount factor 1/(1 + r), scaled so that powers stay below 1."""
     if factor <= 1:
         return np.polyval(flows[::-1], factor)
     return np.polyval(flows, 1 / factor)
@@ -128,7 +132,7 @@ def _worth_at(factor, flows):
 def internal_rate(flows: ArrayLike) -> float:
     r"""Discount rate at which a row of payments is worth nothing.
 
-    .. math:: \sum_k \frac{F_k}{(1 + i)^k} = 0            (11.18)
+    .. math:: \sum_k \frac{F_k}{(1 + r)^k} = 0            (13.4)
 
     Parameters
     ----------
@@ -139,7 +143,7 @@ def internal_rate(flows: ArrayLike) -> float:
     Returns
     -------
     float
-        Internal rate of return i, a fraction above -0.99 [1/year].
+        Internal rate of return r, a fraction above -0.99 [1/year].
 
     Raises
     ------
@@ -162,7 +166,7 @@ def internal_rate(flows: ArrayLike) -> float:
     if _worth_at(100.0, payments) <= 0:
         raise ValueError("flows give back next to nothing: the rate lies below -0.99 a year")
     factor = brentq(_worth_at, 1e-9, 100.0, args=(payments,), xtol=1e-14)
-    return 1 / float(factor) - 1  # eq. (11.18)
+    return 1 / float(factor) - 1  # eq. (13.4)
 
 
 def payback_years(flows: ArrayLike) -> float:
@@ -257,7 +261,7 @@ class Project:
 def cash_flow(project: Project) -> pd.DataFrame:
     r"""Payments of a project, year by year.
 
-    .. math:: F_0 = -I,\qquad F_k = A\,(1 - \varphi)^{k-1}\,(R - w\,E) - O            (11.17)
+    .. math:: F_0 = -I,\qquad F_k = \beta\,(1 - \varphi)^{k-1}\,(R - w\,E) - O            (13.3)
 
     Parameters
     ----------
@@ -303,7 +307,7 @@ def cash_flow(project: Project) -> pd.DataFrame:
         },
         index=pd.Index(year, name="year"),
     )
-    table["net"] = table.sum(axis=1)  # eq. (11.17)
+    table["net"] = table.sum(axis=1)  # eq. (13.3)
     table["cumulated"] = table.net.cumsum()
     return table
 
@@ -315,7 +319,7 @@ def waiting_cost(
 
     A part S of the investment is paid before the wait; all other payments come T years later.
 
-    .. math:: K = (NPV + S)\,\big(1 - (1 + d)^{-T}\big)            (11.16)
+    .. math:: K = (NPV + S)\,\big(1 - (1 + d)^{-T}\big)            (13.8)
 
     Parameters
     ----------
@@ -347,4 +351,100 @@ def waiting_cost(
     discount = one_fraction("rate", rate, ge=-0.5, lt=1)
     worth = net_present_value(discount, _payments_in_time(flows)) + one("spent", spent, ge=0)
     wait = np.asarray(checked("wait_years", wait_years, "years", ge=0, le=100))
-    return plain(worth * (1 - (1 + discount) ** -wait))  # eq. (11.16)
+    return plain(worth * (1 - (1 + discount) ** -wait))  # eq. (13.8)
+
+
+def _range_around(name, ends, start):
+    """Lowest and highest value of an input, with its base value between them."""
+    if name not in start:
+        raise ValueError(f"ranges names {name!r}, which is no input of base: {', '.join(start)}")
+    ends = row(f"ranges[{name!r}]", ends)
+    if len(ends) != 2:
+        raise ValueError(
+            f"ranges[{name!r}] has {len(ends)} values; give the lowest and the highest"
+        )
+    low, high = ends
+    if not low < high or not low <= start[name] <= high:
+        raise ValueError(
+            f"ranges[{name!r}] is ({low:g}, {high:g}) and base[{name!r}] is {start[name]:g}; a "
+            "range ascends and holds the base value"
+        )
+    return float(low), float(high)
+
+
+def _result_at(result, start, name, value):
+    """The result with one input at another value."""
+    return one("result", result(**{**start, name: float(value)}))
+
+
+def _moved(result_at, low, high):
+    """The results at both ends of a range, and the value in it at which the result is zero."""
+    at_low, at_high = result_at(low), result_at(high)
+    break_even = math.nan
+    if at_low * at_high <= 0 and at_low != at_high:
+        break_even = float(brentq(result_at, low, high, xtol=1e-12 * (high - low)))
+    return {"at_low": at_low, "at_high": at_high, "break_even": break_even}
+
+
+def one_at_a_time(
+    result: Callable[..., float],
+    base: Mapping[str, float],
+    ranges: Mapping[str, tuple[float, float]],
+) -> pd.DataFrame:
+    """How a result depends on each uncertain input, all others at their base values.
+
+    Parameters
+    ----------
+    result : callable
+        Takes the inputs by name and returns one number, such as what is left of a year.
+    base : mapping of str to float
+        Value of each input that `result` takes.
+    ranges : mapping of str to (float, float)
+        Lowest and highest plausible value of each uncertain input, a name of `base`.
+
+    Returns
+    -------
+    DataFrame, index input
+        Columns `base`, `low` and `high` (values of the input), `at_low` and `at_high` (the result
+        there), and `break_even`: the value of the input between `low` and `high` at which the
+        result is zero; NaN if it has the same sign at both ends. Inputs that move the result most
+        come first.
+
+    Raises
+    ------
+    TypeError
+        If `result` cannot be called, or `base` or `ranges` is no mapping.
+    ValueError
+        If a range names no input of `base`, does not ascend, or leaves its base value outside, or
+        the result is not a finite number.
+
+    Notes
+    -----
+    One input moves at a time, so inputs that move together are not seen. If the result changes
+    its sign more than once within a range, one of the zeros is found.
+
+    Examples
+    --------
+    A charger for 3000 that earns 400 a year for ten years pays if it costs less than 4000:
+
+    >>> def left(cost, a_year):
+    ...     return 10 * a_year - cost
+    >>> table = one_at_a_time(
+    ...     left, {"cost": 3000.0, "a_year": 400.0}, {"cost": (1000.0, 5000.0)}
+    ... )
+    >>> table.break_even.round(6).to_dict()
+    {'cost': 4000.0}
+    """
+    if not callable(result):
+        raise TypeError(f"result must be a function, not {short(result)}")
+    instance("base", base, Mapping)
+    instance("ranges", ranges, Mapping)
+    start = {name: one(f"base[{name!r}]", value) for name, value in base.items()}
+    rows = {}
+    for name, ends in ranges.items():
+        low, high = _range_around(name, ends, start)
+        rows[name] = {"base": start[name], "low": low, "high": high}
+        rows[name] |= _moved(partial(_result_at, result, start, name), low, high)
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("input")
+    swing = (table.at_high - table.at_low).abs()
+    return table.loc[swing.sort_values(ascending=False, kind="stable").index]

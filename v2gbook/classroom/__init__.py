@@ -3,6 +3,7 @@
 from . import presets
 from ._explore import animate, choice, explore, live, progress, slider
 from ._quiz import inventory, quiz
+from .charts import tornado, waterfall
 from .diagrams import diagram, sketch
 from .figures import COLOURS, LIMIT, MEASURED, figure, show
 from .words import money, say
@@ -28,4 +29,6 @@ __all__ = [
     "show",
     "sketch",
     "slider",
+    "tornado",
+    "waterfall",
 ]
