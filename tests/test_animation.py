@@ -54,6 +54,14 @@ def growing(time):
     return fig.add_scatter(x=[0, 3], y=[5, 5], name="limit")
 
 
+def test_slider_says_what_it_moves(shown, monkeypatch):
+    placed = []
+    monkeypatch.setattr(_page, "place", lambda spec, *_: placed.append(spec))
+    animate(growing, [0, 1, 2], alt=ALT, unit="MW", label="Batteries")
+    animate(growing, [0, 1, 2], alt=ALT)
+    assert [film["controls"][0]["label"] for film in placed] == ["Batteries", "Time"]
+
+
 def test_frames_keep_only_what_changes_but_all_of_that(shown):
     animate(growing, [0, 1, 2], alt=ALT)
     frames = shown[0][PLOTLY]["frames"]

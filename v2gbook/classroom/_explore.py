@@ -271,6 +271,7 @@ def animate(
     alt: str,
     caption: str = "",
     unit: str = "s",
+    label: str = "Time",
     still: float | None = None,
 ) -> None:
     """Show `draw(time)` as a film: a play button and a slider over time, computed once.
@@ -286,6 +287,8 @@ def animate(
         As in `show`.
     unit : str, optional
         Unit of the times.
+    label : str, optional
+        What the slider moves, if it is something else than time.
     still : float, optional
         One of the times: the moment that the stored picture shows. The first if left out.
 
@@ -314,7 +317,7 @@ def animate(
     _refuse_large(frames)
     bundle[PLOTLY] |= {"frames": frames, "still": place}
     display(bundle, raw=True)
-    step = Control(label="Time", unit=unit, value=0, low=0, high=len(times) - 1, step=1)
+    step = Control(label=label, unit=unit, value=0, low=0, high=len(times) - 1, step=1)
     spec = {
         "kind": "film",
         "label": "Film",
