@@ -1,6 +1,6 @@
 """The course as a reader meets it: JupyterLab in a real browser, by keyboard and by mouse.
 
-Every third chapter is opened and looked at. Every sixth is played as well: run, its explorer moved,
+Every third chapter is opened and looked at. Every twelfth is played as well: run, its explorer moved,
 its quizzes answered, saved and opened again. It is all chapters where V2GBOOK_SCREENSHOTS names a
 folder for pictures; `python run.py bench` moves every explorer.
 """
@@ -22,7 +22,7 @@ import browser
 
 CHAPTERS = sorted(path.name for path in (ROOT / "chapters").glob("*.ipynb"))
 ALL = bool(os.environ.get("V2GBOOK_SCREENSHOTS"))
-READ, PLAYED = (CHAPTERS, CHAPTERS) if ALL else (CHAPTERS[2::3], CHAPTERS[::6])
+READ, PLAYED = (CHAPTERS, CHAPTERS) if ALL else (CHAPTERS[2::3], CHAPTERS[::12])
 ANSWER = """left_mws = plant["kinetic_energy_mws"] - plant["inertia_s"] * plant["rating_mva"]
 answer = {sign}frequency.rocof(plant["output_mw"], left_mws, f0_hz=f0_hz)"""
 
