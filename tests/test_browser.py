@@ -1,8 +1,8 @@
 """The course as a reader meets it: JupyterLab in a real browser, by keyboard and by mouse.
 
-Every third chapter is opened and looked at. Every twelfth is played as well: run, its explorer moved,
-its quizzes answered, saved and opened again. It is all chapters where V2GBOOK_SCREENSHOTS names a
-folder for pictures; `python run.py bench` moves every explorer.
+Every third chapter is opened and looked at. Every twelfth is played as well: run, its explorer
+moved, its quizzes answered, saved and opened again. It is all chapters where V2GBOOK_SCREENSHOTS
+names a folder for pictures; `python run.py bench` moves every explorer.
 """
 
 import json
