@@ -3,8 +3,8 @@ r"""Payments over years: what an investment is worth, and what it must earn.
 `annuity` spreads an investment over its life, `net_present_value`, `internal_rate` and
 `payback_years` judge a row of yearly payments, `cash_flow` makes the row of a `Project`, and
 `waiting_cost` tells what a wait takes from it. `one_at_a_time` says which uncertain input decides a
-verdict, and at which value it turns. Chapters 8 and 13 use them; their equations are
-numbered there.
+verdict, and at which value it turns. Chapters 8, 11 and 13 use them; the equations are numbered in
+the first of them that needs each.
 
 Payments stand at the end of each year, the first is today; what is spent is negative. Money is in
 the currency of the payments.

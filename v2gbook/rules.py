@@ -744,6 +744,19 @@ class Duty:
         return self.out_kwh / self.eta_charge
 
 
+def _battery_costs(duty, out_kwh, charge_per_kwh, wear_per_kwh):
+    """Costs of energy that leaves the battery: it is bought back, and it wears."""
+    return {
+        "charging": -out_kwh / duty.eta_charge * one("charge_per_kwh", charge_per_kwh),
+        "wear": -out_kwh * one("wear_per_kwh", wear_per_kwh),
+    }
+
+
+def _account(lines):
+    """A year, line by line."""
+    return pd.Series(lines, name="amount").rename_axis("line")
+
+
 def behind_year(
     duty: Duty,
     load_kw: float,
@@ -818,10 +831,9 @@ def behind_year(
         "avoided purchases": duty.hours * own_kw * one("retail_per_kwh", retail_per_kwh),
         "export": duty.hours * sold_kw * one("export_per_kwh", export_per_kwh),
         "demand charge": one_fraction("demand_share", demand_share) * demand * own_kw,
-        "charging": -duty.bought_kwh * one("charge_per_kwh", charge_per_kwh),
-        "wear": -duty.out_kwh * one("wear_per_kwh", wear_per_kwh),
+        **_battery_costs(duty, duty.out_kwh, charge_per_kwh, wear_per_kwh),
     }
-    return pd.Series(lines, name="amount").rename_axis("line")
+    return _account(lines)
 
 
 def market_year(
@@ -914,11 +926,10 @@ def market_year(
         "energy": energy,
         "reserve": reserve,
         "aggregator": -one_fraction("aggregator_share", aggregator_share) * (energy + reserve),
-        "charging": -out_kwh / duty.eta_charge * one("charge_per_kwh", charge_per_kwh),
-        "wear": -out_kwh * one("wear_per_kwh", wear_per_kwh),
+        **_battery_costs(duty, out_kwh, charge_per_kwh, wear_per_kwh),
         "metering": -one("metering_per_year", metering_per_year, ge=0),
     }
-    return pd.Series(lines, name="amount").rename_axis("line")
+    return _account(lines)
 
 
 # ------------------------------------------------------- what was delivered: meters and baselines

@@ -105,7 +105,7 @@ def tornado(table: pd.DataFrame, x: str, *, at: float) -> go.Figure:
     missing = {"low", "high", "at_low", "at_high"} - set(table.columns)
     if missing or table.empty:
         raise ValueError(
-            f"table needs rows and the columns low, high, at_low and at_high; "
+            "table needs rows and the columns low, high, at_low and at_high; "
             f"missing here: {', '.join(sorted(missing)) or 'rows'}"
         )
     swing = (table.at_high - table.at_low).abs()
