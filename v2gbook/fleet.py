@@ -1,9 +1,10 @@
 r"""Topic 10, fleet: how many cars are a power plant, how sure it is, and how they share a signal.
 
-Real sessions come first (`check_sessions`, `fit`, `announcement`), then how many cars are plugged
-in and for how long they stay (`plugged_cars`, `still_there`, `autocorrelation`), what they can give
-in power and energy (`stays`, `envelope`, `hold`), and how much of it is firm (`firm_cars`,
-`firm_joint`, `firm_observed`). `capacity_stack` puts it all on one page, `disaggregate` shares a
+Real sessions come first (`check_sessions`, `fit`, `announcement`), and cars that sleep at home,
+drawn from tables of trips (`Travel`, `home_sessions`). Then how many cars are plugged in and for
+how long they stay (`plugged_cars`, `still_there`, `autocorrelation`), what they can give in power
+and energy (`stays`, `envelope`, `hold`), and how much of it is firm (`firm_cars`, `firm_joint`,
+`firm_observed`). `capacity_stack` puts it all on one page, `disaggregate` shares a
 signal out, and `simulate` does it for millions of cars, in blocks that any
 `concurrent.futures` executor can work off.
 
@@ -67,6 +68,13 @@ _MOST_SIMULATED = 1_000_000_000  # cars
 _MOST_COMMANDS = 32_000  # steps of a scenario, which are counted in 16 bits
 
 _DIGEST_BYTES = 16
+
+_DAYS = ("weekday", "saturday", "sunday")
+_WORK_H = (7.0, 8.0)  # hours of a full-time commuter at work, on a weekday with trips
+_HOME_H = {"weekday": 9.0, "saturday": 6.0, "sunday": 6.0}  # hours at home, at least
+_STOP_H = 0.25  # of each stop, at least
+_TRIED = 50_000  # days that are tried at once
+_MOST_ROUNDS = 2_000
 
 _HOURS: dict[str, Any] = dict(unit="h", ge=-_MOST_H, le=_MOST_H)
 _KW: dict[str, Any] = dict(unit="kW", ge=0)
@@ -470,6 +478,332 @@ def announcement(behaviour: Behaviour) -> Announcement:
     )
 
 
+# ------------------------------------------------------------------------- cars that sleep at home
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Travel:
+    """Tables of trips of one kind of driver, as surveys publish them and `data.trips` returns them.
+
+    Attributes
+    ----------
+    per_day : DataFrame, index trips
+        Columns `weekday` and `weekend`: share of the cars that make so many trips on such a day. A
+        car does not leave without coming back, so no car makes one trip alone.
+    departures : DataFrame
+        Columns `day` ("weekday", "saturday" and "sunday"), `time_h` (start of the half hour, from 0
+        up to below 24) [h], and one for each destination, among them `home`: share of the day's
+        trips that leave in this half hour for there.
+    lengths : DataFrame
+        Columns `km` and `minutes`, the upper ends of classes, above 0 [km], [min], and `share` of
+        the trips.
+
+    Raises
+    ------
+    TypeError
+        If a table is no DataFrame.
+    ValueError
+        If a column or a kind of day is missing, a share is negative, or shares add up to 0.
+
+    Examples
+    --------
+    >>> from v2gbook import data
+    >>> travel = Travel(**data.trips("commuter"))
+    >>> travel.destinations
+    ['errands', 'escort', 'home', 'leisure', 'shopping', 'workplace']
+    """
+
+    per_day: pd.DataFrame
+    departures: pd.DataFrame
+    lengths: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        columns("per_day", self.per_day, ["weekday", "weekend"])
+        columns("departures", self.departures, ["day", "time_h", "home"])
+        columns("lengths", self.lengths, ["km", "minutes", "share"])
+        trips = _whole_row("the index of per_day", self.per_day.index.to_numpy(), ge=0, le=20)
+        for kind in ("weekday", "weekend"):
+            shares = _shares(f"per_day.{kind}", self.per_day[kind])
+            if shares[trips == 1].any():
+                raise ValueError(
+                    f"per_day.{kind}: a car that makes one trip does not come back; "
+                    "the share of 1 trip must be 0"
+                )
+        row("departures.time_h", self.departures.time_h, "h", ge=0, lt=24)
+        for day in _DAYS:
+            of_day = self.departures[self.departures.day == day]
+            if of_day.empty:
+                raise ValueError(f"departures has no row with day = {day!r}")
+            _shares(f"departures of {day}", of_day[self.destinations])
+        row("lengths.km", self.lengths.km, "km", gt=0, le=10_000)
+        row("lengths.minutes", self.lengths.minutes, "min", gt=0, le=24 * 60)
+        _shares("lengths.share", self.lengths.share)
+
+    @property
+    def destinations(self) -> list[str]:
+        """Names of the destinations, in the order of the table."""
+        return [name for name in self.departures.columns if name not in ("day", "time_h")]
+
+    @property
+    def commutes(self) -> bool:
+        """Whether trips on weekdays lead to a destination `workplace`."""
+        weekdays = self.departures[self.departures.day == "weekday"]
+        return bool("workplace" in weekdays and (weekdays.workplace > 0).any())
+
+
+def _shares(name, table):
+    """Shares of a table as one row that adds up to 1."""
+    shares = np.ravel(checked(name, np.asarray(table), ge=0))
+    if not shares.sum() > 0:
+        raise ValueError(f"{name}: all shares are 0")
+    return shares / shares.sum()
+
+
+def _picked(shares, size, rng):
+    """Places drawn with these shares."""
+    return np.searchsorted(np.cumsum(shares)[:-1], rng.random(size), "right")
+
+
+def _below(upper):
+    """The upper end of the class below each, or 0."""
+    ends = np.concatenate([[0.0], np.unique(upper)])
+    return ends[np.searchsorted(ends, upper) - 1]
+
+
+def _drawn_lengths(travel, size, rng):
+    """Distances and durations of trips, even within their classes. [km], [h]"""
+    km = travel.lengths.km.to_numpy(float)
+    minutes = travel.lengths.minutes.to_numpy(float)
+    pick = _picked(_shares("lengths.share", travel.lengths.share), size, rng)
+    part = rng.random(size)
+    km_low = _below(km)[pick]
+    minutes_low = _below(minutes)[pick]
+    distance = km_low + part * (km[pick] - km_low)
+    duration = minutes_low + part * (minutes[pick] - minutes_low)
+    return distance, duration / 60
+
+
+def _tried_days(travel, day, n_trips, rng):
+    """Days drawn trip by trip: departures, arrivals, distances, whether home; and which can be."""
+    table = travel.departures[travel.departures.day == day]
+    names = travel.destinations
+    shares = _shares("departures", table[names])
+    size = (_TRIED, n_trips)
+    pick = _picked(shares, size, rng)
+    leave = table.time_h.to_numpy()[pick // len(names)] + rng.random(size) / 2
+    order = np.argsort(leave, axis=1, kind="stable")
+    leave = np.take_along_axis(leave, order, 1)
+    goal = np.take_along_axis(pick % len(names), order, 1)
+    km, hours = _drawn_lengths(travel, size, rng)
+    arrive = leave + hours
+    stay = leave[:, 1:] - arrive[:, :-1]  # between trips
+    home = goal == names.index("home")
+    at_home = leave[:, 0] + 24 - arrive[:, -1] + (stay * home[:, :-1]).sum(1)
+    possible = home[:, -1] & ~home[:, 0] & (arrive[:, -1] < 24)
+    possible &= (np.diff(goal, axis=1) != 0).all(1) & (stay >= _STOP_H).all(1)
+    possible &= at_home >= _HOME_H[day]
+    if day == "weekday" and travel.commutes:
+        at_work = (stay * (goal[:, :-1] == names.index("workplace"))).sum(1)
+        possible &= (at_work >= _WORK_H[0]) & (at_work <= _WORK_H[1])
+    return (leave, arrive, km, home), possible
+
+
+def _drawn_days_out(travel, day, n_trips, count, rng):
+    """So many days with so many trips: departures, arrivals, distances, whether home."""
+    found = []
+    missing = count
+    for _ in range(_MOST_ROUNDS):
+        tried, possible = _tried_days(travel, day, n_trips, rng)
+        found.append([each[possible][:missing] for each in tried])
+        missing -= len(found[-1][0])
+        if missing == 0:
+            return [np.concatenate(part) for part in zip(*found)]
+    raise ValueError(
+        f"travel: hardly any {day} with {n_trips} trips can be made from its departures; "
+        "trips must begin and end at home, and a commuter works seven to eight hours"
+    )
+
+
+def _all_trips(travel, dates, n_cars, rng):
+    """Trips of all cars, one row a trip, in order of car and time."""
+    kinds = np.where(dates.day_of_week < 5, "weekday", "weekend")
+    days = np.select([dates.day_of_week == 5, dates.day_of_week == 6], _DAYS[1:], _DAYS[0])
+    trips = travel.per_day.index.to_numpy(int)
+    number = np.empty((n_cars, len(dates)), int)
+    for kind in np.unique(kinds):
+        shares = _shares("per_day", travel.per_day[kind])
+        here = kinds == kind
+        number[:, here] = trips[_picked(shares, (n_cars, here.sum()), rng)]
+    parts = []
+    for day in np.unique(days):
+        for n_trips in np.unique(number[number > 0]):
+            car, date = np.nonzero((number == n_trips) & (days == day))
+            if len(car):
+                out = _drawn_days_out(travel, day, n_trips, len(car), rng)
+                parts.append(_flat(car, date, out))
+    if not parts:
+        return pd.DataFrame(columns=["car", "leave_h", "arrive_h", "km", "home"], dtype=float)
+    return pd.concat(parts).sort_values(["car", "leave_h"], kind="stable", ignore_index=True)
+
+
+def _flat(car, date, out):
+    """Days of several trips as a table with one row a trip."""
+    leave, arrive, km, home = out
+    n_trips = leave.shape[1]
+    start_h = 24.0 * np.repeat(date, n_trips)
+    return pd.DataFrame(
+        {
+            "car": np.repeat(car, n_trips),
+            "leave_h": start_h + leave.ravel(),
+            "arrive_h": start_h + arrive.ravel(),
+            "km": km.ravel(),
+            "home": home.ravel(),
+        }
+    )
+
+
+def _at_home(trips, n_cars, end_h):
+    """Every stay at home: car, its begin and end, and the distance driven since the last one."""
+    tour = (
+        trips.home.astype(bool).groupby(trips.car).shift(fill_value=True).cumsum()
+    )  # out and back
+    tours = trips.groupby(tour, as_index=False).agg(
+        car=("car", "first"),
+        leave_h=("leave_h", "first"),
+        back_h=("arrive_h", "last"),
+        km=("km", "sum"),
+    )
+    first = pd.DataFrame({"car": np.arange(n_cars), "back_h": 0.0, "km": 0.0})
+    rows = pd.concat([first, tours]).sort_values(
+        ["car", "back_h"], kind="stable", ignore_index=True
+    )
+    rows["end_h"] = rows.groupby("car").leave_h.shift(-1).fillna(end_h)
+    rows[["back_h", "end_h"]] = (3600 * rows[["back_h", "end_h"]]).round() / 3600  # whole seconds
+    return rows
+
+
+def _charged(rows, plugged, kwh_per_km, most_kwh, p_charge_kw):
+    """Energy that each stay at home puts into the car, of what was driven before it. [kWh]"""
+    taken = np.zeros(len(rows))
+    owed = 0.0
+    last_car = -1
+    for i, (car, begin, end, km) in enumerate(zip(rows.car, rows.back_h, rows.end_h, rows.km)):
+        owed = 0.0 if car != last_car else owed
+        last_car = car
+        owed = min(owed + km * kwh_per_km, most_kwh)
+        if plugged[i]:
+            taken[i] = min(owed, p_charge_kw * (end - begin))
+            owed -= taken[i]
+    return taken
+
+
+def home_sessions(
+    travel: Travel,
+    dates: pd.DatetimeIndex,
+    n_cars: int,
+    *,
+    kwh_per_km: float,
+    most_kwh: float,
+    p_charge_kw: float,
+    plug_in: float,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Draw the charging sessions of cars that sleep at home, from tables of trips.
+
+    Recipe: for each car and day the number of trips is drawn from `travel.per_day`. The trips are
+    drawn from `travel.departures` and `travel.lengths`, and drawn again until the day can be: it
+    begins and ends at home before midnight; no trip goes where the car is; each stop lasts a
+    quarter of an hour; the car is at home for at least 9 hours of a weekday and 6 of a day of the
+    weekend; and where trips lead to a `workplace`, a weekday with trips has 7 to 8 hours there.
+    (These are the rules of emobpy [1]_, where a day may end as late as three.) On each arrival at
+    home the driver plugs in with the probability `plug_in`, and the car takes what was driven
+    since it was plugged in last.
+
+    Parameters
+    ----------
+    travel : Travel
+        Tables of one kind of driver.
+    dates : DatetimeIndex, shape (days,)
+        Days to draw for, one after the other; the clock of the result is that of their time zone.
+    n_cars : int
+        Cars, from 1 to 100,000.
+    kwh_per_km : float
+        Energy from the grid for each kilometre, at least 0 [kWh/km].
+    most_kwh : float
+        What a car takes at home at most after a journey; the rest was charged on the way. At least
+        0 [kWh].
+    p_charge_kw : float
+        Power of each charger at the grid side, above 0 [kW].
+    plug_in : float
+        Share of the arrivals at home on which the car is plugged in, 0 to 1.
+    rng : numpy.random.Generator
+        Source of chance.
+
+    Returns
+    -------
+    DataFrame
+        One row a session, by arrival: `arrival`, `departure`, `delivered_kwh` and `station`, which
+        is the car's own. A first session may begin at the first midnight, and a last one ends at
+        the last.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another kind.
+    ValueError
+        If the dates are not one after the other, an argument is out of range, nobody ever plugs
+        in, or hardly any day of the tables can be.
+
+    Notes
+    -----
+    Cars are independent of each other, and so are the days of one car: there is no holiday, no
+    weather and no habit of a driver in it.
+
+    References
+    ----------
+    .. [1] Gaete-Morales, Kramer, Schill, Zerrahn, An open tool for creating battery-electric
+       vehicle time series from empirical data, emobpy, Scientific Data 8, 2021.
+
+    Examples
+    --------
+    >>> from v2gbook import data
+    >>> travel = Travel(**data.trips("other"))
+    >>> week = pd.date_range("2025-05-05", periods=7, tz="Europe/Berlin")
+    >>> sessions = home_sessions(
+    ...     travel, week, 10, kwh_per_km=0.2, most_kwh=40.0, p_charge_kw=7.0, plug_in=1.0,
+    ...     rng=np.random.default_rng(1))
+    >>> plugged_cars(sessions, dt_min=60).between_time("03:00", "04:00").min().item()
+    10
+    """
+    instance("travel", travel, Travel)
+    stamps("dates", dates)
+    if not np.all(np.diff(dates.tz_localize(None).normalize()) == np.timedelta64(1, "D")):
+        raise ValueError("dates must be days, one after the other")
+    n_cars = whole("n_cars", n_cars, le=100_000)
+    refuse_large(n_cars=n_cars, dates=20 * len(dates))
+    per_km = one("kwh_per_km", kwh_per_km, "kWh/km", ge=0, le=100)
+    most = one("most_kwh", most_kwh, "kWh", ge=0)
+    power = one("p_charge_kw", p_charge_kw, "kW", gt=0)
+    plug_in = one_fraction("plug_in", plug_in)
+    instance("rng", rng, np.random.Generator)
+    rows = _at_home(_all_trips(travel, dates, n_cars, rng), n_cars, 24.0 * len(dates))
+    plugged = rng.random(len(rows)) < plug_in
+    if not plugged.any():
+        raise ValueError(f"plug_in is {plug_in:g}: nobody has plugged in, so there is no session")
+    rows["delivered_kwh"] = _charged(rows, plugged, per_km, most, power)
+    rows = rows[plugged & (rows.end_h > rows.back_h).to_numpy()]
+    midnight = dates[0].tz_localize(None).normalize()
+    sessions = pd.DataFrame(
+        {
+            "arrival": _at_clock(midnight + _hours(rows.back_h.to_numpy()), dates.tz),
+            "departure": _at_clock(midnight + _hours(rows.end_h.to_numpy()), dates.tz),
+            "delivered_kwh": rows.delivered_kwh.to_numpy(),
+            "station": [f"home {car}" for car in rows.car],
+        }
+    )
+    return sessions.sort_values("arrival", kind="stable", ignore_index=True)
+
+
 # --------------------------------------------------------------------------------- availability
 
 
@@ -627,7 +961,7 @@ def autocorrelation(plugged: pd.Series, lag_h: ArrayLike) -> pd.DataFrame:
 
     .. math::
         r(h) = \mathrm{corr}\big(x_t,\ x_{t+h}\big),\qquad
-        x_t = n_t\ \text{or}\ n_t - \overline{n}_{\,weekday,\,clock}            (10.2)
+        x_t = n_t\ \text{or}\ n_t - \overline{n}_{\,weekday,\,clock}            (10.11)
 
     Parameters
     ----------
@@ -667,7 +1001,7 @@ def autocorrelation(plugged: pd.Series, lag_h: ArrayLike) -> pd.DataFrame:
     surprise = plugged - usual
     still = 1e-12 * np.abs(plugged).max()
     table = {
-        "raw": [_correlation(plugged, lag, still) for lag in lags],  # eq. (10.2)
+        "raw": [_correlation(plugged, lag, still) for lag in lags],  # eq. (10.11)
         "surprise": [_correlation(surprise, lag, still) for lag in lags],
     }
     return pd.DataFrame(table, index=pd.Index(lags, name="lag_h"))
@@ -871,7 +1205,7 @@ def bounds_kwh(cars: Stays, t_h: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
     .. math::
         U(t) &= \min\big(u\,(t-a),\ room,\ need + v\,(d-t)\big) \\
-        L(t) &= \max\big(-v\,(t-a),\ -below,\ need - u\,(d-t)\big)            (10.9)
+        L(t) &= \max\big(-v\,(t-a),\ -below,\ need - u\,(d-t)\big)            (10.6)
 
     with :math:`u = \eta_c P_c` and :math:`v = P_d / \eta_d`. U is charging as fast as possible, L
     as late as possible, with discharge in both.
@@ -913,7 +1247,7 @@ def bounds_kwh(cars: Stays, t_h: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     most = np.minimum(cars.battery_charge_kw * since, cars.room_kwh)
     most = np.minimum(most, cars.need_kwh + cars.battery_discharge_kw * left)
     least = np.maximum(-cars.battery_discharge_kw * since, -cars.below_kwh)
-    least = np.maximum(least, cars.need_kwh - cars.battery_charge_kw * left)  # eq. (10.9)
+    least = np.maximum(least, cars.need_kwh - cars.battery_charge_kw * left)  # eq. (10.6)
     return least, np.maximum(most, least)
 
 
@@ -930,7 +1264,7 @@ def envelope(cars: Stays, t_h: ArrayLike) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index `t_s`. Columns `least_kwh` and `most_kwh`, the sums of eq. (10.9); `least_kw` (all
+        Index `t_s`. Columns `least_kwh` and `most_kwh`, the sums of eq. (10.6); `least_kw` (all
         charge) and `most_kw` (all discharge) of the cars plugged in.
 
     Raises
@@ -971,7 +1305,7 @@ def hold(cars: Stays, t_h: ArrayLike, duration_h: ArrayLike, level: float = 0.5)
 
     .. math::
         P = \sum_{i:\ d_i \ge t+T} \min\Big(P_{d,i},\ \frac{\eta_d\,(e_i - L_i(t+T))}{T}\Big),\qquad
-        e_i = L_i(t) + \lambda\,\big(U_i(t) - L_i(t)\big)            (10.10)
+        e_i = L_i(t) + \lambda\,\big(U_i(t) - L_i(t)\big)            (10.7)
 
     Parameters
     ----------
@@ -1018,7 +1352,7 @@ def hold(cars: Stays, t_h: ArrayLike, duration_h: ArrayLike, level: float = 0.5)
     energy = low + level * (high - low) - low_at_end
     here = (cars.arrive_h <= call_h[..., None]) & (cars.leave_h >= end_h[..., None])
     lasting = cars.eta_discharge * np.maximum(energy, 0.0) / long_h[..., None]
-    power = np.minimum(cars.p_discharge_kw, lasting)  # eq. (10.10)
+    power = np.minimum(cars.p_discharge_kw, lasting)  # eq. (10.7)
     return plain((here * power).sum(-1))
 
 
@@ -1043,7 +1377,7 @@ def _checked_firm(n_cars, presence, reliability, correlation, most=_MOST_CARS):
 def _firm(n, presence, reliability, correlation):
     """`firm_cars` of single numbers."""
     held = _presence.holds(_presence.at_least(n, presence, correlation), reliability)
-    return np.flatnonzero(held)[-1]  # eq. (10.3)
+    return np.flatnonzero(held)[-1]  # eq. (10.2)
 
 
 def firm_cars(
@@ -1051,12 +1385,12 @@ def firm_cars(
 ) -> int | np.ndarray:
     r"""Return the largest number of cars that are there with at least this probability.
 
-    .. math:: k = \max\{k : P(X \ge k) \ge r\},\qquad X \sim \mathrm{Bin}(N, p)            (10.3)
+    .. math:: k = \max\{k : P(X \ge k) \ge r\},\qquad X \sim \mathrm{Bin}(N, p)            (10.2)
 
     Cars that stay away together make X beta-binomial [1]_, the wider the larger their correlation
     :math:`\rho`:
 
-    .. math:: \mathrm{var}\,X = N p (1-p)\,\big(1 + (N-1)\rho\big)            (10.4)
+    .. math:: \mathrm{var}\,X = N p (1-p)\,\big(1 + (N-1)\rho\big)            (10.3)
 
     Parameters
     ----------
@@ -1116,7 +1450,7 @@ def reliabilities(n_cars: int, presence: float, correlation: float = 0.0) -> np.
     presence : float
         Mean share of the cars that is there, 0 to 1.
     correlation : float
-        Correlation between two cars of eq. (10.4): 0, or from 1e-9 up to below 1.
+        Correlation between two cars of eq. (10.3): 0, or from 1e-9 up to below 1.
 
     Returns
     -------
@@ -1136,7 +1470,7 @@ def reliabilities(n_cars: int, presence: float, correlation: float = 0.0) -> np.
     [1.0, 0.8, 0.5, 0.2]
     """
     n, presence, _, correlation = _single_firm(n_cars, presence, 0.5, correlation)
-    return _presence.at_least(n, presence, correlation)  # its variance is eq. (10.4)
+    return _presence.at_least(n, presence, correlation)  # its variance is eq. (10.3)
 
 
 def firm_normal(
@@ -1144,7 +1478,7 @@ def firm_normal(
 ) -> FloatOrArray:
     r"""Return the normal approximation of `firm_cars`, not rounded, quick for any fleet.
 
-    .. math:: k \approx N p - z_r \sqrt{N p (1-p)\,(1 + (N-1)\rho)}            (10.5)
+    .. math:: k \approx N p - z_r \sqrt{N p (1-p)\,(1 + (N-1)\rho)}            (10.4)
 
     Parameters
     ----------
@@ -1176,7 +1510,7 @@ def firm_normal(
         np.asarray, _checked_firm(n_cars, presence, reliability, correlation, most=10**9)
     )
     spread = np.sqrt(n * presence * (1 - presence) * (1 + (n - 1) * correlation))
-    return plain(np.maximum(n * presence - ndtri(r) * spread, 0.0))  # eq. (10.5)
+    return plain(np.maximum(n * presence - ndtri(r) * spread, 0.0))  # eq. (10.4)
 
 
 def cars_needed(
@@ -1193,7 +1527,7 @@ def cars_needed(
     reliability : float
         Probability that the promise must have at least, above 0 and below 1.
     correlation : float
-        Correlation between two cars of eq. (10.4): 0, or from 1e-9 up to below 1.
+        Correlation between two cars of eq. (10.3): 0, or from 1e-9 up to below 1.
 
     Returns
     -------
@@ -1230,7 +1564,7 @@ def cars_needed(
 def estimate_correlation(n_present: ArrayLike, n_cars: int) -> float:
     r"""Return the correlation between two cars, from how much their number varies beyond chance.
 
-    .. math:: \hat\rho = \frac{1}{N-1}\left(\frac{s^2}{N \hat p (1-\hat p)} - 1\right)      (10.6)
+    .. math:: \hat\rho = \frac{1}{N-1}\left(\frac{s^2}{N \hat p (1-\hat p)} - 1\right)      (10.12)
 
     Parameters
     ----------
@@ -1269,7 +1603,7 @@ def estimate_correlation(n_present: ArrayLike, n_cars: int) -> float:
             "and not all of them the whole fleet"
         )
     by_chance = n * presence * (1 - presence)
-    return float((counts.var(ddof=1) / by_chance - 1) / (n - 1))  # eq. (10.6)
+    return float((counts.var(ddof=1) / by_chance - 1) / (n - 1))  # eq. (10.12)
 
 
 def chain_persistence(still: ArrayLike, presence: ArrayLike, steps: ArrayLike) -> FloatOrArray:
@@ -1277,7 +1611,7 @@ def chain_persistence(still: ArrayLike, presence: ArrayLike, steps: ArrayLike) -
 
     .. math::
         P_{11} = p + (1-p)\,\lambda,\qquad P_{01} = p\,(1-\lambda),\qquad
-        P_{11}^{(m)} = p + (1-p)\,\lambda^m            (10.7)
+        P_{11}^{(m)} = p + (1-p)\,\lambda^m            (10.5)
 
     Parameters
     ----------
@@ -1314,7 +1648,7 @@ def chain_persistence(still: ArrayLike, presence: ArrayLike, steps: ArrayLike) -
             f"still = {still} is below presence = {presence}; still must be at least presence, "
             "since the share of the cars that is there stays the same in such a chain"
         )
-    return plain(((still - presence) / (1 - presence)) ** (1 / steps))  # eq. (10.7)
+    return plain(((still - presence) / (1 - presence)) ** (1 / steps))  # eq. (10.5)
 
 
 def joint_reliability(
@@ -1327,7 +1661,7 @@ def joint_reliability(
     :math:`P_{01} = p\,(1-\lambda)`. The number of cars is then itself a Markov chain,
     :math:`X' \sim \mathrm{Bin}(X, P_{11}) + \mathrm{Bin}(N - X, P_{01})`:
 
-    .. math:: P(X_1 \ge k, \dots, X_m \ge k) = \pi\,D_k\,(T D_k)^{m-1}\,\mathbf 1         (10.8)
+    .. math:: P(X_1 \ge k, \dots, X_m \ge k) = \pi\,D_k\,(T D_k)^{m-1}\,\mathbf 1         (10.13)
 
     Parameters
     ----------
@@ -1338,7 +1672,7 @@ def joint_reliability(
     steps : int
         Steps in a row, m, from 1 to 100,000: quarter hours in the product, for instance.
     persistence : float
-        What is left after a step of what is known about a car, :math:`\lambda` of eq. (10.7):
+        What is left after a step of what is known about a car, :math:`\lambda` of eq. (10.5):
         0 where each step is drawn anew, 1 where nobody moves.
 
     Returns
@@ -1375,7 +1709,7 @@ def joint_reliability(
         enough = counts >= one("k", k)
         held = start * enough
         for _ in range(steps - 1):
-            held = (held @ move) * enough  # eq. (10.8)
+            held = (held @ move) * enough  # eq. (10.13)
         return float(np.clip(held.sum(), 0.0, 1.0))
 
     return reliability
@@ -1444,7 +1778,7 @@ def firm_joint(
     persistence : float
         What is left after a step of what is known about a car, as in `joint_reliability`, 0 to 1.
     correlation : float
-        Correlation of eq. (10.4), 0 or from 1e-9 up to below 1: a common cause that lasts as long
+        Correlation of eq. (10.3), 0 or from 1e-9 up to below 1: a common cause that lasts as long
         as the block, beside the coming and going of each car.
     rng : numpy.random.Generator, optional
         With it the block is drawn at random (Monte Carlo); without it the result is exact, and
@@ -1575,8 +1909,9 @@ class Pool:
         Charging power of each car, at the grid side, above 0 [kW].
     energy_kwh : float
         Capacity of each battery, above 0 [kWh].
-    soc : float
-        State of charge when the call comes, 0 to 1.
+    soc : float or array, shape (cars seen,)
+        State of charge when the call comes, 0 to 1: one for all, or those of a sample of cars, of
+        which the pool is made up evenly.
     soc_keep : float
         State of charge that must stay, for the battery and for the departure, 0 to 1.
     eta_discharge : float
@@ -1613,7 +1948,7 @@ class Pool:
     car_discharge_kw: float
     p_charge_kw: float
     energy_kwh: float
-    soc: float
+    soc: FloatOrArray
     soc_keep: float
     eta_discharge: float
     presence: float
@@ -1634,8 +1969,11 @@ class Pool:
             site_limit_kw=dict(one=True, unit="kW", ge=0, finite=False),
             dt_h=dict(one=True, unit="h", gt=0, le=_MOST_H),
         )
-        fractions = ("soc", "soc_keep", "eta_discharge", "presence", "correlation", "persistence")
+        fractions = ("soc_keep", "eta_discharge", "presence", "correlation", "persistence")
         keep_single(self, **{key: {"fraction": True} for key in fractions})
+        keep(self, soc=dict(fraction=True))
+        if np.ndim(self.soc) > 1:
+            raise ValueError(f"soc has shape {np.shape(self.soc)}; give one number, or one series")
         fraction("eta_discharge", self.eta_discharge, gt=0)
         _single_firm(self.n_cars, self.presence, 0.5, self.correlation)
 
@@ -1701,8 +2039,8 @@ def _steps_of_block(pool, product):
 
 
 def _stored_kw(pool, product):
-    """Power that each battery can give through the product, before the losses."""
-    return max(pool.soc - pool.soc_keep, 0.0) * pool.energy_kwh / product.duration_h
+    """Power that the battery of each car seen can give through the product, before the losses."""
+    return np.maximum(pool.soc - pool.soc_keep, 0.0) * pool.energy_kwh / product.duration_h
 
 
 def _layers_kw(pool, product, firm, held):
@@ -1710,11 +2048,12 @@ def _layers_kw(pool, product, firm, held):
     mean = pool.n_cars * pool.presence
     car_kw = min(pool.charger_discharge_kw, pool.car_discharge_kw)
     stored_kw = _stored_kw(pool, product)
-    out_kw = min(car_kw, stored_kw * pool.eta_discharge)
-    block_kw = min(held * out_kw, pool.site_limit_kw)
+    spared_kw = np.minimum(car_kw, stored_kw).mean()  # by a car on average
+    out_kw = np.minimum(car_kw, stored_kw * pool.eta_discharge).mean()
+    block_kw = min(held * out_kw, pool.site_limit_kw)  # eq. (10.8)
     sold_kw = block_kw / product.margin
     if product.reverse:
-        sold_kw = min(sold_kw, held * pool.p_charge_kw / product.reverse)  # eq. (10.11)
+        sold_kw = min(sold_kw, held * pool.p_charge_kw / product.reverse)
     lots_kw = sold_kw
     if product.lot_kw:
         lots_kw = np.floor(sold_kw / product.lot_kw + _EPS) * product.lot_kw
@@ -1722,7 +2061,7 @@ def _layers_kw(pool, product, firm, held):
         "nameplate": pool.n_cars * pool.charger_discharge_kw,
         "plugged in": mean * pool.charger_discharge_kw,
         "power limit": min(mean * car_kw, pool.site_limit_kw),
-        "energy": min(mean * min(car_kw, stored_kw), pool.site_limit_kw),
+        "energy": min(mean * spared_kw, pool.site_limit_kw),
         "efficiency": min(mean * out_kw, pool.site_limit_kw),
         "reliability": min(firm * out_kw, pool.site_limit_kw),
         "duration": block_kw,
@@ -1734,6 +2073,7 @@ def _layers_kw(pool, product, firm, held):
 def _layer_words(pool, product, firm, held, steps):
     """Why each layer, in the order of `_layers_kw`, leaves what it leaves."""
     car_kw = min(pool.charger_discharge_kw, pool.car_discharge_kw)
+    spared_kw = np.minimum(car_kw, _stored_kw(pool, product)).mean()
     limit = f"a car lets {car_kw:g} kW through"
     if np.isfinite(pool.site_limit_kw):
         limit += f", the connection {pool.site_limit_kw:g} kW in all"
@@ -1742,10 +2082,10 @@ def _layer_words(pool, product, firm, held, steps):
         lots = f"sold in lots of {product.lot_kw:g} kW"
     return {
         "nameplate": f"{pool.n_cars} chargers of {pool.charger_discharge_kw:g} kW",
-        "plugged in": f"on average a share of {pool.presence:g} of the cars is there",
+        "plugged in": f"on average a share of {pool.presence:.3g} of the cars is there",
         "power limit": limit,
-        "energy": f"soc {pool.soc:g} down to {pool.soc_keep:g} in {product.duration_h:g} h is "
-        f"{_stored_kw(pool, product):.2f} kW a car",
+        "energy": f"soc {np.mean(pool.soc):.3g} down to {pool.soc_keep:g} in "
+        f"{product.duration_h:g} h, at most {car_kw:g} kW: {spared_kw:.2f} kW a car",
         "efficiency": f"of what leaves the battery, a share of {pool.eta_discharge:g} arrives",
         "reliability": f"{firm} cars are there with probability {product.reliability:g}",
         "duration": f"{held} cars are there in each of {steps} steps with that probability",
@@ -1761,11 +2101,12 @@ def capacity_stack(
     r"""Return what is left from the nameplate to what can be sold, layer by layer.
 
     .. math::
-        P = \min\Big(\tfrac{1}{m}\min\big(k\,\min(P_{car},\
-        \tfrac{\eta_d\,(s - s_{keep})\,E}{T}),\ P_{site}\big),\
-        \tfrac{1}{b}\,k\,P_c\Big)            (10.11)
+        P = k\,\overline{\min\Big(P_{car},\
+        \frac{\eta_d\,(s - s_{keep})\,E}{T}\Big)}            (10.8)
 
-    k cars are firm through the block, m is `margin` and b is `reverse`.
+    k cars are firm through the block, and the bar is the mean over the states of charge s. The
+    connection of the site limits P, `margin` divides it, and `reverse` asks for k P_c of charging
+    power.
 
     Parameters
     ----------
@@ -1825,7 +2166,7 @@ def capacity_stack(
 def jain(shares: ArrayLike) -> float:
     r"""Return Jain's index of fairness: 1 if all carry the same, 1/n if one carries everything.
 
-    .. math:: J = \frac{\left(\sum_i x_i\right)^2}{n \sum_i x_i^2}            (10.15)
+    .. math:: J = \frac{\left(\sum_i x_i\right)^2}{n \sum_i x_i^2}            (10.10)
 
     Parameters
     ----------
@@ -1856,7 +2197,7 @@ def jain(shares: ArrayLike) -> float:
     if not x.any():
         return 1.0
     x = x / x.max()  # only the proportions matter, and their squares do not overflow
-    return float(x.sum() ** 2 / (len(x) * np.square(x).sum()))  # eq. (10.15)
+    return float(x.sum() ** 2 / (len(x) * np.square(x).sum()))  # eq. (10.10)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -1973,7 +2314,7 @@ def _best_path(cars, signal, dt, lines):
     cells = len(step)
     trip = cars.eta_charge * cars.eta_discharge
     weight = np.max((1 - trip) / (1 + trip)) + 1e-4
-    cost = [np.full(2 * cells, weight), np.zeros(cells), np.ones(2 * steps)]  # eq. (10.14)
+    cost = [np.full(2 * cells, weight), np.zeros(cells), np.ones(2 * steps)]  # eq. (10.15)
     lower = [np.zeros(2 * cells), least[step + 1, car], np.zeros(2 * steps)]
     upper = [
         (cars.p_charge_kw * here_h)[step, car],
@@ -2005,7 +2346,7 @@ def _laxity(cars, now_kwh, t_h):
     needed = cars.need_kwh - now_kwh
     kw = cars.battery_charge_kw
     charging_h = np.divide(needed, kw, out=np.zeros(len(cars)), where=kw > 0)
-    return (cars.leave_h - t_h) - charging_h  # eq. (10.13)
+    return (cars.leave_h - t_h) - charging_h  # eq. (10.9)
 
 
 def _first_come(room, wanted, rank):
@@ -2036,7 +2377,7 @@ def _shared_path(cars, signal, dt, lines, rule):
         left = wanted - base.sum()
         room = high - base if left > 0 else base - low
         if rule == "proportional":
-            part = room * min(1.0, abs(left) / max(room.sum(), 1e-12))  # eq. (10.12)
+            part = room * min(1.0, abs(left) / max(room.sum(), 1e-12))  # eq. (10.14)
         else:
             laxity = _laxity(cars, now, k * dt)
             part = _first_come(room, abs(left), -laxity if left > 0 else laxity)
@@ -2070,22 +2411,22 @@ def disaggregate(
 ) -> Dispatch:
     r"""Return how a signal is shared out to cars, with every departure kept.
 
-    Each step, eq. (10.9) at its end says within which powers each car may act; one that stands on
+    Each step, eq. (10.6) at its end says within which powers each car may act; one that stands on
     its lower line must charge. What is left of the signal goes to the cars
 
     - "proportional": each gives the same part of the room :math:`r_i` it has,
 
-      .. math:: p_i = p_i^0 + r_i \min\Big(1,\ \frac{s - \sum_j p_j^0}{\sum_j r_j}\Big)      (10.12)
+      .. math:: p_i = p_i^0 + r_i \min\Big(1,\ \frac{s - \sum_j p_j^0}{\sum_j r_j}\Big)      (10.14)
 
     - "urgency": cars with the least laxity charge first, and those with the most discharge first,
 
-      .. math:: \ell_i = (d_i - t) - \frac{need_i - e_i}{\eta_c P_c}            (10.13)
+      .. math:: \ell_i = (d_i - t) - \frac{need_i - e_i}{\eta_c P_c}            (10.9)
 
     - "optimal": with the whole signal known, a linear programme misses as little of it as can be,
 
       .. math::
           \min \sum_t \Big|s_t - \sum_i p_{it}\Big|\Delta t
-          + w \sum_{i,t} (c_{it} + d_{it})\,\Delta t            (10.14)
+          + w \sum_{i,t} (c_{it} + d_{it})\,\Delta t            (10.15)
 
       where w is just large enough that charging and discharging at once never pays.
 
@@ -2420,7 +2761,7 @@ def _followed(commands, cars, sums):
     """
     first, last, charge, discharge, need, below, room = cars
     deep = -below
-    late = need - charge * last  # L of eq. (10.9) at step 0; it rises step by step
+    late = need - charge * last  # L of eq. (10.6) at step 0; it rises step by step
     soon = need + discharge * last  # U, which falls
     energy = np.zeros(len(first), np.float32)
     move = np.empty(len(first), np.float32)

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from .figures import COLOURS, figure
 
-ZERO = {"color": "#222222", "dash": "dot", "width": 2.5}  # seen on a filled bar as well
+MARK = {"color": "#222222", "dash": "dot", "width": 2.5}  # seen on a filled bar as well
 
 
 def waterfall(lines: Mapping[str, float], y: str, *, total: str = "left") -> go.Figure:
@@ -72,7 +72,13 @@ def _name_ends(fig, name, row):
         fig.add_annotation(x=result, y=name, text=text, xanchor=side, showarrow=False)
 
 
-def tornado(table: pd.DataFrame, x: str, *, at: float) -> go.Figure:
+def tornado(
+    table: pd.DataFrame,
+    x: str,
+    *,
+    at: float,
+    mark: tuple[float, str] = (0.0, "a result of zero"),
+) -> go.Figure:
     """How far each uncertain input moves a result: one bar an input, the longest on top.
 
     Parameters
@@ -84,11 +90,13 @@ def tornado(table: pd.DataFrame, x: str, *, at: float) -> go.Figure:
         Title of the horizontal axis, the result, with its unit in brackets.
     at : float
         The result with all inputs at their base values, where the bars begin.
+    mark : (float, str), optional
+        A result that a dotted line marks, and its name in the legend.
 
     Returns
     -------
     plotly.graph_objects.Figure
-        For `show`; a dotted line marks a result of zero.
+        For `show`.
 
     Raises
     ------
@@ -124,9 +132,10 @@ def tornado(table: pd.DataFrame, x: str, *, at: float) -> go.Figure:
         )
     for name, row in table.iterrows():
         _name_ends(fig, name, row)
-    zero = [table.index[0], table.index[-1]]
-    fig.add_scatter(x=[0, 0], y=zero, mode="lines", name="a result of zero", line=ZERO)
-    ends = [at, 0.0, *table.at_low, *table.at_high]
+    marked, name = mark
+    height = [table.index[0], table.index[-1]]
+    fig.add_scatter(x=[marked, marked], y=height, mode="lines", name=name, line=MARK)
+    ends = [at, marked, *table.at_low, *table.at_high]
     room = 0.15 * (max(ends) - min(ends))
     fig.update_xaxes(range=[min(ends) - room, max(ends) + room])
     fig.update_yaxes(autorange="reversed")

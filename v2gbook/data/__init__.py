@@ -1,7 +1,8 @@
-"""Real prices and charging sessions: `markets()`, `prices(...)`, `sites()`, `sessions(...)`.
+"""Real prices, charging sessions and trips: `prices(...)`, `sessions(...)`, `trips(...)`.
 
-Every frame says in `attrs` where it comes from and, in `attrs["dropped"]`, what is missing or was
-left out. Nothing is filled in. SOURCES.md gives the licences; tools/build_data.py wrote the files.
+`markets()`, `sites()` and `drivers()` list what there is. Prices and sessions say in `attrs` where
+they come from and, in `attrs["dropped"]`, what is missing or was left out. Nothing is filled in.
+SOURCES.md gives the licences; tools/build_data.py wrote the files.
 """
 
 import datetime
@@ -42,6 +43,7 @@ _SITES = {
     "caltech": "California Institute of Technology, Pasadena",
     "jpl": "NASA Jet Propulsion Laboratory, La Cañada Flintridge",
 }
+_DRIVERS = ("commuter", "other")
 
 
 def markets() -> list[str]:
@@ -74,6 +76,22 @@ def sites() -> list[str]:
     ['caltech', 'jpl']
     """
     return list(_SITES)
+
+
+def drivers() -> list[str]:
+    """Kinds of drivers that `trips` knows.
+
+    Returns
+    -------
+    list of str
+        The names.
+
+    Examples
+    --------
+    >>> drivers()
+    ['commuter', 'other']
+    """
+    return list(_DRIVERS)
 
 
 def prices(
@@ -210,6 +228,52 @@ def sessions(
         "dropped": _session_sentence(inside, first, last, arrivals),
     }
     return frame
+
+
+def trips(driver: str) -> dict[str, pd.DataFrame]:
+    """Tables of the trips that German drivers make: how many a day, when, where to and how far.
+
+    Parameters
+    ----------
+    driver : str
+        One of `drivers()`: "commuter" works full time, "other" does not commute.
+
+    Returns
+    -------
+    dict of DataFrame
+        What `fleet.Travel` takes. `per_day`: index `trips`, columns `weekday` and `weekend`, the
+        share of cars with so many trips a day. `departures`: columns `day` ("weekday", "saturday",
+        "sunday"), `time_h` (start of the half hour, 0 to 23.5) [h], and one column for each
+        destination, the share of the day's trips that leave then for there. `lengths`: columns
+        `km`, `minutes`, the upper ends of classes [km], [min], and `share` of the trips.
+
+    Raises
+    ------
+    ValueError
+        If the kind of driver is unknown.
+
+    Notes
+    -----
+    Where the survey has one number for several hours, the source repeats it in every half hour.
+    Number and lengths of trips are the same for both kinds of drivers.
+
+    References
+    ----------
+    .. [1] Gaete-Morales, Kramer, Schill, Zerrahn, An open tool for creating battery-electric
+       vehicle time series from empirical data, emobpy, Scientific Data 8, 2021; version 0.6.2
+       (MIT), whose template "eg2" names mobilitaet-in-tabellen.de as its source.
+
+    Examples
+    --------
+    >>> trips("commuter")["per_day"].weekday[0].item()  # of the cars stay where they are
+    0.3541
+    """
+    one_of("driver", driver, _DRIVERS)
+    files = ("per_day", f"departures_{driver}", "lengths")
+    per_day, departures, lengths = (
+        pd.read_csv(FOLDER / "trips" / f"{file}.csv.gz") for file in files
+    )
+    return {"per_day": per_day.set_index("trips"), "departures": departures, "lengths": lengths}
 
 
 # -------------------------------------------------------------------------------------------- files
