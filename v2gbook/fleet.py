@@ -2073,7 +2073,9 @@ def _layers_kw(pool, product, firm, held):
 def _layer_words(pool, product, firm, held, steps):
     """Why each layer, in the order of `_layers_kw`, leaves what it leaves."""
     car_kw = min(pool.charger_discharge_kw, pool.car_discharge_kw)
-    spared_kw = np.minimum(car_kw, _stored_kw(pool, product)).mean()
+    stored_kw = _stored_kw(pool, product)
+    spared_kw = np.minimum(car_kw, stored_kw).mean()
+    out_kw = np.minimum(car_kw, stored_kw * pool.eta_discharge).mean()
     limit = f"a car lets {car_kw:g} kW through"
     if np.isfinite(pool.site_limit_kw):
         limit += f", the connection {pool.site_limit_kw:g} kW in all"
@@ -2084,9 +2086,10 @@ def _layer_words(pool, product, firm, held, steps):
         "nameplate": f"{pool.n_cars} chargers of {pool.charger_discharge_kw:g} kW",
         "plugged in": f"on average a share of {pool.presence:.3g} of the cars is there",
         "power limit": limit,
-        "energy": f"soc {np.mean(pool.soc):.3g} down to {pool.soc_keep:g} in "
+        "energy": f"each battery gives what it holds above {pool.soc_keep:g} in "
         f"{product.duration_h:g} h, at most {car_kw:g} kW: {spared_kw:.2f} kW a car",
-        "efficiency": f"of what leaves the battery, a share of {pool.eta_discharge:g} arrives",
+        "efficiency": f"of what leaves a battery, a share of {pool.eta_discharge:g} arrives, at "
+        f"most {car_kw:g} kW: {out_kw:.2f} kW a car",
         "reliability": f"{firm} cars are there with probability {product.reliability:g}",
         "duration": f"{held} cars are there in each of {steps} steps with that probability",
         "other direction": f"each kW sold needs {product.margin:g} kW firm "
