@@ -19,6 +19,7 @@ from scipy import stats
 from scipy.integrate import quad
 
 from v2gbook import data, fleet
+from v2gbook.charger import Storage
 from v2gbook.risk import (
     Attitude,
     Deal,
@@ -38,6 +39,7 @@ from v2gbook.risk import (
     forecast_scores,
     frontier,
     information,
+    lasting_by_day,
     normal_cvar,
     normal_offer,
     normal_profit,
@@ -319,7 +321,7 @@ def test_critical_share():
 @given(samples(low=-6), st.sampled_from([0.0, 0.3, 0.5, 0.8, 0.9, 0.95]))
 @few
 def test_cvar_three_ways(sample, alpha):
-    """Sorting, linear programme, and the integral of eq. (12.8) over a fine grid of levels."""
+    """Sorting, linear programme, and the integral of eq. (12.6) over a fine grid of levels."""
     losses, chance = sample
     worst = cvar(losses, alpha, chance)
     assert worst == pytest.approx(cvar_lp(losses, alpha, chance), abs=1e-7)
@@ -429,7 +431,7 @@ def morning():
 
 
 def with_cvxpy(scenarios, deal, attitude):
-    """Eq. (12.12) written from its definition, profit by profit."""
+    """Eq. (12.7) written from its definition, profit by profit."""
     q, z = cp.Variable(scenarios.product.max() + 1, nonneg=True), cp.Variable()
     r, c = (np.broadcast_to(x, 6) for x in (deal.price_per_mw_h, deal.penalty_per_mw_h))
     promised = np.ones((24, 1)) @ cp.reshape(
@@ -463,6 +465,107 @@ def test_portfolio_against_cvxpy(morning, weight, alpha):
             found.offer_mw[morning.product], morning.available_mw, morning.probability
         ).joint
     )
+
+
+def uncertain_prices(scenarios, rng):
+    """A price and a penalty for each scenario and interval."""
+    shape = scenarios.available_mw.shape
+    paid = rng.uniform(10.0, 30.0, shape)
+    return Deal(price_per_mw_h=paid, penalty_per_mw_h=paid + rng.uniform(20.0, 200.0, shape))
+
+
+@pytest.mark.parametrize("weight, alpha", [(0.0, 0.95), (0.4, 0.8), (1.0, 0.9)])
+def test_portfolio_of_uncertain_prices_against_cvxpy(morning, weight, alpha):
+    deal = uncertain_prices(morning, np.random.default_rng(5))
+    attitude = Attitude(risk_weight=weight, alpha=alpha)
+    found = portfolio(morning, deal, attitude)
+    q, z = cp.Variable(morning.product.max() + 1, nonneg=True), cp.Variable()
+    promised = np.ones((24, 1)) @ cp.reshape(q[morning.product], (1, 6), order="C")
+    missing = cp.pos(promised - morning.available_mw)
+    earned = cp.multiply(promised, deal.price_per_mw_h)
+    lost = cp.multiply(missing, deal.penalty_per_mw_h)
+    gain = 0.25 * cp.sum(earned - lost, axis=1)
+    tail = z + morning.probability @ cp.pos(-gain - z) / (1 - alpha)
+    best = cp.Problem(
+        cp.Maximize((1 - weight) * morning.probability @ gain - weight * tail)
+    ).solve()
+    assert worth(found, attitude) == pytest.approx(best, abs=1e-5)
+
+
+def test_equal_prices_in_all_scenarios_are_plain_prices(morning):
+    same = np.tile(HOURLY.price_per_mw_h, (24, 1))
+    fined = np.tile(HOURLY.penalty_per_mw_h, (24, 1))
+    many = Deal(price_per_mw_h=same, penalty_per_mw_h=fined, pays_undelivered=False)
+    plain = Deal(
+        price_per_mw_h=HOURLY.price_per_mw_h,
+        penalty_per_mw_h=HOURLY.penalty_per_mw_h,
+        pays_undelivered=False,
+    )
+    for weight in (0.0, 0.6):
+        attitude = Attitude(risk_weight=weight)
+        ours, theirs = (portfolio(morning, deal, attitude) for deal in (many, plain))
+        assert worth(ours, attitude) == pytest.approx(worth(theirs, attitude))
+    np.testing.assert_allclose(
+        day_profit([0.1, 0.2, 0.3], morning, many), day_profit([0.1, 0.2, 0.3], morning, plain)
+    )
+
+
+def test_best_offer_under_uncertain_prices_in_closed_form():
+    """Eq. (12.8), by trying every value."""
+    rng = np.random.default_rng(6)
+    for _ in range(20):
+        there = rng.uniform(0.2, 1.0, 15)
+        fined = rng.uniform(30.0, 300.0, 15)
+        paid = rng.uniform(5.0, 25.0, 15)
+        hour = Scenarios(available_mw=there[:, None], dt_h=1.0)
+        deal = Deal(price_per_mw_h=paid[:, None], penalty_per_mw_h=fined[:, None])
+        found = portfolio(hour, deal).offer_mw[0]
+        enough = [q for q in np.sort(there) if fined[there <= q].sum() >= paid.sum()]
+        assert found == pytest.approx(enough[0])
+
+
+def test_uncertain_prices_without_a_best_offer_are_refused():
+    hour = Scenarios(available_mw=[[1.0], [2.0]], dt_h=1.0)
+    careless = Deal(price_per_mw_h=[[50.0], [50.0]], penalty_per_mw_h=[[90.0], [5.0]])
+    with pytest.raises(ValueError, match="To promise without limit would pay"):
+        portfolio(hour, careless)
+    with pytest.raises(ValueError, match=r"an array of shape \(2, 1\)"):
+        portfolio(hour, Deal(price_per_mw_h=[[1.0, 2.0]], penalty_per_mw_h=90.0))
+
+
+CAR = Storage(
+    energy_kwh=60.0,
+    soc_min=0.4,
+    soc_max=0.9,
+    p_charge_kw=8.0,
+    p_discharge_kw=7.0,
+    eta_charge=0.94,
+    eta_discharge=0.93,
+)
+
+
+def test_what_lasts_is_what_the_fleet_holds():
+    sessions = data.sessions("jpl", "2019-10-01", "2019-11-01")
+    sessions = fleet.check_sessions(sessions, 8.0, drop=True)
+    lasts = lasting_by_day(
+        sessions, CAR, soc_departure=0.9, start_h=[8.0, 11.0, 14.0], duration_h=3.0
+    )
+    assert lasts.shape == (31, 3)
+    cars = fleet.stays(sessions, CAR, soc_departure=0.9)
+    held = fleet.hold(cars, 24.0 * 7 + 11.0, 3.0, level=1.0)
+    assert lasts.loc["2019-10-08", 11.0] == pytest.approx(held / 1000)
+    counted = available_by_day(sessions, 0.007)
+    for start in lasts.columns:  # energy and the same car to the end: never more than plugs alone
+        plugs = counted.loc[:, start : start + 2.75].min(axis=1)
+        assert (lasts[start] <= plugs + 1e-9).all()
+    weekend = lasts[lasts.index.day_of_week >= 5]
+    assert (weekend < 0.05).all(axis=None)
+
+
+def test_products_that_overlap_are_refused():
+    sessions = data.sessions("jpl", "2019-10-01", "2019-10-04")
+    with pytest.raises(ValueError, match="products must rise and not overlap"):
+        lasting_by_day(sessions, CAR, soc_departure=0.9, start_h=[8.0, 10.0], duration_h=3.0)
 
 
 def test_day_profit_by_hand():
@@ -746,7 +849,7 @@ def test_pinball_is_least_at_the_quantile():
 @given(samples(), st.floats(-1, 8))
 @few
 def test_crps_is_the_mean_pinball(sample, observed):
-    """Eq. (12.17) both ways, and the definition with two copies of the sample."""
+    """Eq. (12.10) both ways, and the definition with two copies of the sample."""
     values, chance = sample
     score = crps(observed, values, chance)
     levels = (np.arange(4000) + 0.5) / 4000

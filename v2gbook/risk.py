@@ -25,7 +25,7 @@ from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.special import ndtr, ndtri
 
-from . import _presence
+from . import _presence, fleet
 from ._check import (
     Date,
     FloatOrArray,
@@ -49,6 +49,7 @@ from ._check import (
     whole,
 )
 from ._executor import Workers, in_order, workers
+from .charger import Storage
 
 _TIE = 1e-10  # two probabilities closer than this are the same: 0.1 + 0.2 is 0.3
 _WATT = 1e-6  # [MW] a watt short does not count
@@ -64,13 +65,14 @@ _MOST_DAYS = 36_525  # a hundred years of past days
 class Deal:
     """What a megawatt offered earns, and what a megawatt missing costs.
 
-    Each price is a number, or an array with one entry per interval.
+    Each price is a number, or an array with one entry per interval; for `portfolio`, also one with
+    a row for each scenario.
 
     Attributes
     ----------
-    price_per_mw_h : float or array, shape (intervals,)
+    price_per_mw_h : float or array, shape (intervals,) or (scenarios, intervals)
         Paid per MW offered, for an hour, above 0 [currency per MW and h].
-    penalty_per_mw_h : float or array, shape (intervals,)
+    penalty_per_mw_h : float or array, shape (intervals,) or (scenarios, intervals)
         Charged per MW missing, for an hour, at least 0 [currency per MW and h].
     pays_undelivered : bool
         True: the whole offer is paid, missing or not. False: missing MW lose their payment as well.
@@ -140,9 +142,9 @@ class Attitude:
 def profit(offer_mw: ArrayLike, available_mw: ArrayLike, deal: Deal) -> FloatOrArray:
     r"""Profit of an offer, once it is known how much power came.
 
-    .. math:: \Pi(q, A) = r\,q - c_e\,(q - A)^+, \qquad
+    .. math:: G(q, A) = \pi\,q - c_e\,(q - A)^+, \qquad
         c_e = \begin{cases} c & \text{the whole offer is paid} \\
-        c + r & \text{undelivered MW are not paid}\end{cases}            (12.1)
+        c + \pi & \text{undelivered MW are not paid}\end{cases}            (12.1)
 
     Parameters
     ----------
@@ -151,7 +153,7 @@ def profit(offer_mw: ArrayLike, available_mw: ArrayLike, deal: Deal) -> FloatOrA
     available_mw : float or array
         Power A that came, at least 0; it broadcasts with the offer [MW].
     deal : Deal
-        Its price is r, its penalty c.
+        Its price is pi, its penalty c.
 
     Returns
     -------
@@ -192,8 +194,7 @@ def outcomes(
     The number of cars is binomial if they are independent, beta-binomial if they have habits in
     common.
 
-    .. math:: \operatorname{Var} K = N p (1 - p)\,\big(1 + (N - 1)\rho\big), \qquad
-        A = K\,P_{car}            (12.5)
+    The variance of the number of cars is that of eq. (10.3).
 
     Parameters
     ----------
@@ -228,7 +229,7 @@ def outcomes(
     presence = one_fraction("presence", presence, gt=0, lt=1)
     correlation = one_fraction("correlation", correlation, lt=1)
     car = one("car_mw", car_mw, "MW", gt=0)
-    chance = _presence.probabilities(n, presence, correlation)  # eq. (12.5)
+    chance = _presence.probabilities(n, presence, correlation)
     return np.arange(n + 1) * car, chance
 
 
@@ -296,18 +297,18 @@ def critical_share(deal: Deal, attitude: Attitude = Attitude()) -> FloatOrArray:
     It depends on the prices alone, not on the cars. A cautious seller wants to miss an offer less
     often, and so offers a lower quantile.
 
-    .. math:: \rho = \frac{r}{c_e}            (12.2)
+    .. math:: \kappa = \frac{\pi}{c_e}            (12.2)
 
-    .. math:: \rho_\lambda = \frac{\rho}{1 - \lambda + \lambda/(1 - \alpha)}
+    .. math:: \kappa_\omega = \frac{\kappa}{1 - \omega + \omega/(1 - \alpha)}
         \text{ if that is at most } 1 - \alpha, \text{ else }
-        \frac{\rho - \lambda}{1 - \lambda}            (12.11)
+        \frac{\kappa - \omega}{1 - \omega}            (12.14)
 
     Parameters
     ----------
     deal : Deal
-        Its price is r; all that a missing MW costs is c_e.
+        Its price is pi; all that a missing MW costs is c_e.
     attitude : Attitude
-        Weight lambda on the worst 1 - alpha. Its `reliability` is not used here.
+        Weight omega on the worst 1 - alpha. Its `reliability` is not used here.
 
     Returns
     -------
@@ -325,7 +326,7 @@ def critical_share(deal: Deal, attitude: Attitude = Attitude()) -> FloatOrArray:
     Notes
     -----
     Profit never falls when more cars come, so the worst days for profit are those with the fewest
-    cars, and what (12.12) wants of a single interval is a mean under probabilities that lean
+    cars, and what (12.7) wants of a single interval is a mean under probabilities that lean
     towards those days.
 
     Examples
@@ -346,12 +347,12 @@ def critical_share(deal: Deal, attitude: Attitude = Attitude()) -> FloatOrArray:
             f"{price[careless][0]:g}. To promise without limit would pay; raise penalty_per_mw_h, "
             "or ask for a reliability"
         )
-    rho = price / cost  # eq. (12.2)
+    share = price / cost  # eq. (12.2)
     weight = attitude.risk_weight
     tail = 1 - attitude.alpha
-    within_tail = rho / (1 - weight + weight / tail)
-    beyond_tail = (rho - weight) / max(1 - weight, _TIE)
-    return plain(np.where(within_tail <= tail, within_tail, beyond_tail))  # eq. (12.11)
+    within_tail = share / (1 - weight + weight / tail)
+    beyond_tail = (share - weight) / max(1 - weight, _TIE)
+    return plain(np.where(within_tail <= tail, within_tail, beyond_tail))  # eq. (12.14)
 
 
 def best_offer(
@@ -362,7 +363,7 @@ def best_offer(
 ) -> FloatOrArray:
     r"""Offer of the newsvendor: the smallest that is missed at least as often as the prices ask.
 
-    .. math:: q^* = \min\{q : P(A \le q) \ge \rho\}            (12.3)
+    .. math:: q^* = \min\{q : P(A \le q) \ge \kappa\}            (12.3)
 
     Parameters
     ----------
@@ -373,7 +374,7 @@ def best_offer(
     probability : array, shape (scenarios,), optional
         Probability of each scenario. None: all equal.
     attitude : Attitude
-        Caution lowers rho, see `critical_share`.
+        Caution lowers kappa, see `critical_share`.
 
     Returns
     -------
@@ -453,8 +454,8 @@ def normal_profit(
 ) -> FloatOrArray:
     r"""Mean profit of an offer, for normally distributed availability.
 
-    .. math:: \operatorname{E}\Pi = r\,q - c_e\,\sigma\,\big(z\,\Phi(z) + \varphi(z)\big), \qquad
-        z = (q - \mu)/\sigma            (12.4)
+    .. math:: \operatorname{E}G = \pi\,q - c_e\,\sigma\,\big(z\,\Phi(z) + \varphi(z)\big), \qquad
+        z = (q - \mu)/\sigma            (12.11)
 
     Parameters
     ----------
@@ -465,7 +466,7 @@ def normal_profit(
     sigma_mw : float or array
         Its standard deviation sigma, above 0 [MW].
     deal : Deal
-        Its price is r; all that a missing MW costs is c_e.
+        Its price is pi; all that a missing MW costs is c_e.
 
     Returns
     -------
@@ -498,7 +499,7 @@ def normal_profit(
     )
     z = (offer - mean) / sigma
     missing = sigma * (z * ndtr(z) + _density(z))
-    return plain(deal.price_per_mw_h * offer - deal.cost_per_mw_h * missing)  # eq. (12.4)
+    return plain(deal.price_per_mw_h * offer - deal.cost_per_mw_h * missing)  # eq. (12.11)
 
 
 def _density(z):
@@ -511,7 +512,7 @@ def firm_offer(
     r"""Largest offer that holds with a given probability: the P90 rule for 0.9.
 
     .. math:: q_\beta = \max\{q : P(A \ge q) \ge \beta\}, \qquad \frac{c}{r} = \frac{1}{1 - \beta}\
-        \Big[-1 \text{ if undelivered MW are not paid}\Big]            (12.6)
+        \Big[-1 \text{ if undelivered MW are not paid}\Big]            (12.4)
 
     Parameters
     ----------
@@ -544,11 +545,11 @@ def firm_offer(
     available, chance = _sample("available_mw", available_mw, probability, "MW", ge=0)
     beta = np.asarray(fraction("reliability", reliability, gt=0, lt=1))
     _fits("reliability", beta, available)
-    return plain(_member(available, chance, 1 - beta, upper=True))  # eq. (12.6)
+    return plain(_member(available, chance, 1 - beta, upper=True))  # eq. (12.4)
 
 
 def penalty_multiple(reliability: ArrayLike, pays_undelivered: bool = True) -> FloatOrArray:
-    """Penalty over price at which a newsvendor follows a rule of reliability unasked: eq. (12.6).
+    """Penalty over price at which a newsvendor follows a rule of reliability unasked: eq. (12.4).
 
     Parameters
     ----------
@@ -576,7 +577,7 @@ def penalty_multiple(reliability: ArrayLike, pays_undelivered: bool = True) -> F
     """
     beta = np.asarray(fraction("reliability", reliability, gt=0, lt=1))
     own_payment = 0 if flag("pays_undelivered", pays_undelivered) else 1
-    return plain(1 / (1 - beta) - own_payment)  # eq. (12.6)
+    return plain(1 / (1 - beta) - own_payment)  # eq. (12.4)
 
 
 # -------------------------------------------------------------------------------- how bad is bad
@@ -692,7 +693,7 @@ def _member(sample, chance, levels, *, upper=False):
 def var(losses: ArrayLike, alpha: ArrayLike, probability: ArrayLike | None = None) -> FloatOrArray:
     r"""Value at risk: the loss that is not exceeded with probability alpha.
 
-    .. math:: \operatorname{VaR}_\alpha = \min\{x : P(L \le x) \ge \alpha\}            (12.7)
+    .. math:: \operatorname{VaR}_\alpha = \min\{x : P(L \le x) \ge \alpha\}            (12.5)
 
     Parameters
     ----------
@@ -730,7 +731,7 @@ def var(losses: ArrayLike, alpha: ArrayLike, probability: ArrayLike | None = Non
     sample, chance = _row("losses", losses, probability)
     levels = np.asarray(fraction("alpha", alpha, gt=0, lt=1))
     _fits("alpha", levels, sample)
-    return plain(_member(sample, chance, levels))  # eq. (12.7)
+    return plain(_member(sample, chance, levels))  # eq. (12.5)
 
 
 def cvar(losses: ArrayLike, alpha: ArrayLike, probability: ArrayLike | None = None) -> FloatOrArray:
@@ -739,7 +740,7 @@ def cvar(losses: ArrayLike, alpha: ArrayLike, probability: ArrayLike | None = No
     If a loss lies across the border, only the part of its probability beyond the border counts.
 
     .. math:: \operatorname{CVaR}_\alpha =
-        \frac{1}{1 - \alpha}\int_\alpha^1 \operatorname{VaR}_u\,du            (12.8)
+        \frac{1}{1 - \alpha}\int_\alpha^1 \operatorname{VaR}_u\,du            (12.6)
 
     Parameters
     ----------
@@ -772,7 +773,7 @@ def cvar(losses: ArrayLike, alpha: ArrayLike, probability: ArrayLike | None = No
     border[-1] = 1.0  # the sum may miss it by a rounding error
     beyond = np.maximum(border - levels[..., None], 0.0)
     share = np.diff(beyond, axis=-1)
-    return plain((share @ sample[order]) / beyond[..., -1])  # eq. (12.8)
+    return plain((share @ sample[order]) / beyond[..., -1])  # eq. (12.6)
 
 
 def cvar_lp(losses: ArrayLike, alpha: float, probability: ArrayLike | None = None) -> float:
@@ -781,7 +782,7 @@ def cvar_lp(losses: ArrayLike, alpha: float, probability: ArrayLike | None = Non
     It shows why CVaR fits into a linear programme, while VaR does not.
 
     .. math:: \operatorname{CVaR}_\alpha =
-        \min_z\ z + \frac{1}{1 - \alpha}\operatorname{E}(L - z)^+            (12.9)
+        \min_z\ z + \frac{1}{1 - \alpha}\operatorname{E}(L - z)^+            (12.12)
 
     Parameters
     ----------
@@ -824,7 +825,7 @@ def cvar_lp(losses: ArrayLike, alpha: float, probability: ArrayLike | None = Non
         A_ub=excess_rows,
         b_ub=-sample,
         bounds=[(None, None)] + [(0, None)] * n,
-    )  # eq. (12.9)
+    )  # eq. (12.12)
     return float(_solved(answer, "losses").fun)
 
 
@@ -839,7 +840,7 @@ def normal_cvar(mean: ArrayLike, sigma: ArrayLike, alpha: ArrayLike) -> FloatOrA
     r"""Conditional value at risk of a normally distributed loss; its VaR is mean + sigma z.
 
     .. math:: \operatorname{CVaR}_\alpha =
-        \mu + \sigma\,\frac{\varphi(z_\alpha)}{1 - \alpha}            (12.10)
+        \mu + \sigma\,\frac{\varphi(z_\alpha)}{1 - \alpha}            (12.13)
 
     Parameters
     ----------
@@ -869,7 +870,7 @@ def normal_cvar(mean: ArrayLike, sigma: ArrayLike, alpha: ArrayLike) -> FloatOrA
     spread = np.asarray(checked("sigma", sigma, ge=0))
     level = np.asarray(fraction("alpha", alpha, gt=0, lt=1))
     together(mean=centre, sigma=spread, alpha=level)
-    return plain(centre + spread * _density(ndtri(level)) / (1 - level))  # eq. (12.10)
+    return plain(centre + spread * _density(ndtri(level)) / (1 - level))  # eq. (12.13)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -920,8 +921,9 @@ def information(
 ) -> Information:
     r"""Mean profits of one interval with less and with more knowledge.
 
-    .. math:: EVPI = r\operatorname{E}A - \max_q \operatorname{E}\Pi(q, A), \qquad
-        VSS = \max_q \operatorname{E}\Pi(q, A) - \operatorname{E}\Pi(\operatorname{E}A, A)  (12.18)
+    .. math:: EVPI = \pi\operatorname{E}A - \max_q \operatorname{E}G(q, A), \qquad
+        VSS = \max_q \operatorname{E}G(q, A)
+        - \operatorname{E}G(\operatorname{E}A, A)            (12.17)
 
     Parameters
     ----------
@@ -972,7 +974,7 @@ def information(
         promise=_best_profit(available, deal, chance),
         informed=float(informed),
         perfect=float(mean * deal.price_per_mw_h),
-    )  # eq. (12.18)
+    )  # eq. (12.17)
 
 
 def _one_price(deal):
@@ -1104,7 +1106,7 @@ def day_profit(offer_mw: ArrayLike, scenarios: Scenarios, deal: Deal) -> np.ndar
     scenarios : Scenarios
         What may be there.
     deal : Deal
-        Prices: numbers, or one for each interval.
+        Prices: numbers, one for each interval, or arrays of shape (scenarios, intervals).
 
     Returns
     -------
@@ -1114,7 +1116,7 @@ def day_profit(offer_mw: ArrayLike, scenarios: Scenarios, deal: Deal) -> np.ndar
     Raises
     ------
     ValueError
-        If there is not one offer for each product, or not one price for each interval.
+        If there is not one offer for each product, or prices are of another shape.
     TypeError
         If scenarios or deal is of another kind.
 
@@ -1129,22 +1131,27 @@ def day_profit(offer_mw: ArrayLike, scenarios: Scenarios, deal: Deal) -> np.ndar
     offer = row("offer_mw", offer_mw, "MW", ge=0)
     if len(offer) != count:
         raise ValueError(f"offer_mw has {len(offer)} entries; there are {count} products")
-    _prices(deal, len(scenarios.product))
+    _prices(deal, scenarios.available_mw.shape)
     gain = np.asarray(profit(offer[scenarios.product], scenarios.available_mw, deal))
     return scenarios.dt_h * gain.sum(axis=1)
 
 
-def _prices(deal, intervals):
-    """Price of an offered MW, and all that a missing one costs, in each interval."""
+def _prices(deal, shape):
+    """Price of an offered MW, and all that a missing one costs, in each interval.
+
+    `shape` is (intervals,), or (scenarios, intervals) where prices may differ between scenarios.
+    """
     instance("deal", deal, Deal)
+    allowed = {(), shape[-1:], shape}
     for price in (deal.price_per_mw_h, deal.penalty_per_mw_h):
-        if np.shape(price) not in ((), (intervals,)):
+        if np.shape(price) not in allowed:
+            many = f", or an array of shape {shape}" if len(shape) == 2 else ""
             raise ValueError(
                 f"deal has prices of shape {np.shape(price)}; give one number, or one for each of "
-                f"the {intervals} intervals"
+                f"the {shape[-1]} intervals{many}"
             )
-    earned = np.broadcast_to(deal.price_per_mw_h, intervals)
-    lost = np.broadcast_to(deal.cost_per_mw_h, intervals)
+    earned = np.broadcast_to(deal.price_per_mw_h, shape)
+    lost = np.broadcast_to(deal.cost_per_mw_h, shape)
     return earned, lost
 
 
@@ -1153,19 +1160,25 @@ def portfolio(scenarios: Scenarios, deal: Deal, attitude: Attitude = Attitude())
 
     With a joint rule of reliability it becomes a small mixed-integer programme.
 
-    .. math:: \max_{q \ge 0}\ (1 - \lambda)\operatorname{E}\Pi
-        - \lambda\operatorname{CVaR}_\alpha(-\Pi), \qquad
-        \Pi_n = \Delta t\sum_t \big(r_t\,q_{b(t)} - c_{e,t}\,s_{nt}\big),\quad
-        s_{nt} \ge q_{b(t)} - A_{nt},\ s_{nt} \ge 0            (12.12)
+    .. math:: \max_{q \ge 0}\ (1 - \omega)\operatorname{E}G
+        - \omega\operatorname{CVaR}_\alpha(-G), \qquad
+        G_n = \Delta t\sum_t \big(\pi_{nt}\,q_{b(t)} - c_{nt}\,s_{nt}\big),\quad
+        s_{nt} \ge q_{b(t)} - A_{nt},\ s_{nt} \ge 0            (12.7)
+
+    Prices may differ between scenarios: then they are not known when the offer is made. For one
+    interval and no caution the best offer is
+
+    .. math:: q^* = \min\{q : \operatorname{E}\big(c_e\,[A \le q]\big) \ge
+        \operatorname{E}\pi\}            (12.8)
 
     Parameters
     ----------
     scenarios : Scenarios
         What may be there, and the products.
     deal : Deal
-        Prices: numbers, or one for each interval.
+        Prices: numbers, one for each interval, or arrays of shape (scenarios, intervals).
     attitude : Attitude
-        Weight lambda on the worst 1 - alpha, and the reliability of all promises together.
+        Weight omega on the worst 1 - alpha, and the reliability of all promises together.
 
     Returns
     -------
@@ -1175,8 +1188,8 @@ def portfolio(scenarios: Scenarios, deal: Deal, attitude: Attitude = Attitude())
     Raises
     ------
     ValueError
-        If there is not one price for each interval, or if promising without limit would pay and no
-        reliability is asked for.
+        If prices are of another shape, or if promising without limit would pay and no reliability
+        is asked for.
     TypeError
         If an argument is of another kind.
 
@@ -1196,12 +1209,20 @@ def portfolio(scenarios: Scenarios, deal: Deal, attitude: Attitude = Attitude())
     ([2.0, 2.0], 45.0)
     >>> portfolio(days, deal, Attitude(reliability=0.7)).joint
     0.75
+
+    A missing MW that costs most on the day with the fewest MW asks for more caution:
+
+    >>> hours = Scenarios(available_mw=[[1.0], [2.0], [3.0], [4.0]], dt_h=1.0)
+    >>> dear = Deal(price_per_mw_h=20.0, penalty_per_mw_h=[[120.0], [60.0], [60.0], [40.0]])
+    >>> alike = Deal(price_per_mw_h=20.0, penalty_per_mw_h=70.0)
+    >>> [float(portfolio(hours, each).offer_mw[0].round(3)) for each in (alike, dear)]
+    [2.0, 1.0]
     """
     instance("scenarios", scenarios, Scenarios)
     instance("attitude", attitude, Attitude)
     instance("deal", deal, Deal)
     if attitude.reliability is None:
-        critical_share(deal)  # refuses a deal without a best offer
+        _refuse_careless(scenarios, deal)
     programme = _programme(scenarios, deal, attitude)
     if attitude.reliability is None:
         answer = _solve(programme)
@@ -1236,32 +1257,39 @@ class _Programme:
     lowest: np.ndarray
 
 
+def _refuse_careless(scenarios, deal):
+    """Refuse prices with which no offer fulfils eq. (12.8), so that none is best."""
+    price, cost = _prices(deal, scenarios.available_mw.shape)
+    chance = scenarios.probability
+    critical_share(Deal(price_per_mw_h=chance @ price, penalty_per_mw_h=chance @ cost))
+
+
 def _programme(scenarios, deal, attitude):
-    """Eq. (12.12) as a linear programme."""
+    """Eq. (12.7) as a linear programme."""
     n, t = scenarios.available_mw.shape
-    price, cost = _prices(deal, t)
+    price, cost = _prices(deal, (n, t))
     in_product = sparse.csr_array(
         (np.ones(t), (np.arange(t), scenarios.product)), shape=(t, scenarios.product.max() + 1)
     )
-    earns = (scenarios.dt_h * in_product).T @ price  # of each product [currency/MW]
-    costs = scenarios.dt_h * cost  # of each interval [currency/MW]
+    earns = scenarios.dt_h * price @ in_product  # by scenario and product [currency/MW]
+    costs = scenarios.dt_h * cost  # by scenario and interval [currency/MW]
     shortfall_rows = _shortfall_rows(in_product, n)
-    excess_rows = _excess_rows(earns, costs, n)
+    excess_rows = _excess_rows(earns, costs)
     return _Programme(
         target=_target(earns, costs, scenarios.probability, attitude),
         rows=sparse.vstack([shortfall_rows, excess_rows]).tocsr(),
         limit=np.append(scenarios.available_mw.ravel(), np.zeros(n)),
-        lowest=np.concatenate([np.zeros(earns.size + n * t), [-np.inf], np.zeros(n)]),
+        lowest=np.concatenate([np.zeros(earns.shape[1] + n * t), [-np.inf], np.zeros(n)]),
     )
 
 
 def _target(earns, costs, chance, attitude):
     weight = attitude.risk_weight
     tail = 1 - attitude.alpha
-    of_offers = -(1 - weight) * earns
-    of_shortfalls = (1 - weight) * np.outer(chance, costs).ravel()
+    of_offers = -(1 - weight) * chance @ earns
+    of_shortfalls = (1 - weight) * (chance[:, None] * costs).ravel()  # eq. (12.8)
     of_excess = weight * chance / tail
-    return np.concatenate([of_offers, of_shortfalls, [weight], of_excess])  # eq. (12.12)
+    return np.concatenate([of_offers, of_shortfalls, [weight], of_excess])  # eq. (12.7)
 
 
 def _shortfall_rows(in_product, n):
@@ -1273,11 +1301,11 @@ def _shortfall_rows(in_product, n):
     return sparse.hstack([offers, shortfalls, others])
 
 
-def _excess_rows(earns, costs, n):
+def _excess_rows(earns, costs):
     """In each scenario: loss - z - excess <= 0."""
-    offers = np.tile(-earns, (n, 1))
-    shortfalls = sparse.kron(sparse.eye_array(n), costs[None, :])
-    return sparse.hstack([offers, shortfalls, -np.ones((n, 1)), -sparse.eye_array(n)])
+    n = len(costs)
+    shortfalls = sparse.block_diag([row[None, :] for row in costs])
+    return sparse.hstack([-earns, shortfalls, -np.ones((n, 1)), -sparse.eye_array(n)])
 
 
 def _solve(programme):
@@ -1334,7 +1362,7 @@ def frontier(
     scenarios : Scenarios
         What may be there, and the products.
     deal : Deal
-        Prices: numbers, or one for each interval.
+        Prices: numbers, one for each interval, or arrays of shape (scenarios, intervals).
     risk_weights : array, shape (weights,)
         Weights on the bad days (fractions).
     alpha : float
@@ -1401,7 +1429,7 @@ def reliability(
     r"""Reliability per interval, and of all intervals together.
 
     .. math:: 1 - \sum_t (1 - P_t)\ \le\
-        P\Big(\bigcap_t \{A_t \ge q_t\}\Big)\ \le\ \min_t P_t            (12.13)
+        P\Big(\bigcap_t \{A_t \ge q_t\}\Big)\ \le\ \min_t P_t            (12.15)
 
     Parameters
     ----------
@@ -1445,7 +1473,7 @@ def reliability(
         each=each,
         joint=float(chance @ holds.all(axis=1)),
         independent=float(np.prod(each)),
-    )  # eq. (12.13)
+    )  # eq. (12.15)
 
 
 def fleet_paths(
@@ -1459,12 +1487,8 @@ def fleet_paths(
 ) -> np.ndarray:
     r"""Scenarios of a fleet whose cars come and go.
 
-    The number of cars is binomial in every interval, and from one interval to the next as similar
-    as is asked.
-
-    .. math:: N_{t+1} = \operatorname{Bin}\big(N_t,\ p + \phi(1 - p)\big)
-        + \operatorname{Bin}\big(N - N_t,\ (1 - \phi)p\big), \qquad
-        \operatorname{corr}(N_t, N_{t+k}) = \phi^k            (12.14)
+    The number of cars is binomial in every interval, and cars come and go as the Markov chain of
+    eq. (10.5).
 
     Parameters
     ----------
@@ -1475,7 +1499,7 @@ def fleet_paths(
     car_mw : float
         Power of a car, above 0 [MW].
     persistence : float
-        Memory phi: 0 draws every interval anew, 1 keeps every car where it is (a fraction).
+        Persistence lambda: 0 draws every interval anew, 1 keeps every car where it is (a fraction).
     shape : tuple of int
         Numbers of scenarios and of intervals.
     rng : numpy.random.Generator
@@ -1506,9 +1530,7 @@ def fleet_paths(
     car = one("car_mw", car_mw, "MW", gt=0)
     scenarios, intervals = _size(shape)
     instance("rng", rng, np.random.Generator)
-    path = _presence.walk(  # eq. (12.14)
-        n, presence, persistence, steps=intervals, size=scenarios, rng=rng
-    )
+    path = _presence.walk(n, presence, persistence, steps=intervals, size=scenarios, rng=rng)
     return car * np.stack(list(path), axis=1)
 
 
@@ -1609,11 +1631,96 @@ def _by_clock(plugged):
     return pd.DataFrame(cars.to_numpy().reshape(-1, 96), index=days, columns=hours)
 
 
+def lasting_by_day(
+    sessions: pd.DataFrame,
+    storage: Storage,
+    *,
+    soc_departure: float,
+    start_h: ArrayLike,
+    duration_h: float,
+) -> pd.DataFrame:
+    """Power that the cars at the plug can hold all through a product, on each day.
+
+    Unlike `available_by_day` it asks for energy, too: each car counts if it stays to the end of the
+    product, and gives no more than lasts until then, with its departure kept (`fleet.hold`). Until
+    the product begins it has charged as fast as it could.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        Sessions with their energies, as for `fleet.stays`.
+    storage : charger.Storage
+        One car and its charger.
+    soc_departure : float
+        Assumed state of charge on every departure, as in `fleet.stays` (a fraction).
+    start_h : array, shape (products,)
+        Begin of each product on the clock, rising, from 0 up to below 24 [h].
+    duration_h : float
+        Length of a product, above 0; products must not overlap [h].
+
+    Returns
+    -------
+    DataFrame, shape (days, products)
+        Power [MW]. Index `day`, columns `clock_h`. From the first day of arrival to the last;
+        months without any session are left out.
+
+    Raises
+    ------
+    ValueError
+        If products overlap, or as in `fleet.stays`.
+    TypeError
+        If an argument is of another kind.
+
+    Notes
+    -----
+    Every departure is taken as known when the product begins, so this is an upper bound, too.
+
+    Examples
+    --------
+    >>> sessions = pd.DataFrame(
+    ...     {
+    ...         "arrival": pd.to_datetime(["2025-05-05 08:00", "2025-05-05 08:30"]),
+    ...         "departure": pd.to_datetime(["2025-05-05 18:00", "2025-05-05 10:00"]),
+    ...         "delivered_kwh": [12.0, 5.0],
+    ...     }
+    ... )
+    >>> car = Storage(
+    ...     energy_kwh=60.0, soc_min=0.4, soc_max=0.9, p_charge_kw=8.0, p_discharge_kw=7.0,
+    ...     eta_charge=0.9, eta_discharge=0.9)
+    >>> power = lasting_by_day(
+    ...     sessions, car, soc_departure=0.9, start_h=[9.0, 12.0], duration_h=3.0)
+    >>> power.loc["2025-05-05"].round(4).to_dict()
+    {9.0: 0.007, 12.0: 0.0065}
+    """
+    start = row("start_h", start_h, "h", ge=0, lt=24)
+    long_h = one("duration_h", duration_h, "h", gt=0, le=24)
+    if (np.diff(start) < long_h - 1e-9).any():
+        raise ValueError(
+            f"start_h = {start.tolist()} with duration_h = {long_h:g}: products must rise and not "
+            "overlap"
+        )
+    cars = fleet.stays(sessions, storage, soc_departure=soc_departure)
+    days = _presence.recorded_days("sessions", sessions).rename("day")
+    first = _presence.clock(sessions.arrival).min().normalize()
+    midnights_h = ((days - first) / pd.Timedelta(hours=1)).to_numpy()
+    held = [_held_mw(cars, midnight + start, long_h) for midnight in midnights_h]
+    return pd.DataFrame(np.stack(held), index=days, columns=pd.Index(start, name="clock_h"))
+
+
+def _held_mw(cars, calls_h, duration_h):
+    """What the cars that are there can hold from each of a day's calls on. [MW]"""
+    here = (cars.arrive_h <= calls_h[-1]) & (cars.leave_h >= calls_h[0] + duration_h)
+    if not here.any():
+        return np.zeros(len(calls_h))
+    of_day = {field.name: getattr(cars, field.name)[here] for field in fields(cars)}
+    return fleet.hold(fleet.Stays(**of_day), calls_h, duration_h, level=1.0) / 1000
+
+
 def recency(n: int, smoothing: float) -> np.ndarray:
     r"""Weights of past days, the oldest first: three classic forecasts in one formula.
 
     .. math:: w_k = \frac{(1 - a)^k}{\sum_{j=0}^{n-1} (1 - a)^j}, \qquad
-        k = 0 \text{ for the latest day}            (12.15)
+        k = 0 \text{ for the latest day}            (12.16)
 
     Parameters
     ----------
@@ -1640,14 +1747,14 @@ def recency(n: int, smoothing: float) -> np.ndarray:
     """
     age = np.arange(whole("n", n, "days", le=_MOST_DAYS))[::-1]
     weight = (1 - one_fraction("smoothing", smoothing)) ** age
-    return weight / weight.sum()  # eq. (12.15)
+    return weight / weight.sum()  # eq. (12.16)
 
 
 def pinball(observed: ArrayLike, forecast: ArrayLike, level: ArrayLike) -> FloatOrArray:
     r"""Score of a forecast quantile: it is least, on average, for the true one.
 
     .. math:: \ell_\tau(y, \hat y) =
-        \max\big(\tau(y - \hat y),\ (\tau - 1)(y - \hat y)\big)            (12.16)
+        \max\big(\tau(y - \hat y),\ (\tau - 1)(y - \hat y)\big)            (12.9)
 
     Parameters
     ----------
@@ -1678,7 +1785,7 @@ def pinball(observed: ArrayLike, forecast: ArrayLike, level: ArrayLike) -> Float
     tau = np.asarray(fraction("level", level))
     together(observed=came, forecast=foretold, level=tau)
     error = came - foretold
-    return plain(np.maximum(tau * error, (tau - 1) * error))  # eq. (12.16)
+    return plain(np.maximum(tau * error, (tau - 1) * error))  # eq. (12.9)
 
 
 def crps(
@@ -1689,7 +1796,7 @@ def crps(
     Where the forecast is a single number it is the absolute error.
 
     .. math:: CRPS = \operatorname{E}|X - y| - \tfrac12 \operatorname{E}|X - X'|
-        = 2\int_0^1 \ell_\tau\,d\tau            (12.17)
+        = 2\int_0^1 \ell_\tau\,d\tau            (12.10)
 
     Parameters
     ----------
@@ -1732,7 +1839,7 @@ def crps(
     up_to = np.cumsum(chance[order], axis=0)[:-1]
     gaps = np.diff(np.take_along_axis(forecast, order, axis=0), axis=0)
     spread = (gaps * up_to * (1 - up_to)).sum(axis=0)
-    return plain(chance @ away - spread)  # eq. (12.17)
+    return plain(chance @ away - spread)  # eq. (12.10)
 
 
 def forecast_scores(
@@ -2098,7 +2205,7 @@ def settlement(offer_mw: pd.DataFrame, days: pd.DataFrame, deal: Deal) -> Settle
 
 def _settlement(offer_table, days, deal):
     dt_h = _interval_h(days)
-    price, cost = _prices(deal, days.shape[1])
+    price, cost = _prices(deal, days.shape[1:])
     offer = offer_table.to_numpy()
     came = days.to_numpy()
     missing = np.maximum(offer - came, 0.0)
