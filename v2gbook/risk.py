@@ -361,7 +361,7 @@ def best_offer(
     probability: ArrayLike | None = None,
     attitude: Attitude = Attitude(),
 ) -> FloatOrArray:
-    r"""Offer of the newsvendor: the smallest that is missed at least as often as the prices ask.
+    r"""Offer of the newsvendor: a quantile of what may be there, set by the prices.
 
     .. math:: q^* = \min\{q : P(A \le q) \ge \kappa\}            (12.3)
 
