@@ -153,7 +153,7 @@ def test_canary_of_a_title_on_tick_labels(measure):
     axis = {"title": {"text": "message [-]"}, "automargin": False}
     plain = {
         "data": [{"type": "bar", "orientation": "h", "y": names, "x": [1, 2]}],
-        "layout": {"yaxis": axis, "margin": {"l": 200}, "height": 300},
+        "layout": {"yaxis": axis, "margin": {"l": 160}, "height": 300},
     }
     assert any("lies on tick" in fault for fault in faults(measure(plain)))
 
