@@ -156,7 +156,8 @@ def test_a_pair_that_is_no_rational_number(pair, words):
 
 def test_only_20_and_2_1_carry_discharge():
     table = carries_discharge()
-    assert set(table.index[table.discharge]) == {"ISO 15118-20:2022", "OCPP 2.1", "CHAdeMO"}
+    assert set(table.index[~table.discharge]) == {"ISO 15118-2:2014", "OCPP 1.6", "OCPP 2.0.1"}
+    assert set(table.between) == {"grid and aggregator", "charger and cloud", "car and charger"}
     fields = {
         version: (resources.files("ocpp") / version / "schemas").glob("SetChargingProfile*.json")
         for version in ("v16", "v201", "v21")
@@ -1164,15 +1165,15 @@ def test_p09_budget():
     names = {
         "ok_GB_DC_full_1s": "GB Dynamic Containment, full",
         "ok_GB_DC_initiation_0_5s": "GB Dynamic Containment, begins",
-        "ok_FFR_0_7s": "Nordic FFR",
+        "ok_FFR_0_7s": "Nordic FFR at 49.5 Hz",
         "ok_FCR_30s": "European FCR, full",
         "ok_Swissgrid_2s": "Swissgrid, V2X Suisse",
     }
     assert {key: bool(verdict[name]) for key, name in names.items()} == {
         key: CASES["P09"]["expected"][key]["value"] for key in names
     }
-    assert verdicts(total_s).margin_s["Nordic FFR"] == 0.0
-    assert not verdicts(total_s + 1e-6).in_time["Nordic FFR"]
+    assert verdicts(total_s).margin_s["Nordic FFR at 49.5 Hz"] == 0.0
+    assert not verdicts(total_s + 1e-6).in_time["Nordic FFR at 49.5 Hz"]
     worst = sum(
         stage.quantile_s(1.0) if stage.name == "ISO 15118 loop" else stage.median_s
         for stage in central
@@ -1180,11 +1181,49 @@ def test_p09_budget():
     assert worst * 1000 == expected["worst_case_loop_500ms_total_ms"]
 
 
+def test_who_measures_decides_which_services_are_in_time():
+    """The charger that commands a car's converter is too slow for the fastest services."""
+    ways = {place: latency_stages("local", place) for place in ("car", "charger")}
+    names = {place: [stage.name for stage in way] for place, way in ways.items()}
+    assert names["car"] == [*names["charger"][:2], "ISO 15118 loop", names["charger"][2]]
+    in_time = {}
+    for place, way in ways.items():
+        assert not any(stage.shared for stage in way), "each charger measures for itself"
+        drawn = latencies(Link(way=way), 1000, rng=rng(), trials=300)
+        in_time[place] = verdicts(drawn).in_time
+    fast = ["GB Dynamic Containment, begins", "Nordic FFR at 49.5 Hz"]
+    slower = ["GB Dynamic Containment, full", "Nordic FFR at 49.6 Hz", "Nordic FFR at 49.7 Hz"]
+    assert not in_time["car"][fast].any()
+    assert in_time["car"][slower].all()
+    assert in_time["charger"].all()
+
+
+def test_a_cloud_that_commands_chargers_with_converters_waits_for_no_car():
+    central = budget(latency_stages("central", "charger"))
+    assert central.median_s["sum"] == pytest.approx(0.4)
+    assert "ISO 15118 loop" not in central.index
+    with pytest.raises(ValueError, match="converter is 'house'"):
+        latency_stages("central", "house")
+
+
+def test_a_set_point_may_end_by_itself():
+    """Without a duration a charger that has lost its connection would keep the last command."""
+    ends = setpoint_profile(7, 5.0, duration_s=3)
+    assert validate(ends) == []
+    plan = composite([ends], start=START, duration_s=5)
+    assert plan.setpoint.notna().to_list() == [True, True, True, False, False]
+    assert "duration" not in setpoint_profile(7, 5.0)["chargingSchedule"][0]
+    for wrong in (0, 1.5, 1e9):
+        with pytest.raises(ValueError, match="duration_s is"):
+            setpoint_profile(7, 5.0, duration_s=wrong)
+
+
 def test_labels_of_the_data():
     assert all("illustrative" in stage.source for stage in latency_stages())
     asked = verdicts(0.0)
     assert set(asked.signal) == {"local", "central"}
-    assert asked.limit_s["CSIP-AUS, default poll"] == 300.0
+    nordic = asked.limit_s[asked.index.str.startswith("Nordic FFR")]
+    assert nordic.to_list() == [0.7, 1.0, 1.3]
     assert all(row["source"] for row in read("messaging", "latency")["limits"])
     assert [s.name for s in latency_stages() if s.shared] == ["frequency measured", "decision"]
 
@@ -1264,7 +1303,7 @@ def test_moved_and_needed():
     assert needed_s(0.7) == 0.7
     assert needed_s(np.arange(1, 101.0)) == 99.0
     assert not verdicts(times).in_time.any()
-    assert verdicts(times, 0.8).in_time["Nordic FFR"]
+    assert verdicts(times, 0.8).in_time["Nordic FFR at 49.5 Hz"]
     assert verdicts(times, 0.8).needed_s.iloc[0] == 0.4
     for share in (0.0, 1.1):
         with pytest.raises(ValueError, match="share is"):

@@ -103,7 +103,7 @@ def carries_discharge() -> pd.DataFrame:
     --------
     >>> table = carries_discharge()
     >>> table.index[table.discharge].to_list()
-    ['ISO 15118-20:2022', 'CHAdeMO', 'OCPP 2.1']
+    ['IEEE 2030.5', 'OpenADR 3', 'OCPP 2.1', 'ISO 15118-20:2022', 'CHAdeMO']
     """
     rows = pd.DataFrame(
         _rules("iso15118")["carries"]["rows"],
@@ -122,7 +122,7 @@ def _of_any_size(value):
 def rational(value: float) -> tuple[int, int]:
     r"""A number as ISO 15118-20 sends it: a 16-bit value and a power of ten, exactly.
 
-    .. math:: x = v \cdot 10^{e},\quad -32768 \le v \le 32767,\ -128 \le e \le 127            (6.1)
+    .. math:: x = b \cdot 10^{e},\quad -32768 \le b \le 32767,\ -128 \le e \le 127            (6.1)
 
     Parameters
     ----------
@@ -767,6 +767,7 @@ def setpoint_profile(
     *,
     transaction: str = "tx",
     start: str = "2026-01-01T00:00:00Z",
+    duration_s: int | None = None,
 ) -> dict[str, Any]:
     """A charging profile of OCPP 2.1 with one set-point.
 
@@ -780,6 +781,9 @@ def setpoint_profile(
         Charging transaction that it belongs to, 1 to 36 characters.
     start : str
         Time stamp from which it holds; without a zone it is universal time.
+    duration_s : int, optional
+        Time after which it ends, at most a year of 31,536,000 s. If left out, it holds as long as
+        the transaction, even when the charger has lost its connection [s].
 
     Returns
     -------
@@ -789,8 +793,8 @@ def setpoint_profile(
     Raises
     ------
     ValueError
-        If the number needs more than 32 bits, the power is not one number of at most 1e9 kW, or a
-        text is not what it should be.
+        If the number needs more than 32 bits, the power is not one number of at most 1e9 kW, the
+        duration is no whole number in its range, or a text is not what it should be.
     TypeError
         If transaction or start is no text.
 
@@ -805,7 +809,11 @@ def setpoint_profile(
     if not 1 <= len(instance("transaction", transaction, str)) <= 36:
         raise ValueError(f"transaction is {short(transaction)}; it must have 1 to 36 characters")
     _stamp_s("start", start)
-    return _setpoint_profile(number, power, transaction, start)
+    profile = _setpoint_profile(number, power, transaction, start)
+    if duration_s is not None:
+        most_s = 365 * 86_400
+        profile["chargingSchedule"][0]["duration"] = whole("duration_s", duration_s, "s", le=most_s)
+    return profile
 
 
 def _setpoint_profile(number, p_kw, transaction="tx", start="2026-01-01T00:00:00Z"):
@@ -1493,7 +1501,7 @@ class LatencyStage:
     def quantile_s(self, share: ArrayLike) -> FloatOrArray:
         r"""The time that a share of passages needs.
 
-        .. math:: x_q = m\,\left(\frac{x_{95}}{m}\right)^{z_q/z_{95}}            (6.4)
+        .. math:: x_s = m\,\left(\frac{x_{95}}{m}\right)^{z_s/z_{95}}            (6.4)
 
         Parameters
         ----------
@@ -1525,7 +1533,7 @@ class LatencyStage:
         return plain(self.median_s * (self.p95_s / self.median_s) ** tail)  # eq. (6.4)
 
 
-def latency_stages(path: str = "central") -> tuple[LatencyStage, ...]:
+def latency_stages(path: str = "central", converter: str = "car") -> tuple[LatencyStage, ...]:
     """The stages of the course's example.
 
     Every one is illustrative, as its `source` says.
@@ -1533,8 +1541,12 @@ def latency_stages(path: str = "central") -> tuple[LatencyStage, ...]:
     Parameters
     ----------
     path : str
-        With "central" a cloud decides; with "local" the charger measures frequency itself and
-        needs no message.
+        With "central" a cloud decides for the whole fleet. With "local" each charger measures
+        frequency and decides itself, so nothing is shared.
+    converter : str
+        With "car" the converter is in the car, and a command waits until the car asks in its loop.
+        With "charger" it is in the charger, or the car that holds it measures for itself: no
+        command crosses the cable.
 
     Returns
     -------
@@ -1544,18 +1556,20 @@ def latency_stages(path: str = "central") -> tuple[LatencyStage, ...]:
     Raises
     ------
     ValueError
-        If path is another word.
+        If path or converter is another word.
 
     Examples
     --------
-    >>> [stage.name for stage in latency_stages("local")]
+    >>> [stage.name for stage in latency_stages("local", "car")]
     ['frequency measured', 'decision', 'ISO 15118 loop', 'converter']
     """
     one_of("path", path, ("central", "local"))
+    one_of("converter", converter, ("car", "charger"))
     chosen = []
     for record in _rules("latency")["stages"]:
-        if path == "central" or record["path"] == "both":
-            fields = {name: value for name, value in record.items() if name != "path"}
+        fields = dict(record)
+        if fields.pop("only", path) in (path, converter):
+            fields["shared"] = fields["shared"] and path == "central"
             chosen.append(LatencyStage(**fields))
     return tuple(chosen)
 
@@ -1648,7 +1662,7 @@ def latencies(link: Link, n_cars: int, *, rng: np.random.Generator, trials: int 
     r"""How long each car of a fleet takes to act on a command, by Monte Carlo.
 
     .. math:: T_i = \sum_{shared} X + \frac{i}{c} + K_i\,T_r + \sum_{own} X_i,\quad
-       P(K_i \ge k) = q^k            (6.5)
+       \Pr(K_i \ge k) = q^k            (6.5)
 
     Parameters
     ----------
@@ -1785,7 +1799,7 @@ def verdicts(latency_s: ArrayLike, share: float = 0.99) -> pd.DataFrame:
 
     Examples
     --------
-    >>> bool(verdicts(0.7, 0.99).in_time["Nordic FFR"])
+    >>> bool(verdicts(0.7, 0.99).in_time["Nordic FFR at 49.5 Hz"])
     True
     """
     frame = _limits()[["signal", "limit_s"]].assign(needed_s=needed_s(latency_s, share))
@@ -1910,7 +1924,7 @@ class Backoff:
     def delay_s(self, failures: ArrayLike, *, rng: np.random.Generator) -> FloatOrArray:
         r"""Wait before the next attempt.
 
-        .. math:: w_k = w_0\,2^{\min(k, k_{max})} + U(0, r)            (6.7)
+        .. math:: \tau_k = \tau_0\,2^{\min(k, k_{max})} + U(0, r)            (6.7)
 
         Parameters
         ----------
@@ -2055,8 +2069,8 @@ class Rollout:
 def wave_odds(plan: Rollout, failure: float) -> pd.DataFrame:
     r"""Probability that a release is stopped, wave by wave, and how many cars it reaches.
 
-    .. math:: P_w = \sum_{j > \lfloor a n_w \rfloor} \binom{n_w}{j} (pd)^j (1-pd)^{n_w-j},\quad
-       E[N] = \sum_w n_w \prod_{v<w} (1 - P_v)            (6.8)
+    .. math:: S_w = \sum_{j > \lfloor a n_w \rfloor} \binom{n_w}{j} (fd)^j (1-fd)^{n_w-j},\quad
+       \operatorname{E}N = \sum_w n_w \prod_{h<w} (1 - S_h)            (6.8)
 
     Parameters
     ----------
