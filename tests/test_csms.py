@@ -159,7 +159,7 @@ def test_live_a_cut_link_loses_nothing_and_repeats_nothing():
 
                 def cut_before_the_answer(payload, act=act, name=name, point=point):
                     answer = act(payload)
-                    newest = payload["chargingProfile"]["id"] == point.newest
+                    newest = csms._number_of(payload["chargingProfile"]) == point.newest
                     if newest and point.duplicates != point.newest and next(cuts) < 4:
                         central.cut(name)
                     return answer
@@ -320,6 +320,18 @@ def test_a_charge_point_rejects_what_it_would_not_follow(change, reason):
     answer = point._ordered({"chargingProfile": order})
     assert answer == {"status": "Rejected", "statusInfo": {"reasonCode": reason}}
     assert point.applied == []
+
+
+def test_a_set_point_replaces_the_one_before_under_the_same_profile():
+    """OCPP 2.1, K01.FR.39: another id with the same stack level would have to be refused."""
+    point = ChargePoint("P", "ws://127.0.0.1:1", rng=rng())
+    orders = [setpoint_profile(1, p_kw) | csms._numbered(n) for n, p_kw in ((1, 5.0), (3, 2.0))]
+    for order in [*orders, setpoint_profile(1, -4.0)]:
+        assert point._ordered({"chargingProfile": order}) == {"status": "Accepted"}
+    assert point.applied == [(1, 5.0), (3, 2.0), (4, -4.0)], "without a number the last counts"
+    late = setpoint_profile(1, 9.0) | csms._numbered(2)
+    reason = {"status": "Rejected", "statusInfo": {"reasonCode": "Outdated"}}
+    assert point._ordered({"chargingProfile": late}) == reason
 
 
 def test_live_offline_then_back():
@@ -494,7 +506,7 @@ def test_live_every_frame_obeys_the_official_schema(monkeypatch):
             assert (await order).status == "accepted"
             assert central.meter_kw == {"Foreign": 2.5}
             assert central.heartbeats == 1
-            assert sent == setpoint_profile(1, 2.5)
+            assert sent == setpoint_profile(1, 2.5) | csms._numbered(1)
             assert "meter disagrees" not in set(central.log.event)
 
         async def host(socket):
@@ -515,7 +527,8 @@ def test_live_every_frame_obeys_the_official_schema(monkeypatch):
                             "SetChargingProfile",
                             {
                                 "evseId": 1,
-                                "chargingProfile": setpoint_profile(number, -watts / 1000),
+                                "chargingProfile": setpoint_profile(1, -watts / 1000)
+                                | csms._numbered(number),
                             },
                         ]
                     )

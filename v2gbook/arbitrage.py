@@ -533,7 +533,7 @@ def bill(tariff: Tariff, import_kw: pd.Series, export_kw: pd.Series | None = Non
 
     .. math::
         K = \sum_t \Delta t\,(\pi_t\,g_t^+ - \pi^{ex}_t\,g_t^-)
-        + \sum_j \pi_{D,j}\,\max\!\big(\hat g_j,\ r\,\hat g_j^{past}\big) + K_0            (8.4)
+        + \sum_j \pi_{D,j}\,\max\!\big(\hat g_j,\ \rho\,\hat g_j^{past}\big) + K_0            (8.4)
 
     Parameters
     ----------

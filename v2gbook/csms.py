@@ -47,9 +47,21 @@ _BEHAVIOURS = ("honest", "liar", "garbage", "silent")
 _PATIENCE_S = 10.0  # of a charge point, for one answer
 _SHORTEST_HEARTBEAT_S = 1.0  # whatever a central system asks for
 _LONGEST_WAIT_S = 1e6
+_PROFILE = 1  # id of the one profile that every set-point replaces, as OCPP 2.1 K01.FR.39 asks
 _MOST_POINTS = 10_000
 _SETPOINTS = ("setpoint", "setpoint_L2", "setpoint_L3")  # one for all phases, or one for each
 _IDENTITY = re.compile(r"[A-Za-z0-9*\-_=:+|@.]{1,48}")  # what OCPP allows as a name
+
+
+def _numbered(number):
+    """The number of a set-point, as OCPP lets a vendor add it to a message."""
+    return {"customData": {"vendorId": "v2gbook", "setpoint": number}}
+
+
+def _number_of(payload):
+    """The number of the set-point that a message is about, or None; ValueError if it is none."""
+    number = payload.get("customData", {}).get("setpoint")
+    return None if number is None else whole("setpoint", number)
 
 
 class _Wire:
@@ -324,7 +336,7 @@ class CentralSystem:
     def _metered(self, point, payload):
         """Believe a meter only if it agrees with the set-point that it says it follows."""
         station = self._station(point)
-        number = payload.get("customData", {}).get("setpoint")
+        number = _number_of(payload)
         sample = payload["meterValue"][0]["sampledValue"][0]
         signs = {"Power.Active.Export": 1.0, "Power.Active.Import": -1.0}
         export = signs[sample.get("measurand")]
@@ -419,7 +431,8 @@ class CentralSystem:
         clock = asyncio.get_running_loop().time
         began_s = clock()
         number = self._station(point).order(p_kw)
-        request = {"evseId": 1, "chargingProfile": _setpoint_profile(number, p_kw)}
+        profile = _setpoint_profile(_PROFILE, p_kw) | _numbered(number)
+        request = {"evseId": 1, "chargingProfile": profile}
         sent: list[int] = []
         try:
             async with asyncio.timeout(give_up_s):
@@ -450,7 +463,8 @@ class CentralSystem:
         try:
             answer = await wire.call("SetChargingProfile", request, self.answer_s)
         except TimeoutError:
-            self._note(point, "no answer", f"to set-point {request['chargingProfile']['id']}")
+            number = _number_of(request["chargingProfile"])
+            self._note(point, "no answer", f"to set-point {number}")
             return "unanswered"
         except ConnectionClosed:
             self._lost(point, wire)
@@ -607,12 +621,15 @@ class ChargePoint:
         power_w = _only_setpoint_w(profile)
         if power_w is None:
             return _rejection("UnsupportedParam")
-        if profile["id"] < self.newest:
+        number = _number_of(profile)
+        if number is None:
+            number = self.newest + 1  # a sender that does not count: what comes last is newest
+        if number < self.newest:
             return _rejection("Outdated")
-        if profile["id"] == self.newest:
+        if number == self.newest:
             self.duplicates += 1
         else:
-            self._act(profile["id"], from_wire_kw(power_w))
+            self._act(number, from_wire_kw(power_w))
         return {"status": "Accepted"}
 
     def _act(self, number, p_kw):
@@ -648,7 +665,7 @@ class ChargePoint:
         return {
             "evseId": 1,
             "meterValue": [{"timestamp": _now(), "sampledValue": [sample]}],
-            "customData": {"vendorId": "v2gbook", "setpoint": self.newest},
+            **_numbered(self.newest),
         }
 
 

@@ -89,7 +89,7 @@ def annuity(rate: ArrayLike, years: ArrayLike) -> FloatOrArray:
 def net_present_value(rate: float, flows: ArrayLike) -> float:
     r"""Return the value today of a row of yearly payments.
 
-    .. math:: NPV = \sum_{k=0}^{n} \frac{F_k}{(1 + d)^k}            (8.10)
+    .. math:: NPV = \sum_{y=0}^{n} \frac{F_y}{(1 + \delta)^y}            (8.10)
 
     Parameters
     ----------
