@@ -433,14 +433,13 @@ def morning():
 def with_cvxpy(scenarios, deal, attitude):
     """Eq. (12.7) written from its definition, profit by profit."""
     q, z = cp.Variable(scenarios.product.max() + 1, nonneg=True), cp.Variable()
-    r, c = (np.broadcast_to(x, 6) for x in (deal.price_per_mw_h, deal.penalty_per_mw_h))
+    r, c = (np.broadcast_to(x, (24, 6)) for x in (deal.price_per_mw_h, deal.penalty_per_mw_h))
     promised = np.ones((24, 1)) @ cp.reshape(
         np.eye(q.size)[scenarios.product] @ q, (1, 6), order="C"
     )
-    gain = 0.25 * (
-        cp.minimum(promised, scenarios.available_mw) @ r
-        - cp.pos(promised - scenarios.available_mw) @ c
-    )
+    paid = promised if deal.pays_undelivered else cp.minimum(promised, scenarios.available_mw)
+    missing = cp.pos(promised - scenarios.available_mw)
+    gain = 0.25 * cp.sum(cp.multiply(paid, r) - cp.multiply(missing, c), axis=1)
     tail = z + scenarios.probability @ cp.pos(-gain - z) / (1 - attitude.alpha)
     worth = (1 - attitude.risk_weight) * (
         scenarios.probability @ gain
@@ -479,17 +478,7 @@ def test_portfolio_of_uncertain_prices_against_cvxpy(morning, weight, alpha):
     deal = uncertain_prices(morning, np.random.default_rng(5))
     attitude = Attitude(risk_weight=weight, alpha=alpha)
     found = portfolio(morning, deal, attitude)
-    q, z = cp.Variable(morning.product.max() + 1, nonneg=True), cp.Variable()
-    promised = np.ones((24, 1)) @ cp.reshape(q[morning.product], (1, 6), order="C")
-    missing = cp.pos(promised - morning.available_mw)
-    earned = cp.multiply(promised, deal.price_per_mw_h)
-    lost = cp.multiply(missing, deal.penalty_per_mw_h)
-    gain = 0.25 * cp.sum(earned - lost, axis=1)
-    tail = z + morning.probability @ cp.pos(-gain - z) / (1 - alpha)
-    best = cp.Problem(
-        cp.Maximize((1 - weight) * morning.probability @ gain - weight * tail)
-    ).solve()
-    assert worth(found, attitude) == pytest.approx(best, abs=1e-5)
+    assert worth(found, attitude) == pytest.approx(with_cvxpy(morning, deal, attitude), abs=1e-5)
 
 
 def test_equal_prices_in_all_scenarios_are_plain_prices(morning):

@@ -664,9 +664,8 @@ def _flat(car, date, out):
 
 def _at_home(trips, n_cars, end_h):
     """Every stay at home: car, its begin and end, and the distance driven since the last one."""
-    tour = (
-        trips.home.astype(bool).groupby(trips.car).shift(fill_value=True).cumsum()
-    )  # out and back
+    starts = trips.home.astype(bool).groupby(trips.car).shift(fill_value=True)  # from home
+    tour = starts.cumsum()
     tours = trips.groupby(tour, as_index=False).agg(
         car=("car", "first"),
         leave_h=("leave_h", "first"),
@@ -2038,18 +2037,22 @@ def _steps_of_block(pool, product):
     return max(1, int(np.ceil(count - _EPS)))
 
 
-def _stored_kw(pool, product):
-    """Power that the battery of each car seen can give through the product, before the losses."""
-    return np.maximum(pool.soc - pool.soc_keep, 0.0) * pool.energy_kwh / product.duration_h
+def _of_one_car(pool, product):
+    """Power of a car: what lets it through, and the mean that batteries give before and after loss.
+
+    Each battery gives, all through the product, what it holds above `soc_keep`.
+    """
+    car_kw = min(pool.charger_discharge_kw, pool.car_discharge_kw)
+    stored_kw = np.maximum(pool.soc - pool.soc_keep, 0.0) * pool.energy_kwh / product.duration_h
+    spared_kw = np.minimum(car_kw, stored_kw).mean()
+    out_kw = np.minimum(car_kw, stored_kw * pool.eta_discharge).mean()
+    return car_kw, spared_kw, out_kw
 
 
 def _layers_kw(pool, product, firm, held):
     """Power that is left after each layer."""
     mean = pool.n_cars * pool.presence
-    car_kw = min(pool.charger_discharge_kw, pool.car_discharge_kw)
-    stored_kw = _stored_kw(pool, product)
-    spared_kw = np.minimum(car_kw, stored_kw).mean()  # by a car on average
-    out_kw = np.minimum(car_kw, stored_kw * pool.eta_discharge).mean()
+    car_kw, spared_kw, out_kw = _of_one_car(pool, product)
     block_kw = min(held * out_kw, pool.site_limit_kw)  # eq. (10.8)
     sold_kw = block_kw / product.margin
     if product.reverse:
@@ -2072,10 +2075,7 @@ def _layers_kw(pool, product, firm, held):
 
 def _layer_words(pool, product, firm, held, steps):
     """Why each layer, in the order of `_layers_kw`, leaves what it leaves."""
-    car_kw = min(pool.charger_discharge_kw, pool.car_discharge_kw)
-    stored_kw = _stored_kw(pool, product)
-    spared_kw = np.minimum(car_kw, stored_kw).mean()
-    out_kw = np.minimum(car_kw, stored_kw * pool.eta_discharge).mean()
+    car_kw, spared_kw, out_kw = _of_one_car(pool, product)
     limit = f"a car lets {car_kw:g} kW through"
     if np.isfinite(pool.site_limit_kw):
         limit += f", the connection {pool.site_limit_kw:g} kW in all"
