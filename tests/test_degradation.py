@@ -1,4 +1,4 @@
-"""Topic 09: published cases by id, closed forms, a second rainflow and Xu, NREL's BLAST-Lite.
+"""Topic 09: published cases by id, closed forms, a second rainflow and Xu, BLAST-Lite, SimSES.
 
 Then refusals in words, and invariants.
 """
@@ -17,6 +17,7 @@ from published import CASES, case
 
 from v2gbook.arbitrage import spread_profit
 from v2gbook.degradation import (
+    Naumann,
     Profile,
     Schmalstieg,
     Throughput,
@@ -39,6 +40,7 @@ MODELS = {
     "woehler": Woehler(n0=2800.0, k=1.4, end_loss=0.3),
     "xu": Xu(),
     "wang": Wang(),
+    "naumann": Naumann(),
     "schmalstieg": Schmalstieg(),
 }
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -339,7 +341,7 @@ def test_a_parked_battery_lasts_for_ever_in_models_without_time(name):
     assert astuple(MODELS[name].loss(parked(0.9), 20.0)) == (0.0, 0.0, 0.0)
 
 
-@pytest.mark.parametrize("name", ["xu", "schmalstieg"])
+@pytest.mark.parametrize("name", ["xu", "naumann", "schmalstieg"])
 def test_a_parked_battery_ages_by_the_calendar_alone(name):
     loss = MODELS[name].loss(parked(0.9), 20.0)
     assert loss.cycling == 0.0
@@ -490,6 +492,76 @@ def test_schmalstieg_depth_is_weighted_by_the_charge_it_moves():
     volts = math.sqrt(np.mean(np.square(Schmalstieg().voltage(profile.soc))))
     expected = Schmalstieg().cycle_rate(volts, 0.5) * math.sqrt(2 * 2.15 * 0.8 * 365)
     assert Schmalstieg().loss(profile, 1.0).cycling == pytest.approx(expected)
+
+
+def test_naumann_by_hand():
+    """A year at half charge, where the cubic term vanishes; and 60 % deep, where the other does."""
+    per_root_second = 1.2571e-5 * 0.60225
+    loss = Naumann().loss(parked(0.5), 1.0)
+    assert astuple(loss) == pytest.approx(
+        (per_root_second * math.sqrt(365 * 86400), 0.0, per_root_second * math.sqrt(365 * 86400))
+    )
+    day = replace(cycled(0.6), c_rate=0.5)
+    percent = (0.0630 * 0.5 + 0.0971) * 1.0923 * math.sqrt(0.6 * 365)
+    assert Naumann().loss(day, 1.0).cycling == pytest.approx(percent / 100)
+
+
+def test_naumann_follows_arrhenius():
+    """17,126 J/mol: ten degrees more speed the calendar up by a quarter."""
+    warm, cool = Naumann().calendar_rate(0.7, [35.0, 25.0])
+    assert warm / cool == pytest.approx(
+        math.exp(17126 / 8.314 * (1 / 298.15 - 1 / 308.15)), rel=1e-12
+    )
+    assert warm / cool == pytest.approx(1.25, abs=0.01)
+
+
+def test_naumann_weighs_depths_by_the_charge_they_move():
+    """0.2 once and 0.6 once: a quarter and three quarters of the charge."""
+    profile = Profile(soc=[0.9, 0.4, 0.6, 0.3, 0.9, 0.9], dt_h=4.0, temp_c=25.0)
+    shallow, deep = Naumann().cycle_rate(0.2, [0.2, 0.6])
+    expected = (shallow / 4 + 3 * deep / 4) * math.sqrt(0.8 * 365)
+    assert Naumann().loss(profile, 1.0).cycling == pytest.approx(expected)
+
+
+@few
+@given(st.floats(0.1, 20.0), st.floats(0.1, 20.0))
+def test_naumann_scales_with_the_root_of_time_and_of_cycles(years, more):
+    one, other = (Naumann().loss(daily(0.9, 0.6), y) for y in (years, more))
+    assert other.calendar / one.calendar == pytest.approx((more / years) ** 0.5)
+    assert other.cycling / one.cycling == pytest.approx((more / years) ** 0.5)
+    assert one.total == one.calendar + one.cycling
+
+
+# SimSES 1.3.12 (PyPI, Technical University of Munich; Python 3.11.7): its classes
+# SonyLFPCalendarDegradationModel and SonyLFPCyclicDegradationModel, with the constants that their
+# comments call the original ones (their file of constants is not in the package). They add up
+# small steps of time or cycles: 96 steps of one month, 50 parts of the cycles.
+SIMSES_EIGHT_YEARS = [  # soc, °C, loss
+    (0.5, 25.0, 0.12025272651985801),
+    (0.9, 25.0, 0.15676882220429425),
+    (0.1, 40.0, 0.11658244996251621),
+    (1.0, 10.0, 0.13285873014817154),
+    (0.7, 20.0, 0.11094310528944153),
+]
+SIMSES_CYCLES = [  # depth, current over capacity [1/h], full cycles, loss
+    (0.8, 0.5, 1000, 0.04573001620366889),
+    (0.1, 0.2, 4000, 0.04087457882908286),
+    (1.0, 1.0, 2000, 0.09665272527253489),
+    (0.4, 0.2, 500, 0.026003839751336664),
+]
+
+
+@pytest.mark.parametrize(("soc", "temp_c", "lost"), SIMSES_EIGHT_YEARS)
+def test_simses_agrees_on_the_calendar(soc, temp_c, lost):
+    """To 0.01 %: SimSES has 8.3145 for the gas constant, the course 8.314."""
+    assert Naumann().loss(parked(soc, temp_c), 8.0).total == pytest.approx(lost, rel=1e-4)
+
+
+@pytest.mark.parametrize(("depth", "c_rate", "cycles", "lost"), SIMSES_CYCLES)
+def test_simses_agrees_on_the_cycles(depth, c_rate, cycles, lost):
+    day = replace(cycled(depth), c_rate=c_rate)
+    years = cycles / depth / 365
+    assert Naumann().loss(day, years).cycling == pytest.approx(lost, rel=1e-9)
 
 
 def test_kelvin():
@@ -873,7 +945,7 @@ def test_models_disagree_by_more_than_a_factor_of_three(table):
     assert total.max() < 0.5
 
 
-@pytest.mark.parametrize("model", ["xu", "schmalstieg"])
+@pytest.mark.parametrize("model", ["xu", "naumann", "schmalstieg"])
 def test_parked_full_is_worse_than_parked_half(table, model):
     total = table.set_index(["model", "profile"]).total[model]
     assert total["parked at 90"] > 1.15 * total["parked at 50"] > 0.1
@@ -893,7 +965,7 @@ def test_wear_price_by_hand():
 
 
 def test_wear_price_of_throughput_is_the_price_of_throughput():
-    """Eq. (9.11) on the first model gives eq. (9.1) back, for energy taken out."""
+    """Eq. (9.12) on the first model gives eq. (9.1) back, for energy taken out."""
     energy_kwh = 60.0
     pack_cost_per_kwh = 130.0
     model = MODELS["throughput"]
@@ -944,6 +1016,8 @@ ARRAYS = {
     "voltage": lambda x: Schmalstieg().voltage(x),
     "calendar_rate": lambda x: Schmalstieg().calendar_rate(x, 40 * x),
     "cycle_rate": lambda x: Schmalstieg().cycle_rate(3.5 + x / 2, x),
+    "calendar_rate of Naumann": lambda x: Naumann().calendar_rate(x, 40 * x),
+    "cycle_rate of Naumann": lambda x: Naumann().cycle_rate(2 * x, x),
     "wear_price": lambda x: wear_price(x / 10, 1e4 * x, 1e3 * x, end_loss=x / 2),
     "break_even_spread": lambda x: break_even_spread(
         x, x / 3, eta_charge=x, eta_discharge=1 - x / 2
@@ -969,6 +1043,8 @@ def additive(name, loss):
         return (Xu().damage_at(loss.total),)
     if name == "wang":
         return (loss.total ** (1 / 0.55),)
+    if name == "naumann":
+        return loss.calendar**2, loss.cycling**2
     if name == "schmalstieg":
         return loss.calendar ** (4 / 3), loss.cycling**2
     return (loss.total,)
@@ -1055,7 +1131,7 @@ def test_it_does_not_matter_at_which_hour_the_day_begins(name, series, shift):
 @few
 @given(st.floats(-20.0, 60.0), st.floats(0.1, 20.0))
 def test_warmth_never_helps(temp_c, warmer):
-    for name in ("xu", "wang", "schmalstieg"):
+    for name in ("xu", "wang", "naumann", "schmalstieg"):
         cool, warm = (MODELS[name].loss(daily(0.9, 0.6, t), 3.0) for t in (temp_c, temp_c + warmer))
         assert warm.total > cool.total
 
@@ -1063,7 +1139,7 @@ def test_warmth_never_helps(temp_c, warmer):
 @few
 @given(st.floats(0.0, 0.9), st.floats(0.01, 0.1))
 def test_a_fuller_battery_ages_faster_when_parked(soc, step):
-    for name in ("xu", "schmalstieg"):
+    for name in ("xu", "naumann", "schmalstieg"):
         low, high = (MODELS[name].loss(parked(s), 3.0).total for s in (soc, soc + step))
         assert high > low
 
@@ -1077,7 +1153,7 @@ def test_deeper_cycles_cost_more(depth, step):
     assert Schmalstieg().cycle_rate(3.7, depth + step) > Schmalstieg().cycle_rate(3.7, depth)
 
 
-@pytest.mark.parametrize("name", ["woehler", "schmalstieg"])
+@pytest.mark.parametrize("name", ["woehler", "naumann", "schmalstieg"])
 @settings(deadline=None, max_examples=10)
 @given(depth=st.floats(0.05, 1.0), count=st.integers(2, 5))
 def test_one_deep_cycle_costs_more_than_the_same_energy_in_shallow_ones(name, depth, count):
@@ -1271,6 +1347,26 @@ BAD = {
         lambda: Wang().loss(replace(DAY, c_rate=3.0), 1.0),
         "c_rate is 3 1/h",
         "at most 2",
+    ),
+    "Naumann's cell faster than measured": (
+        lambda: Naumann().cycle_rate(2.5, 0.5),
+        "c_rate is 2.5 1/h",
+        "at most 2",
+    ),
+    "profile too fast for Naumann": (
+        lambda: Naumann().loss(replace(DAY, c_rate=3.0), 1.0),
+        "c_rate is 3 1/h",
+        "at most 2",
+    ),
+    "depth in per cent to Naumann": (
+        lambda: Naumann().cycle_rate(0.2, 80.0),
+        "depth is 80",
+        "at most 1",
+    ),
+    "charge in per cent to Naumann": (
+        lambda: Naumann().calendar_rate(80.0, 25.0),
+        "soc is 80",
+        "at most 1",
     ),
     "negative charge": (lambda: Wang().lost(-1.0, 1.0, 25.0), "charge_ah is -1 Ah", "at least 0"),
     "depth in per cent to Schmalstieg": (

@@ -1,11 +1,11 @@
 r"""Topic 09, degradation: what a kilowatt-hour through the battery costs.
 
-Five models of one battery, from a line of arithmetic to electrochemistry fitted to cells:
-`Throughput` (and `kempton_tomic_wear`), `Woehler` with Miner's sum, `Xu` (rainflow, 2016), `Wang`
-(2011, LFP) and `Schmalstieg` (2014, NMC). Each of them reads a `Profile`, the state of charge over
-some days, and returns the capacity lost after some years of it; `compare` puts them side by side,
-because they disagree. `wear_price` turns the difference between two profiles into the cost per kWh
-that a schedule needs.
+Six models of one battery, from a line of arithmetic to laws fitted to cells: `Throughput` (and
+`kempton_tomic_wear`), `Woehler` with Miner's sum, `Xu` (rainflow, 2016), `Wang` (2011, LFP),
+`Naumann` (2018 and 2020, LFP) and `Schmalstieg` (2014, NMC). Each of them reads a `Profile`, the
+state of charge over some days, and returns the capacity lost after some years of it; `compare` puts
+them side by side, because they disagree. `wear_price` turns the difference between two profiles
+into the cost per kWh that a schedule needs.
 
 Temperatures are given in degrees Celsius and used in kelvin. Losses are fractions of the first
 capacity. Throughput says whether it counts one direction or both.
@@ -104,7 +104,7 @@ def throughput_price(
 ) -> FloatOrArray:
     r"""Cost per kWh of throughput if a battery lives for so many cycles.
 
-    .. math:: w = \frac{c_{bat}}{k\,N\,D}            (9.1)
+    .. math:: w = \frac{c_{bat}}{n_{dir}\,N\,D}            (9.1)
 
     Parameters
     ----------
@@ -306,7 +306,7 @@ class Profile:
         Temperature of the cells, above -273.15 and at most 150 [°C].
     c_rate : float
         Typical current over capacity, above 0, for models that ask for it (`Wang`, which was
-        measured from 0.5 to 2) [1/h].
+        measured from 0.5 to 2, and `Naumann`) [1/h].
 
     Raises
     ------
@@ -416,7 +416,7 @@ class CapacityLoss:
         keep_single(self, calendar={"ge": 0}, cycling={"ge": 0}, total={"ge": 0})
 
 
-# ------------------------------------------------------------------------------- five models
+# -------------------------------------------------------------------------------- six models
 
 
 def _span(profile, years):
@@ -1097,13 +1097,150 @@ class Wang:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Naumann:
+    r"""Calendar and cycle ageing of a 3 Ah lithium iron phosphate (LFP) cell of the 2010s.
+
+    .. math:: L = g_T\,g_s\,\sqrt{t} + g_C\,g_D\,\sqrt{n_{full}}            (9.9)
+
+    t in days, :math:`n_{full}` full equivalent cycles (energy taken out over capacity); :math:`g_T`
+    grows with temperature, :math:`g_s` with the state of charge (`calendar_rate`), :math:`g_C` with
+    the current and :math:`g_D` with the depth of the cycles (`cycle_rate`), here weighted by the
+    charge that they move. In this fit temperature does not act on the second term.
+
+    References
+    ----------
+    .. [1] Naumann, Schimpe, Keil, Hesse, Jossen, "Analysis and modeling of calendar aging of a
+       commercial LiFePO4/graphite cell", J. Energy Storage 17, 153-169, 2018,
+       doi:10.1016/j.est.2018.01.019.
+    .. [2] Naumann, Spingler, Jossen, "Analysis and modeling of cycle aging of a commercial
+       LiFePO4/graphite cell", J. Power Sources 451, 227666, 2020,
+       doi:10.1016/j.jpowsour.2019.227666.
+
+    Examples
+    --------
+    >>> day = Profile(soc=[0.9, 0.4, 0.6, 0.3, 0.9, 0.9], dt_h=4.0, temp_c=25.0)
+    >>> loss = Naumann().loss(day, 8.0)
+    >>> round(loss.calendar, 4), round(loss.cycling, 4), round(loss.total, 4)
+    (0.1378, 0.0545, 0.1922)
+    """
+
+    def calendar_rate(self, soc: ArrayLike, temp_c: ArrayLike) -> FloatOrArray:
+        """Rate of calendar ageing: the product of the first two factors of eq. (9.9).
+
+        Parameters
+        ----------
+        soc : float or array
+            State of charge, a fraction from 0 to 1 [-].
+        temp_c : float or array
+            Temperature of the cell [°C].
+
+        Returns
+        -------
+        float or array, broadcast of the inputs
+            Capacity lost on the first day, as a fraction [1/sqrt(day)].
+
+        Raises
+        ------
+        ValueError
+            If `soc` is no such fraction, a temperature is outside the range of `kelvin`, or shapes
+            do not fit.
+
+        Examples
+        --------
+        >>> (1e3 * Naumann().calendar_rate([0.5, 0.9], 25.0)).round(2).tolist()
+        [2.23, 2.9]
+        """
+        level = np.asarray(_soc(soc))
+        temp = np.asarray(kelvin(temp_c))
+        together(soc=level, temp_c=temp)
+        warmth = np.exp(-17126 / GAS_J_PER_MOL_K * (1 / temp - 1 / 298.15))
+        per_root_day = 1.2571e-5 * 86400**0.5 * warmth  # the paper counts seconds
+        return plain(per_root_day * (2.8575 * (level - 0.5) ** 3 + 0.60225))
+
+    def cycle_rate(self, c_rate: ArrayLike, depth: ArrayLike) -> FloatOrArray:
+        """Rate of cycle ageing: the product of the last two factors of eq. (9.9).
+
+        Parameters
+        ----------
+        c_rate : float or array
+            Current over capacity, above 0 and at most 2 [1/h].
+        depth : float or array
+            Depth of the cycles, a fraction from 0 to 1 [-].
+
+        Returns
+        -------
+        float or array, broadcast of the inputs
+            Capacity lost with the first full equivalent cycle, as a fraction [-].
+
+        Raises
+        ------
+        ValueError
+            If the current is out of range, the depth no fraction, or shapes do not fit.
+
+        Examples
+        --------
+        >>> (1e3 * Naumann().cycle_rate(0.2, [0.1, 0.8])).round(3).tolist()
+        [0.646, 1.234]
+        """
+        current = np.asarray(checked("c_rate", c_rate, "1/h", gt=0, le=2))
+        depths = _depth(depth)
+        together(c_rate=current, depth=depths)
+        strain = 4.0253 * (depths - 0.6) ** 3 + 1.0923
+        return plain((0.0630 * current + 0.0971) * strain / 100)
+
+    def loss(self, profile: Profile, years: float) -> CapacityLoss:
+        """Capacity lost after some years of a profile.
+
+        Parameters
+        ----------
+        profile : Profile
+            What the battery goes through, again and again; its `c_rate` is at most 2.
+        years : float
+            For how long [years].
+
+        Returns
+        -------
+        CapacityLoss
+            The two terms of eq. (9.9) and their sum [-].
+
+        Raises
+        ------
+        TypeError
+            If `profile` is something else.
+        ValueError
+            If `years` is negative or above a million, or the current of the profile is above 2.
+
+        Examples
+        --------
+        >>> parked = Profile(soc=[0.9, 0.9], dt_h=12.0, temp_c=25.0)
+        >>> round(Naumann().loss(parked, 4.0).calendar, 4)
+        0.1109
+        """
+        span = _span(profile, years)
+        per_root_day = float(np.mean(self.calendar_rate(profile.soc, profile.temp_c)))
+        calendar = per_root_day * (365 * span) ** 0.5
+        full_cycles = profile.full_cycles / profile.years * span
+        cycling = self._mean_cycle_rate(profile) * full_cycles**0.5
+        total = calendar + cycling  # eq. (9.9)
+        return CapacityLoss(calendar=calendar, cycling=cycling, total=total)
+
+    def _mean_cycle_rate(self, profile):
+        """As `cycle_rate`, the mean over the cycles of a profile, weighted by their charge."""
+        moved = profile.cycles.depth * profile.cycles["count"]
+        if moved.sum() == 0:
+            return 0.0
+        rates = self.cycle_rate(profile.c_rate, profile.cycles.depth)
+        return float((rates * moved).sum() / moved.sum())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schmalstieg:
     r"""Calendar and cycle ageing of a nickel manganese cobalt (NMC) cell, through its voltage.
 
-    .. math:: L = \alpha\,t^{0.75} + \beta\,\sqrt{Q},\qquad
-              \alpha = (7.543\,V - 23.75)\cdot 10^6\,e^{-6976/T}            (9.9)
-    .. math:: \beta = 7.348\cdot 10^{-3}\,(\bar V - 3.667)^2 + 7.60\cdot 10^{-4}
-              + 4.081\cdot 10^{-3}\,D            (9.10)
+    .. math:: L = \alpha_{cal}\,t^{0.75} + \beta_{cyc}\,\sqrt{Q},\qquad
+              \alpha_{cal} = (7.543\,V - 23.75)\cdot 10^6\,e^{-6976/T}            (9.10)
+    .. math:: \beta_{cyc} = 7.348\cdot 10^{-3}\,(\bar V - 3.667)^2 + 7.60\cdot 10^{-4}
+              + 4.081\cdot 10^{-3}\,D            (9.11)
 
     t in days, Q the charge through one cell of 2.15 Ah in both directions [Ah], V its resting
     voltage, V bar the quadratic mean of that, D the depth of the cycles (here weighted by the
@@ -1168,7 +1305,7 @@ class Schmalstieg:
         return plain(np.interp(_soc(soc), np.linspace(0, 1, 11), table))
 
     def calendar_rate(self, soc: ArrayLike, temp_c: ArrayLike) -> FloatOrArray:
-        """Rate of calendar ageing: alpha of eq. (9.9).
+        """Rate of calendar ageing: alpha_cal of eq. (9.10).
 
         Parameters
         ----------
@@ -1199,7 +1336,7 @@ class Schmalstieg:
         return plain((7.543 * volts - 23.75) * 1e6 * np.exp(-6976 / temp))
 
     def cycle_rate(self, voltage: ArrayLike, depth: ArrayLike) -> FloatOrArray:
-        """Rate of cycle ageing: beta of eq. (9.10).
+        """Rate of cycle ageing: beta_cyc of eq. (9.11).
 
         Parameters
         ----------
@@ -1227,7 +1364,7 @@ class Schmalstieg:
         depths = _depth(depth)
         together(voltage=volts, depth=depths)
         off_rest = np.square(volts - 3.667)
-        return plain(7.348e-3 * off_rest + 7.60e-4 + 4.081e-3 * depths)  # eq. (9.10)
+        return plain(7.348e-3 * off_rest + 7.60e-4 + 4.081e-3 * depths)  # eq. (9.11)
 
     def loss(self, profile: Profile, years: float) -> CapacityLoss:
         """Capacity lost after some years of a profile.
@@ -1242,7 +1379,7 @@ class Schmalstieg:
         Returns
         -------
         CapacityLoss
-            The two terms of eq. (9.9) and their sum [-].
+            The two terms of eq. (9.10) and their sum [-].
 
         Raises
         ------
@@ -1264,7 +1401,7 @@ class Schmalstieg:
         charge_ah = 2 * self.cell_ah * profile.full_cycles / profile.years * span
         beta = float(self.cycle_rate(volts, _mean_depth(profile.cycles)))
         cycling = beta * charge_ah**0.5
-        total = calendar + cycling  # eq. (9.9)
+        total = calendar + cycling  # eq. (9.10)
         return CapacityLoss(calendar=calendar, cycling=cycling, total=total)
 
 
@@ -1278,7 +1415,7 @@ def _mean_depth(cycles):
 
 
 class _Model(Protocol):
-    """One of the five above, or another that answers the same question."""
+    """One of the six above, or another that answers the same question."""
 
     def loss(self, profile: Profile, years: float) -> CapacityLoss: ...
 
@@ -1307,8 +1444,8 @@ def compare(
     Parameters
     ----------
     models : dict
-        Name to model: `Throughput`, `Woehler`, `Xu`, `Wang`, `Schmalstieg`, or another object with
-        a method `loss` like theirs.
+        Name to model: `Throughput`, `Woehler`, `Xu`, `Wang`, `Naumann`, `Schmalstieg`, or another
+        object with a method `loss` like theirs.
     profiles : dict
         Name to `Profile`.
     years : float
@@ -1356,7 +1493,7 @@ def wear_price(
     r"""Cost of a kWh taken out of the battery, from the capacity that it cost.
 
     .. math:: w = \frac{C_{pack}}{L_{end}}\,
-              \frac{L_{with} - L_{without}}{E_{out}}            (9.11)
+              \frac{L_{with} - L_{without}}{E_{out}}            (9.12)
 
     Parameters
     ----------
@@ -1391,7 +1528,7 @@ def wear_price(
     energy = checked("discharged_kwh", discharged_kwh, **CAPACITY_KWH)
     end = np.asarray(fraction("end_loss", end_loss, **_END))
     together(extra_loss=extra, pack_cost=cost, discharged_kwh=energy, end_loss=end)
-    return plain(cost / end * extra / energy)  # eq. (9.11)
+    return plain(cost / end * extra / energy)  # eq. (9.12)
 
 
 def break_even_spread(
@@ -1404,7 +1541,7 @@ def break_even_spread(
     r"""Selling price at which a kWh through the battery earns nothing.
 
     .. math:: \pi_{sell} = \frac{\pi_{buy}}{\eta_{c}\,\eta_{d}}
-              + \frac{w}{\eta_{d}}            (9.12)
+              + \frac{w}{\eta_{d}}            (9.13)
 
     Parameters
     ----------
@@ -1437,4 +1574,4 @@ def break_even_spread(
     eta_c = fraction("eta_charge", eta_charge, **ETA)
     eta_d = fraction("eta_discharge", eta_discharge, **ETA)
     together(buy_per_kwh=buy, wear_per_kwh=wear, eta_charge=eta_c, eta_discharge=eta_d)
-    return plain(buy / (eta_c * eta_d) + wear / eta_d)  # eq. (9.12)
+    return plain(buy / (eta_c * eta_d) + wear / eta_d)  # eq. (9.13)
