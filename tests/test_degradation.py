@@ -24,7 +24,7 @@ from v2gbook.degradation import (
     Wang,
     Woehler,
     Xu,
-    break_even_spread,
+    break_even_price,
     compare,
     kelvin,
     kempton_tomic_wear,
@@ -979,7 +979,7 @@ def test_wear_price_of_throughput_is_the_price_of_throughput():
 
 
 def test_break_even_by_hand():
-    assert break_even_spread(0.18, 0.09, eta_charge=0.9, eta_discharge=0.8) == pytest.approx(
+    assert break_even_price(0.18, 0.09, eta_charge=0.9, eta_discharge=0.8) == pytest.approx(
         0.25 + 0.1125
     )
 
@@ -996,7 +996,7 @@ def test_at_break_even_the_spread_just_pays_for_the_wear(
     buy_per_kwh, wear, eta_charge, eta_discharge, sold_kwh
 ):
     """With eq. (8.1): a kWh sold at the meter took 1 / eta_discharge out of the battery."""
-    sell_per_kwh = break_even_spread(
+    sell_per_kwh = break_even_price(
         buy_per_kwh, wear, eta_charge=eta_charge, eta_discharge=eta_discharge
     )
     profit = spread_profit(
@@ -1019,9 +1019,7 @@ ARRAYS = {
     "calendar_rate of Naumann": lambda x: Naumann().calendar_rate(x, 40 * x),
     "cycle_rate of Naumann": lambda x: Naumann().cycle_rate(2 * x, x),
     "wear_price": lambda x: wear_price(x / 10, 1e4 * x, 1e3 * x, end_loss=x / 2),
-    "break_even_spread": lambda x: break_even_spread(
-        x, x / 3, eta_charge=x, eta_discharge=1 - x / 2
-    ),
+    "break_even_price": lambda x: break_even_price(x, x / 3, eta_charge=x, eta_discharge=1 - x / 2),
     "kelvin": lambda x: kelvin(40 * x),
 }
 
@@ -1394,17 +1392,17 @@ BAD = {
         "per cent?",
     ),
     "charging above one": (
-        lambda: break_even_spread(0.1, 0.1, eta_charge=90.0, eta_discharge=0.9),
+        lambda: break_even_price(0.1, 0.1, eta_charge=90.0, eta_discharge=0.9),
         "eta_charge is 90",
         "per cent?",
     ),
     "discharging above one": (
-        lambda: break_even_spread(0.1, 0.1, eta_charge=0.9, eta_discharge=1.1),
+        lambda: break_even_price(0.1, 0.1, eta_charge=0.9, eta_discharge=1.1),
         "eta_discharge is 1.1",
         "at most 1",
     ),
     "no efficiency": (
-        lambda: break_even_spread(0.1, 0.1, eta_charge=0.0, eta_discharge=0.9),
+        lambda: break_even_price(0.1, 0.1, eta_charge=0.0, eta_discharge=0.9),
         "eta_charge is 0",
         "above 0",
     ),
@@ -1466,7 +1464,7 @@ BAD = {
         "pack_cost (3,)",
     ),
     "efficiencies of other cars": (
-        lambda: break_even_spread([0.1, 0.2], 0.1, eta_charge=[0.9] * 3, eta_discharge=0.9),
+        lambda: break_even_price([0.1, 0.2], 0.1, eta_charge=[0.9] * 3, eta_discharge=0.9),
         "buy_per_kwh (2,)",
         "eta_charge (3,)",
     ),

@@ -723,8 +723,8 @@ def _taper_slope(vehicle):
 def accepted_kw(vehicle: Vehicle, soc: ArrayLike) -> FloatOrArray:
     r"""Return the charging power that the battery accepts at its terminals.
 
-    .. math:: p_{acc}(s) = P_{dc}\left(1 - (1 - e)\,\frac{s - s_t}{1 - s_t}\right)
-              \ \text{above } s_t,\ \text{else } P_{dc}            (4.6)
+    .. math:: p_{acc}(s) = P_{bat}\left(1 - (1 - e)\,\frac{s - s_t}{1 - s_t}\right)
+              \ \text{above } s_t,\ \text{else } P_{bat}            (4.6)
 
     Parameters
     ----------
@@ -1293,7 +1293,7 @@ def kempton_tomic(
 ) -> FloatOrArray:
     r"""Return the power that one car can sell, after Kempton and Tomic.
 
-    .. math:: P = \min\left(\frac{\left(E - \frac{d_d + d_b}{\eta_{veh}}\right)\eta_{discharge}}
+    .. math:: P = \min\left(\frac{\left(E - \frac{d_d + d_b}{\eta_{veh}}\right)\eta_{out}}
               {t_{disp}},\ P_{line}\right)            (4.9)
 
     Parameters
@@ -1480,7 +1480,7 @@ def offer(
     r"""Return the capacity stack of one plugged-in car: the least of kW, kVA and energy, each way.
 
     .. math:: P_{up} = \min\Big(P_{dis},\ \sqrt{S^2 - q^2},
-              \ p\big((s - s_{keep})\,E\,\eta_{discharge}/T\big)\Big) - p_0            (4.10)
+              \ p_{grid}\big((s - s_{keep})\,E\,\eta_{discharge}/T\big)\Big) - p_0            (4.10)
 
     Parameters
     ----------
@@ -1560,8 +1560,8 @@ def lendable(
     Giving x takes :math:`x / P_{dis}` hours. Buying it back, together with what the driver asked
     for, takes the rest of the stay:
 
-    .. math:: x \le \frac{T - \frac{E_{need}}{\eta_{charge} P_{ch}}}
-              {\frac{1}{P_{dis}} + \frac{1}{\eta_{charge}\eta_{discharge} P_{ch}}}            (4.11)
+    .. math:: x \le \frac{T - \frac{E_{need}}{\eta_{in} P_{ch}}}
+              {\frac{1}{P_{dis}} + \frac{1}{\eta_{in}\eta_{out} P_{ch}}}            (4.11)
 
     Parameters
     ----------
@@ -1625,7 +1625,7 @@ def backup_days(
 ) -> FloatOrArray:
     r"""Return the days for which a car carries a house.
 
-    .. math:: n = \frac{E\,u\,\eta_{discharge}}{L}            (4.12)
+    .. math:: n = \frac{E\,u\,\eta_{out}}{L}            (4.12)
 
     Parameters
     ----------

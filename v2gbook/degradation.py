@@ -1531,7 +1531,7 @@ def wear_price(
     return plain(cost / end * extra / energy)  # eq. (9.12)
 
 
-def break_even_spread(
+def break_even_price(
     buy_per_kwh: ArrayLike,
     wear_per_kwh: ArrayLike,
     *,
@@ -1566,7 +1566,7 @@ def break_even_spread(
 
     Examples
     --------
-    >>> round(break_even_spread(0.18, 0.09, eta_charge=0.9, eta_discharge=0.8), 4)
+    >>> round(break_even_price(0.18, 0.09, eta_charge=0.9, eta_discharge=0.8), 4)
     0.3625
     """
     buy = np.asarray(checked("buy_per_kwh", buy_per_kwh, **_PRICE))
