@@ -1293,7 +1293,7 @@ def kempton_tomic(
 ) -> FloatOrArray:
     r"""Return the power that one car can sell, after Kempton and Tomic.
 
-    .. math:: P = \min\left(\frac{\left(E - \frac{d_d + d_b}{\eta_{veh}}\right)\eta_{out}}
+    .. math:: P = \min\left(\frac{\left(E_0 - \frac{d_d + d_b}{\eta_{veh}}\right)\eta_{out}}
               {t_{disp}},\ P_{line}\right)            (4.9)
 
     Parameters
