@@ -240,7 +240,7 @@ def availability_statement(hours: pd.DataFrame, *, penalty_multiple: float) -> p
     European markets pay for power by the hour. Power that is missing loses its price and a penalty
     on top; mileage is not paid.
 
-    .. math:: C = \pi_{res}\,\big(P - (1 + k)\,\max(P - A, 0)\big)            (11.3)
+    .. math:: C = \pi_{res}\,\big(P - (1 + \kappa)\,\max(P - A, 0)\big)            (11.3)
 
     Parameters
     ----------
