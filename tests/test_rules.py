@@ -528,7 +528,7 @@ def test_without_weather_and_noise_every_method_is_right():
     assert table.paid.to_numpy() == pytest.approx([len(events) * 30 * 2.0] * 4)
     assert table.lost.to_numpy() == pytest.approx([0] * 4, abs=1e-9)
     assert list(table.index) == [
-        "own meter",
+        "sub-meter",
         "high 5 of 10",
         "high 5 of 10, adjusted",
         "regression",
@@ -555,8 +555,8 @@ def test_metering_adds_up_the_baselines():
         ):
             hand[method] += 0.5 * np.maximum(line.to_numpy() - now, 0).sum()
     assert {name: table.paid[name] for name in hand} == pytest.approx(hand)
-    assert table.paid["own meter"] == pytest.approx(0.5 * 90 * len(events))
-    assert (table.lost == 1 - table.paid / table.paid["own meter"]).all()
+    assert table.paid["sub-meter"] == pytest.approx(0.5 * 90 * len(events))
+    assert (table.lost == 1 - table.paid / table.paid["sub-meter"]).all()
     assert table.lost["high 5 of 10"] > 0.1 > abs(table.lost["regression"]), (
         "hot days are not like the ten before"
     )
@@ -573,7 +573,7 @@ def test_a_service_of_every_day_disappears_in_its_own_baseline():
     every = days_of(START, DAYS)
     table = metering(SITE, gives(every), every[15:20], HOURS, price_per_kwh=1.0, event_days=())
     assert table.lost.iloc[1:].min() > 0.5
-    assert table.lost["own meter"] == 0
+    assert table.lost["sub-meter"] == 0
 
 
 def test_charging_before_the_event_games_the_adjustment():

@@ -1368,7 +1368,7 @@ def metering(
     ...     event_days=events,
     ...     adjust_cap=0.2,
     ... )
-    >>> float(table.paid["own meter"].round(2))
+    >>> float(table.paid["sub-meter"].round(2))
     20.0
     """
     columns("site", site, ["load_kw", "temp_c"])
@@ -1381,17 +1381,17 @@ def metering(
     paid_days = _metered_days(days)
     excluded = paid_days if event_days is None else _days("event_days", event_days)
     clock_h = _clock(clock_h)
-    kwh = dict.fromkeys(("own meter", "high 5 of 10", "high 5 of 10, adjusted", "regression"), 0.0)
+    kwh = dict.fromkeys(("sub-meter", "high 5 of 10", "high 5 of 10, adjusted", "regression"), 0.0)
     for day in paid_days:
         lines = _baselines(meter, temps, day, clock_h, excluded, adjust_cap)
         now = _known("site.load_kw less car_kw", meter, [day], clock_h, day).loc[day]
-        kwh["own meter"] += cars.loc[day, clock_h].clip(lower=0).sum()
+        kwh["sub-meter"] += cars.loc[day, clock_h].clip(lower=0).sum()
         for method, line in lines.items():
             kwh[method] += (line - now).clip(lower=0).sum()
-    if kwh["own meter"] <= 0:
+    if kwh["sub-meter"] <= 0:
         raise ValueError("car_kw gives nothing in these hours; there is nothing to meter")
     paid = pd.Series(kwh) * price
-    lost = 1 - paid / paid["own meter"]
+    lost = 1 - paid / paid["sub-meter"]
     return pd.DataFrame({"paid": paid, "lost": lost}).rename_axis("method")
 
 
