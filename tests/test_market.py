@@ -139,8 +139,8 @@ def test_e12_and_e13_are_the_anchors():
     table = anchors()
     inputs, expected = case("E12")
     for key, name in (
-        ("thinkcity", "100 Th!nk City, regulation down"),
-        ("rav4", "252 RAV4, regulation"),
+        ("thinkcity", "100 cars Th!nk City, regulation down (taking power)"),
+        ("rav4", "252 cars RAV4, regulation"),
     ):
         assert table.n_cars[name] == inputs[key][0]
         assert [table.low[name], table.high[name]] == expected[f"{key}_usd"]
