@@ -1328,6 +1328,33 @@ def test_the_load_alone_is_above_the_limit():
     assert "step 2" in words
 
 
+def test_rolling_can_begin_with_a_shorter_plan():
+    """Twelve hours first, then each noon: the forecast is asked at noon only."""
+    asked = []
+
+    def known(k, steps):
+        asked.append(k)
+        return np.full(steps, 0.1)
+
+    prices = Prices(dt_h=1.0, buy_per_kwh=np.full(72, 0.1))
+    diary = Diary(soc_start=0.5, plugged=np.ones(72), soc_departure=np.zeros(72))
+    rolling(CAR, diary, prices, known, every=24, horizon=48, first=12)
+    assert asked == [0, 12, 36, 60]
+    plans = [
+        rolling(CAR, diary, prices, known, every=24, horizon=48, first=first).cost
+        for first in (None, 24)
+    ]
+    assert plans[0] == plans[1]
+
+
+@pytest.mark.parametrize("first", [0, 25, 1.5])
+def test_rolling_refuses_a_first_plan_that_does_not_fit(first):
+    prices = Prices(dt_h=1.0, buy_per_kwh=np.full(48, 0.1))
+    diary = Diary(soc_start=0.5, plugged=np.ones(48), soc_departure=np.zeros(48))
+    with pytest.raises((TypeError, ValueError), match="first"):
+        rolling(CAR, diary, prices, lambda k, n: np.ones(n), every=24, horizon=48, first=first)
+
+
 @pytest.mark.parametrize("horizon", [2, 4])
 def test_rolling_names_an_impossible_trip_as_optimise_does(horizon):
     """Not a step of the window, not a soc that nobody promised, and no word of per cent."""

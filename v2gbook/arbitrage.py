@@ -1979,6 +1979,7 @@ def rolling(
     *,
     every: int,
     horizon: int,
+    first: int | None = None,
     wear_per_kwh: float = 0.0,
 ) -> Plan:
     """Return a schedule made on forecasts: plan, keep the first steps, plan again.
@@ -2002,6 +2003,9 @@ def rolling(
         Steps that are carried out before the next plan, at least 1.
     horizon : int
         Steps that each plan looks ahead, at least `every`.
+    first : int, optional
+        Steps that are carried out before the second plan, 1 to `every`; `every` if None. With 12,
+        a series of hours that begins at midnight is planned anew at each noon.
     wear_per_kwh : float
         Cost of wear for energy taken out of the battery by discharging to the grid, at least 0
         [per kWh].
@@ -2048,6 +2052,7 @@ def rolling(
     if not callable(forecast):
         raise TypeError("forecast must be a function: forecast(k, steps) returns prices")
     every, horizon = _planning_steps(prices, every, horizon)
+    begins = [0, *range(_first_step(prices, first, every), len(prices), every)]
     _refuse_unkept(storage, diary, prices, site)
     floor = _floor(storage, diary, prices.dt_h)
     steps = len(prices)
@@ -2055,9 +2060,9 @@ def rolling(
     trace = np.zeros(steps)
     soc = diary.soc_start
     peaks = prices.peaks
-    for k in range(0, steps, every):
+    for k, following in zip(begins, [*begins[1:], steps]):
         span = slice(k, min(k + horizon, steps))
-        kept = slice(k, min(k + every, steps))
+        kept = slice(k, following)
         ahead = _part_of_diary(diary, span, soc, floor)
         believed = _believed(prices, peaks, forecast, span)
         plan = optimise(storage, ahead, believed, _part_of_site(site, span), wear_per_kwh=wear)
@@ -2086,6 +2091,20 @@ def _planning_steps(prices, every, horizon):
                     f"billing intervals (interval_steps = {peak.interval_steps})"
                 )
     return every, horizon
+
+
+def _first_step(prices, first, every):
+    """`first`, if a second plan can begin there."""
+    if first is None:
+        return every
+    first = whole("first", first, le=every)
+    for peak in prices.peaks:
+        if first % peak.interval_steps:
+            raise ValueError(
+                f"first is {first} steps; with a demand charge it must be a whole number of "
+                f"billing intervals (interval_steps = {peak.interval_steps})"
+            )
+    return first
 
 
 def _part_of_diary(diary, span, soc, floor):
