@@ -1355,6 +1355,14 @@ def test_rolling_refuses_a_first_plan_that_does_not_fit(first):
         rolling(CAR, diary, prices, lambda k, n: np.ones(n), every=24, horizon=48, first=first)
 
 
+def test_rolling_refuses_a_first_plan_that_ends_within_a_billing_interval():
+    peak = Peak(price_per_kw=1.0, interval_steps=4)
+    prices = Prices(dt_h=0.25, buy_per_kwh=np.full(48, 0.1), peaks=[peak])
+    diary = Diary(soc_start=0.5, plugged=np.ones(48), soc_departure=np.zeros(48))
+    with pytest.raises(ValueError, match="first is 6 steps; with a demand charge"):
+        rolling(CAR, diary, prices, lambda k, n: np.ones(n), every=8, horizon=16, first=6)
+
+
 @pytest.mark.parametrize("horizon", [2, 4])
 def test_rolling_names_an_impossible_trip_as_optimise_does(horizon):
     """Not a step of the window, not a soc that nobody promised, and no word of per cent."""

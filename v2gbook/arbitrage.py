@@ -2083,13 +2083,9 @@ def _planning_steps(prices, every, horizon):
         raise ValueError(
             f"every = {every} and horizon = {horizon} steps; horizon must be at least every"
         )
-    for peak in prices.peaks:
-        for name, value in (("every", every), ("horizon", horizon)):
-            if value < steps and value % peak.interval_steps:
-                raise ValueError(
-                    f"{name} is {value} steps; with a demand charge it must be a whole number of "
-                    f"billing intervals (interval_steps = {peak.interval_steps})"
-                )
+    for name, value in (("every", every), ("horizon", horizon)):
+        if value < steps:
+            _refuse_part_intervals(name, value, prices.peaks)
     return every, horizon
 
 
@@ -2098,13 +2094,18 @@ def _first_step(prices, first, every):
     if first is None:
         return every
     first = whole("first", first, le=every)
-    for peak in prices.peaks:
-        if first % peak.interval_steps:
+    _refuse_part_intervals("first", first, prices.peaks)
+    return first
+
+
+def _refuse_part_intervals(name, steps, peaks):
+    """Refuse a number of steps that ends within a billing interval."""
+    for peak in peaks:
+        if steps % peak.interval_steps:
             raise ValueError(
-                f"first is {first} steps; with a demand charge it must be a whole number of "
+                f"{name} is {steps} steps; with a demand charge it must be a whole number of "
                 f"billing intervals (interval_steps = {peak.interval_steps})"
             )
-    return first
 
 
 def _part_of_diary(diary, span, soc, floor):

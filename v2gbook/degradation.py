@@ -13,7 +13,7 @@ capacity. Throughput says whether it counts one direction or both.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
@@ -1220,17 +1220,10 @@ class Naumann:
         per_root_day = float(np.mean(self.calendar_rate(profile.soc, profile.temp_c)))
         calendar = per_root_day * (365 * span) ** 0.5
         full_cycles = profile.full_cycles / profile.years * span
-        cycling = self._mean_cycle_rate(profile) * full_cycles**0.5
+        rate = _mean_by_charge(profile.cycles, partial(self.cycle_rate, profile.c_rate))
+        cycling = rate * full_cycles**0.5
         total = calendar + cycling  # eq. (9.9)
         return CapacityLoss(calendar=calendar, cycling=cycling, total=total)
-
-    def _mean_cycle_rate(self, profile):
-        """As `cycle_rate`, the mean over the cycles of a profile, weighted by their charge."""
-        moved = profile.cycles.depth * profile.cycles["count"]
-        if moved.sum() == 0:
-            return 0.0
-        rates = self.cycle_rate(profile.c_rate, profile.cycles.depth)
-        return float((rates * moved).sum() / moved.sum())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1399,16 +1392,17 @@ class Schmalstieg:
         calendar = alpha * (365 * span) ** 0.75
         volts = float(np.sqrt(np.mean(np.square(self.voltage(profile.soc)))))
         charge_ah = 2 * self.cell_ah * profile.full_cycles / profile.years * span
-        beta = float(self.cycle_rate(volts, _mean_depth(profile.cycles)))
+        depth = _mean_by_charge(profile.cycles, np.asarray)
+        beta = float(self.cycle_rate(volts, depth))
         cycling = beta * charge_ah**0.5
         total = calendar + cycling  # eq. (9.10)
         return CapacityLoss(calendar=calendar, cycling=cycling, total=total)
 
 
-def _mean_depth(cycles):
-    """Depth of some cycles, weighted by the charge that they move."""
+def _mean_by_charge(cycles, of_depth):
+    """Mean of a function of depth over some cycles, weighted by the charge that they move."""
     moved = cycles.depth * cycles["count"]
-    return float((cycles.depth * moved).sum() / moved.sum()) if moved.sum() > 0 else 0.0
+    return float((of_depth(cycles.depth) * moved).sum() / moved.sum()) if moved.sum() > 0 else 0.0
 
 
 # ---------------------------------------------------------------------------- what it means
