@@ -242,14 +242,25 @@ def run_cell(cell, names):
     exec(compile(text, file, "exec"), names)
 
 
-def test_designs_are_scored_by_measurement(solution, keys):
-    topic, notebook = solution
-    checked = keys["na-60hz"]
-    designs = {question: key for question, key in checked.items() if key.kind == "design"}
-    names = {}
+@pytest.fixture(scope="module")
+def names(solution):
+    """What a student's notebook holds when the cells of its open question have been run."""
+    _, notebook = solution
+    held = {}
     for cell in notebook.cells:
         if cell.cell_type == "code" and {"imports", "score"} & set(cell.metadata.get("tags", [])):
-            run_cell(cell, names)
+            run_cell(cell, held)
+    return held
+
+
+@pytest.fixture
+def designs(keys):
+    """The keys of the open questions."""
+    return {name: key for name, key in keys["na-60hz"].items() if key.kind == "design"}
+
+
+def test_designs_are_scored_by_measurement(solution, designs, names):
+    topic, _ = solution
     assert designs, "each sheet ends in an open design question"
     for question, key in designs.items():
         stored = _answers.sheet(topic)["questions"][question]["score"]
@@ -262,6 +273,20 @@ def test_designs_are_scored_by_measurement(solution, keys):
             share, words = judged(topic, None, 0, question, design, names["score"])
             assert share < 0.75
             assert hint in html.unescape(words)
+
+
+def test_what_a_design_must_not_know_is_hidden_while_it_is_measured(solution, designs, names):
+    """And only then; the sheet says which names these are."""
+    topic, notebook = solution
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    for question, key in designs.items():
+        for name in key.hides:
+            exec(f"def peeking(*told): return {name}", names)
+            share, words = judged(topic, None, 0, question, names["peeking"], names["score"])
+            assert share == 0.0, name
+            assert f"{name} is hidden while a design is measured" in html.unescape(words)
+            assert names["peeking"]() is names[name]
+            assert f"`{name}`" in text
 
 
 def test_no_value_is_ever_shown(solution, cases):

@@ -59,6 +59,7 @@ def entry(kind, **facts):
         "given": {},
         "answers": {},
         "score": "",
+        "hides": [],
     } | facts
 
 
@@ -87,6 +88,13 @@ def helper(design):
 
 def score(design):
     return helper(design), f"x is {design['x']}"
+"""
+CALLING = """
+secret = 1.0
+
+
+def score(design):
+    return design() / secret, "measured"
 """
 PROBES = [{"values": [3.0, 1.0, 2.0]}, {"values": [5.0, 4.0, 9.0]}]
 
@@ -730,6 +738,24 @@ def test_a_score_is_measured_with_the_sheet_s_own_data(tiny, shown):
     tiny.check("Q3", {"x": 0.5}, score)
     assert score({"x": 0.5})[0] == 1.0, "the student's copy is the student's"
     assert tiny.results == {"Q3": (2.0, 4)}
+
+
+def test_a_design_does_not_find_what_is_hidden_from_it(tiny, shown):
+    """Whatever becomes of the measurement, the notebook has its names again afterwards."""
+    score = own_score(CALLING)
+    notebook = score.__globals__
+    tiny.questions["Q3"] = entry("design", score=CALLING, hides=["secret", "unused"])
+    exec("def honest(): return 0.5", notebook)
+    exec("def peeking(): return secret", notebook)
+    exec("def stopping(): raise KeyboardInterrupt", notebook)
+    tiny.check("Q3", notebook["honest"], score)
+    assert tiny.results == {"Q3": (2.0, 4)}
+    tiny.check("Q3", notebook["peeking"], score)
+    assert tiny.results == {"Q3": (0.0, 4)}
+    assert "secret is hidden while a design is measured" in text(shown)
+    tiny.check("Q3", notebook["stopping"], score)
+    assert notebook["secret"] == 1.0
+    assert "unused" not in notebook
 
 
 def test_numbers_of_the_book_are_told_from_wrong_ones(tiny, shown, monkeypatch):

@@ -129,6 +129,7 @@ def _entry(topic, question, key, solution):
         "given": {},
         "answers": {},
         "score": score_of(solution) if key.kind == "design" else "",
+        "hides": list(key.hides),
     }
     if key.kind != "function":
         return entry

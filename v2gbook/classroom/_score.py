@@ -6,12 +6,14 @@ one that it also shows in a traceback. This tells the sheet's score from another
 has put in its place, in order to try something or by mistake.
 
 What is then measured is measured by a fresh copy, with names and data of its own: a student may
-call something `real` or `sum`, or scale the sheet's data to look at something. It is no protection
-against someone who wants to deceive the check: all of this runs in the student's own kernel. Marks
-are made elsewhere, with the marker's own score.
+call something `real` or `sum`, or scale the sheet's data to look at something. Meanwhile the names
+of the notebook that a design must not use, such as tomorrow's prices, are hidden. It is no
+protection against someone who wants to deceive the check: all of this runs in the student's own
+kernel. Marks are made elsewhere, with the marker's own score.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 import linecache
@@ -34,6 +36,16 @@ def fresh(source, region):
     names = {"region": presets.load(region), "__name__": "score"}
     exec(compile(source, "<score>", "exec"), names)
     return names["score"]
+
+
+@contextlib.contextmanager
+def hidden(names, notebook):
+    """While this lasts, the notebook does not have these names."""
+    kept = {name: notebook.pop(name) for name in names if name in notebook}
+    try:
+        yield
+    finally:
+        notebook.update(kept)
 
 
 def is_own(score, source):

@@ -65,11 +65,13 @@ def waterfall(lines: Mapping[str, float], y: str, *, total: str = "left") -> go.
 
 
 def _name_ends(fig, name, row):
-    """Write the values of an input beside the ends of its bar."""
+    """Write the values of an input beside the ends of its bar, on top of what else is there."""
     ends = sorted([(row.at_low, row.low), (row.at_high, row.high)])
     for (result, value), side in zip(ends, ("right", "left")):
         text = f" {value:,.0f} " if abs(value) >= 1000 else f" {value:.3g} "
-        fig.add_annotation(x=result, y=name, text=text, xanchor=side, showarrow=False)
+        fig.add_annotation(
+            x=result, y=name, text=text, xanchor=side, showarrow=False, bgcolor="white"
+        )
 
 
 def tornado(

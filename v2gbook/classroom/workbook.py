@@ -31,6 +31,10 @@ FOREIGN = (
     "this was measured with another score function than the sheet's, "
     "so it is not recorded; run the sheet's own cells again to go back to it"
 )
+HIDDEN = (
+    "{name} is hidden while a design is measured: it gives what a design must not know; "
+    "use the function's own arguments"
+)
 
 # How a verdict is told: a sign and a word, in a colour that the classroom's style sheet gives.
 STATES = {
@@ -89,6 +93,9 @@ class Key:
         Other right ways, in the same form.
     score : bool, optional
         True for a design question, which the sheet's own `score(design)` measures.
+    hides : tuple
+        Names of the sheet that a design does not find while it is measured, because they hold or
+        give what it must not know.
     rises_with : tuple
         Arguments of a function question with which the answer must not fall.
     shares : str
@@ -104,6 +111,7 @@ class Key:
     slips: dict = field(default_factory=dict)
     also: list = field(default_factory=list)
     score: object = None
+    hides: tuple = ()
     rises_with: tuple = ()
     shares: str = ""
 
@@ -320,9 +328,12 @@ class Workbook:
     def _judge(self, question, asked, answer, score):
         """Share of the marks (0 to 1) of an answer, and a sentence in Markdown."""
         if asked["kind"] == "design":
-            if score is not None and _is_own(score, asked["score"]):
-                score = _score.fresh(asked["score"], self.region.key)
-            return _measured(answer, score)
+            if score is None or not _is_own(score, asked["score"]):
+                return _measured(answer, score)
+            fresh = _score.fresh(asked["score"], self.region.key)
+            with _score.hidden(asked["hides"], score.__globals__):
+                share, words = _measured(answer, fresh)
+            return share, words + _looked_for(asked["hides"], words)
         if asked["kind"] == "function":
             return self._judge_function(question, asked, answer)
         return self._judge_value(question, asked, answer)
@@ -530,6 +541,14 @@ def _measured(design, score):
             "it must return a share from 0 to 1 and a sentence"
         )
     return fitting
+
+
+def _looked_for(hides, words):
+    """A sentence on the hidden name for which a design has looked; empty if there is none."""
+    for name in hides:
+        if quoted(f"name '{name}' is not defined") in words:
+            return f" ({HIDDEN.format(name=quoted(name))})"
+    return ""
 
 
 def _share_and_words(result):
