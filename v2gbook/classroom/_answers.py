@@ -157,6 +157,9 @@ def alike(values, others, tol):
 
 def _next_to(value, other, tol):
     """Does the other number lie in one of the buckets around a value?"""
+    size = max(abs(value), abs(other))
+    if abs(value - other) > 2 * tol * size > NOTHING:
+        return False  # this tells most numbers apart, and quickly
     sign, places = _around(value, tol)
     other_sign, place = bucket(other, tol)
     return other_sign == sign and place in places
