@@ -334,6 +334,59 @@ def test_a_set_point_replaces_the_one_before_under_the_same_profile():
     assert point._ordered({"chargingProfile": late}) == reason
 
 
+def test_a_number_with_another_power_is_no_repeat():
+    point = ChargePoint("P", "ws://127.0.0.1:1", rng=rng())
+    first, other = (setpoint_profile(1, p_kw) | csms._numbered(1) for p_kw in (3.0, -6.0))
+    assert point._ordered({"chargingProfile": first})["status"] == "Accepted"
+    assert point._ordered({"chargingProfile": other})["status"] == "Rejected"
+    assert point._ordered({"chargingProfile": first})["status"] == "Accepted"
+    assert point.applied == [(1, 3.0)]
+    assert point.duplicates == 1
+
+
+def test_live_a_central_system_that_starts_anew_goes_on_numbering():
+    """Charge points know the newest number; orders that waited for them count from there, too."""
+
+    async def scenario():
+        async with CentralSystem() as old:
+            point = ChargePoint("P", old.url, backoff=QUICK, rng=rng())
+            task = asyncio.create_task(point.run())
+            for p_kw in (1.0, 2.0, 3.0):
+                await old.send("P", p_kw)
+        async with CentralSystem() as new:
+            waiting = [asyncio.create_task(new.send("P", -p_kw)) for p_kw in (1.0, 2.0, 3.0)]
+            await asyncio.sleep(0)
+            point.url = new.url
+            receipts = [await order for order in waiting]
+            receipts.append(await new.send("P", -7.0))
+            log = set(new.log.event)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return point, receipts, log
+
+    point, receipts, log = live(scenario)
+    assert [receipt.status for receipt in receipts] == ["superseded"] * 2 + ["accepted"] * 2
+    assert [receipt.number for receipt in receipts[2:]] == [6, 7]
+    assert point.applied == [(1, 1.0), (2, 2.0), (3, 3.0), (6, -3.0), (7, -7.0)]
+    assert "rejected" not in log
+
+
+@pytest.mark.parametrize(
+    ("unit", "p_kw"), [({"unit": "W"}, 2.5), ({"unit": "kW"}, 2500.0), ({"unit": "Wh"}, None)]
+)
+def test_a_meter_says_its_unit(unit, p_kw):
+    central = CentralSystem()
+    central._note = lambda *_: None
+    sample = {"value": 2500.0, "measurand": "Power.Active.Export", "unitOfMeasure": unit}
+    payload = {"meterValue": [{"sampledValue": [sample]}]}
+    if p_kw is None:
+        with pytest.raises(KeyError):
+            central._metered("P", payload)
+    else:
+        central._metered("P", payload)
+        assert central.meter_kw == {"P": p_kw}
+
+
 def test_live_offline_then_back():
     """An order waits for a charge point; a newer one overtakes it; a missing one is given up."""
 
@@ -600,6 +653,7 @@ def test_live_every_frame_obeys_the_official_schema(monkeypatch):
     assert first["meterValue"][0]["sampledValue"][0] == {
         "value": 3000.0,
         "measurand": "Power.Active.Export",
+        "unitOfMeasure": {"unit": "W"},
     }
 
 

@@ -785,6 +785,13 @@ def test_one_car_has_one_aggregator():
     assert found == ["Car C, hour 1: it is sold by A1 and by A2 at once."]
 
 
+def test_rules_that_do_not_say_what_is_the_same_thing_find_nothing_and_say_so():
+    lines = pd.DataFrame({"car": ["B"], "hour": 18, "service": "energy", "payer": "PJM", "kw": 6.0})
+    lines = lines.assign(aggregator="one", metered_kw=6.0, rating_kw=7.0)
+    with pytest.raises(ValueError, match="the rules of PJM do not say which services are the same"):
+        double_counts(lines, market("pjm"))
+
+
 def test_all_double_counts_of_a_statement_in_order_of_time():
     rows = [
         payment("Z", 2, "energy", "PJM", 11.0),

@@ -1301,10 +1301,10 @@ def optimise(
     ...     eta_charge=0.93, eta_discharge=0.93,
     ... )
     >>> diary = Diary(soc_start=0.5, plugged=[1, 1, 1, 1], soc_departure=[0, 0, 0, 0.5])
-    >>> prices = Prices(dt_h=1.0, buy_per_kwh=[0.1, 0.1, 0.3, 0.3])
+    >>> prices = Prices(dt_h=1.0, buy_per_kwh=[0.1, 0.1, 0.28, 0.3])
     >>> plan = optimise(car, diary, prices, Site(load_kw=2.0), wear_per_kwh=0.02)
     >>> plan.p_kw.round(2).tolist(), round(plan.cost, 2)
-    ([-10.0, -10.0, 7.3, 10.0], -1.22)
+    ([-10.0, -10.0, 7.3, 10.0], -1.11)
     """
     _fitting(storage, diary, prices, site)
     wear = _wear(wear_per_kwh)

@@ -61,7 +61,7 @@ def _numbered(number):
 def _number_of(payload):
     """The number of the set-point that a message is about, or None; ValueError if it is none."""
     number = payload.get("customData", {}).get("setpoint")
-    return None if number is None else whole("setpoint", number)
+    return None if number is None else whole("setpoint", number, ge=0)
 
 
 class _Wire:
@@ -190,16 +190,24 @@ class _Station:
     def __init__(self):
         self.wire: _Wire | None = None
         self.online = asyncio.Event()
-        self.number = 0
+        self.met = False
+        self.orders = 0  # since this central system began
+        self.before = 0  # number that the charge point had seen by then, from another life of ours
         self.sent: dict[int, float] = {}
         self.meter_kw = math.nan
 
-    def order(self, p_kw):
-        """Number of a new set-point, which is kept to be compared with the meter."""
-        self.number += 1
-        self.sent[self.number] = p_kw
-        self.sent.pop(self.number - 100, None)
-        return self.number
+    def meet(self, newest):
+        """Number on from the newest set-point that the charge point has seen, whoever sent it."""
+        if not self.met or newest > self.before + self.orders:
+            self.before = newest
+        self.met = True
+
+    def number(self, order, p_kw):
+        """Number of an order as it is sent; the power is kept to be compared with the meter."""
+        number = self.before + order
+        self.sent[number] = p_kw
+        self.sent.pop(number - 100, None)
+        return number
 
 
 class CentralSystem:
@@ -208,7 +216,8 @@ class CentralSystem:
     It runs within `async with CentralSystem() as central`. Every set-point has a number that only
     grows. One that is not acknowledged is sent again, on the next connection if need be, until it
     is acknowledged, overtaken, or `give_up_s` is over. Charge points know the number and act on it
-    once.
+    once. They tell the newest number that they know when they boot, and a central system that has
+    been started anew goes on from there.
 
     Parameters
     ----------
@@ -315,8 +324,9 @@ class CentralSystem:
         finally:
             self._lost(point, wire)
 
-    def _booted(self, point, wire, _):
+    def _booted(self, point, wire, payload):
         station = self._station(point)
+        station.meet(_number_of(payload) or 0)
         station.wire = wire
         station.online.set()
         self._note(point, "connected")
@@ -340,7 +350,8 @@ class CentralSystem:
         sample = payload["meterValue"][0]["sampledValue"][0]
         signs = {"Power.Active.Export": 1.0, "Power.Active.Import": -1.0}
         export = signs[sample.get("measurand")]
-        station.meter_kw = export * one("meter value", sample["value"], "W") / 1000.0 + 0.0
+        per_kw = {"W": 1000.0, "kW": 1.0}[sample.get("unitOfMeasure", {}).get("unit", "W")]
+        station.meter_kw = export * one("meter value", sample["value"]) / per_kw + 0.0
         ordered_kw = station.sent.get(number)
         if ordered_kw is None or abs(station.meter_kw - ordered_kw) > self.tolerance_kw:
             words = f"set-point {number} is {ordered_kw} kW, the meter says {station.meter_kw:g} kW"
@@ -430,40 +441,46 @@ class CentralSystem:
         """The same from values that have been checked."""
         clock = asyncio.get_running_loop().time
         began_s = clock()
-        number = self._station(point).order(p_kw)
-        profile = _setpoint_profile(_PROFILE, p_kw) | _numbered(number)
-        request = {"evseId": 1, "chargingProfile": profile}
+        station = self._station(point)
+        station.orders += 1
+        order = station.orders
         sent: list[int] = []
         try:
             async with asyncio.timeout(give_up_s):
-                status = await self._until_settled(point, number, request, sent)
+                status = await self._until_settled(point, order, p_kw, sent)
         except TimeoutError:
             status = "unanswered"
-            self._note(point, "gave up", f"set-point {number} after {len(sent)} attempts")
+            words = f"set-point {station.before + order} after {len(sent)} attempts"
+            self._note(point, "gave up", words)
         return Receipt(
-            status=status, number=number, attempts=len(sent), latency_s=clock() - began_s
+            status=status,
+            number=station.before + order,
+            attempts=len(sent),
+            latency_s=clock() - began_s,
         )
 
-    async def _until_settled(self, point, number, request, sent):
+    async def _until_settled(self, point, order, p_kw, sent):
         """Send a set-point until it is accepted, rejected or superseded; `sent` grows each time."""
         station = self._station(point)
         while True:
             await station.online.wait()
-            if station.number != number:
+            if station.orders != order:
                 return "superseded"
             if station.wire is None:  # cut again since
                 continue
+            number = station.number(order, p_kw)
             sent.append(number)
-            status = await self._try(point, station.wire, request)
+            status = await self._try(point, station.wire, number, p_kw)
             if status != "unanswered":
                 return status
 
-    async def _try(self, point, wire, request):
+    async def _try(self, point, wire, number, p_kw):
         """One attempt: accepted, rejected, or unanswered."""
+        profile = _setpoint_profile(_PROFILE, p_kw) | _numbered(number)
+        request = {"evseId": 1, "chargingProfile": profile}
         try:
             answer = await wire.call("SetChargingProfile", request, self.answer_s)
         except TimeoutError:
-            number = _number_of(request["chargingProfile"])
             self._note(point, "no answer", f"to set-point {number}")
             return "unanswered"
         except ConnectionClosed:
@@ -591,7 +608,7 @@ class ChargePoint:
     async def _boot(self, wire):
         """Ask for admission; return the interval of heartbeats, or fail with a ConnectionError."""
         station = {"model": "loopback", "vendorName": "v2gbook"}
-        request = {"reason": "PowerUp", "chargingStation": station}
+        request = {"reason": "PowerUp", "chargingStation": station, **_numbered(self.newest)}
         answer = await wire.call("BootNotification", request, _PATIENCE_S)
         payload = answer.payload if isinstance(answer, CallResult) else None
         if not isinstance(payload, dict):
@@ -624,12 +641,13 @@ class ChargePoint:
         number = _number_of(profile)
         if number is None:
             number = self.newest + 1  # a sender that does not count: what comes last is newest
-        if number < self.newest:
-            return _rejection("Outdated")
-        if number == self.newest:
+        p_kw = from_wire_kw(power_w)
+        if number > self.newest:
+            self._act(number, p_kw)
+        elif self.applied and self.applied[-1] == (number, p_kw):
             self.duplicates += 1
         else:
-            self._act(number, from_wire_kw(power_w))
+            return _rejection("Outdated")
         return {"status": "Accepted"}
 
     def _act(self, number, p_kw):
@@ -661,6 +679,7 @@ class ChargePoint:
         sample = {
             "value": abs(self.p_kw) * 1000.0,
             "measurand": "Power.Active.Export" if self.p_kw > 0 else "Power.Active.Import",
+            "unitOfMeasure": {"unit": "W"},
         }
         return {
             "evseId": 1,

@@ -509,7 +509,7 @@ def cars_needed(
     Each car is there with the same probability, independently of the others. Cars that have habits
     in common need more (chapter 10).
 
-    .. math:: \min N:\ \Pr\big(\mathrm{Bin}(N, h) \ge \lceil P/P_1 \rceil\big) \ge q        (13.1)
+    .. math:: \min N:\ \Pr\big(\mathrm{Bin}(N, \chi) \ge \lceil P/P_1 \rceil\big) \ge q    (13.1)
 
     Parameters
     ----------
@@ -1505,7 +1505,8 @@ def double_counts(lines: pd.DataFrame, market: Market) -> list[str]:
     TypeError
         If an argument is of another kind.
     ValueError
-        If a column is missing or empty, or an entry is missing or outside its range.
+        If a column is missing or empty, an entry is missing or outside its range, or the rules of
+        the market do not say which services are the same thing.
 
     Notes
     -----
@@ -1526,7 +1527,11 @@ def double_counts(lines: pd.DataFrame, market: Market) -> list[str]:
     >>> double_counts(lines, market("ferc_2222"))[0][:44]
     'Car B, hour 18: energy is paid for 12 kW by '
     """
-    instance("market", market, Market)
+    if not instance("market", market, Market).families:
+        raise ValueError(
+            f"the rules of {market.name} do not say which services are the same thing; give them "
+            "families and promises, or ask market('ferc_2222')"
+        )
     table = _payments(lines, market)
     groups = _groups(market.promises)
     found = []
@@ -1924,7 +1929,7 @@ def usable_share(contract: Contract, service: CarService) -> float:
 
     .. math::
 
-        y = \min\Big((1 - o)\,\min\big(1, \tfrac{1 - s_0}{n}\big),\ \frac{E_{max}}{E}\Big)    (13.9)
+        u = \min\Big((1 - o)\,\min\big(1, \tfrac{1 - s_0}{n}\big),\ \frac{E_{max}}{E}\Big)    (13.9)
 
     Parameters
     ----------
@@ -1967,7 +1972,7 @@ def usable_share(contract: Contract, service: CarService) -> float:
 def split_value(contract: Contract, service: CarService) -> pd.DataFrame:
     r"""What owner and aggregator each earn in a year, line by line.
 
-    .. math:: V_o = a\,y R + G - y\,w E - c_o,\qquad V_a = (1 - a)\,y R - G - c_a            (13.10)
+    .. math:: V_o = a\,u R + G - u\,w E - c_o,\qquad V_a = (1 - a)\,u R - G - c_a            (13.10)
 
     Parameters
     ----------
