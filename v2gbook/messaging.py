@@ -103,7 +103,7 @@ def carries_discharge() -> pd.DataFrame:
     --------
     >>> table = carries_discharge()
     >>> table.index[table.discharge].to_list()
-    ['IEEE 2030.5', 'OpenADR 3', 'OCPP 2.1', 'ISO 15118-20:2022', 'CHAdeMO']
+    ['IEEE 2030.5', 'OpenADR 3', 'OCPP 2.1', 'ISO 15118-20:2022', 'SAE J3072', 'CHAdeMO']
     """
     rows = pd.DataFrame(
         _rules("iso15118")["carries"]["rows"],
