@@ -1503,7 +1503,7 @@ def offer(
     -------
     Offer
         Powers that are not negative [kW], and the limit that binds. Energy counts what converter
-        and battery lose at that very power.
+        and battery lose at that very power; of the reactive power only the room counts.
 
     Raises
     ------
