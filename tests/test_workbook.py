@@ -740,6 +740,37 @@ def test_a_score_is_measured_with_the_sheet_s_own_data(tiny, shown):
     assert tiny.results == {"Q3": (2.0, 4)}
 
 
+@pytest.mark.parametrize(
+    ("answers", "wanted"),
+    [
+        ([], True),
+        ([1.0, 2.0, 4.0], True),
+        ([100.0, 300.0, 98.0], True),
+        ([100.0, 300.0, 99.0], False),
+        ([100.0, -100.0, 0.0], True),
+        ([0.0, 0.0], False),
+        ([[1.0, 2.0], [1.0, 3.0], [1.001, 4.0]], True),
+        ([[1.0, 2.0], [1.0, 3.0], [1.001, 2.01]], False),
+    ],
+)
+def test_answers_that_a_check_can_tell_apart(answers, wanted):
+    for order in itertools.permutations(answers):
+        assert workbook.apart(iter(order)) is wanted
+
+
+def test_small_answers_can_be_refused():
+    assert workbook.apart([2.0, 5.0], least=2.0)
+    assert not workbook.apart([2.0, 5.0], least=2.1)
+
+
+def test_ways_are_not_tried_further_when_two_are_alike():
+    def answers():
+        yield from (1.0, 1.0)
+        raise AssertionError("a third way was tried")
+
+    assert not workbook.apart(answers())
+
+
 def test_a_design_does_not_find_what_is_hidden_from_it(tiny, shown):
     """Whatever becomes of the measurement, the notebook has its names again afterwards."""
     score = own_score(CALLING)

@@ -9,13 +9,16 @@ stored as keyed digests in `v2gbook/classroom/data/checks`. Marks are made elsew
 numbers.
 """
 
+import bisect
 import copy
 import hashlib
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from IPython.display import Markdown, display
 
 from . import _answers, _notebook, _page, _progress, _score, presets
@@ -120,6 +123,61 @@ class Key:
         if self.score:
             return "design"
         return "function" if self.probes else "value"
+
+
+def apart(answers: Iterable[Any], share: float = 0.017, least: float = 0.0) -> bool:
+    """Do all answers of some numbers differ, so that a check can tell them from one another?
+
+    For the `draw` of a `Key`, which draws again until the right way and all wrong ones lead to
+    different answers.
+
+    Parameters
+    ----------
+    answers : iterable of numbers or arrays
+        One each way. A generator is left at the first answer that is like another.
+    share : float
+        Every two answers must differ somewhere by more than this share of the larger one.
+    least : float
+        Every answer must hold a number of at least this size.
+
+    Returns
+    -------
+    bool
+        True if they do.
+
+    Examples
+    --------
+    >>> apart([100.0, 98.0]), apart([100.0, 99.0]), apart([[1.0, 2.0], [1.0, 3.0]])
+    (True, False, True)
+    """
+    known: list[list[float]] = []  # in ascending order: only neighbours have to be compared
+    for answer in answers:
+        values = np.ravel(answer).tolist()
+        place = bisect.bisect(known, values)
+        if least and max(map(abs, values)) < least:
+            return False
+        if _near(values, known[:place][::-1], share) or _near(values, known[place:], share):
+            return False
+        known.insert(place, values)
+    return True
+
+
+def _near(values, others, share):
+    """Is an answer like one of others, of which the nearest come first?"""
+    for other in others:
+        if not _like(values[:1], other[:1], share):
+            return False
+        if _like(values, other, share):
+            return True
+    return False
+
+
+def _like(values, others, share):
+    """Are two answers nowhere further apart than a share?"""
+    for a, b in zip(values, others, strict=True):
+        if abs(a - b) > share * max(abs(a), abs(b)):
+            return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
