@@ -125,7 +125,7 @@ class Key:
         return "function" if self.probes else "value"
 
 
-def apart(answers: Iterable[Any], share: float = 0.012, least: float = 0.0) -> bool:
+def apart(answers: Iterable[Any], share: float = 0.017, least: float = 0.0) -> bool:
     """Do all answers of some numbers differ, so that a check can tell them from one another?
 
     For the `draw` of a `Key`, which draws again until the right way and all wrong ones lead to
