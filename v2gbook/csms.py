@@ -61,7 +61,7 @@ def _numbered(number):
 def _number_of(payload):
     """The number of the set-point that a message is about, or None; ValueError if it is none."""
     number = payload.get("customData", {}).get("setpoint")
-    return None if number is None else whole("setpoint", number, ge=0)
+    return None if number is None else whole("setpoint", number)
 
 
 class _Wire:
@@ -608,7 +608,8 @@ class ChargePoint:
     async def _boot(self, wire):
         """Ask for admission; return the interval of heartbeats, or fail with a ConnectionError."""
         station = {"model": "loopback", "vendorName": "v2gbook"}
-        request = {"reason": "PowerUp", "chargingStation": station, **_numbered(self.newest)}
+        known = _numbered(self.newest) if self.newest else {}
+        request = {"reason": "PowerUp", "chargingStation": station, **known}
         answer = await wire.call("BootNotification", request, _PATIENCE_S)
         payload = answer.payload if isinstance(answer, CallResult) else None
         if not isinstance(payload, dict):
