@@ -2,13 +2,15 @@
 
 In-process, in a fresh IPython shell each (no kernels). Under the preset that a notebook is stored
 with, nbval runs it: here only the cells that a chapter's explorer needs run again, and what the
-others show is read. Under the other presets all cells of chapters and solutions run; an exercise
-has the cells of its solution. Films are drawn at a few moments, explorers at both ends of every
+others show is read. So it is under every preset where a chapter's code takes nothing from the
+region. Otherwise all cells of chapters and solutions run under the other presets; an exercise has
+the cells of its solution. Films are drawn at a few moments, explorers at both ends of every
 control, and under the stored preset it is asked whether each control changes anything. Cells
 tagged `event` tell of real events and keep their own numbers; everything else may only speak of
 the preset it runs under, and fixed Markdown of none at all.
 """
 
+import ast
 import os
 import re
 from functools import cache
@@ -20,7 +22,7 @@ import pytest
 import shelf
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from needed_cells import until_explorer
+from needed_cells import names_of, parsed, until_explorer
 from test_explorers import idle
 from tidy_notebooks import FIGURE
 
@@ -165,13 +167,23 @@ def runs():
                 yield pytest.param(path, preset, id=f"{path.parent.name}-{path.stem}-{preset}")
 
 
+def takes_from_region(cells):
+    """Does any code use the region, beyond asking which it is?"""
+    asked = ast.dump(ast.parse("region = presets.current()").body[0])
+    code = [parsed(cell.source) for cell in cells if cell.cell_type == "code"]
+    lines = [line for tree in code for line in tree.body if ast.dump(line) != asked]
+    used = [names_of(line)[1] for line in lines]
+    return not {"region", "presets", "Workbook"}.isdisjoint(set().union(*used))
+
+
 @pytest.mark.parametrize("path, preset", list(runs()))
 def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
     notebook = shelf.notebook(path)
     own = preset == own_preset(notebook)
-    cells = until_explorer(notebook.cells) if own else notebook.cells
+    stored = own or (path.parent.name == "chapters" and not takes_from_region(notebook.cells))
+    cells = until_explorer(notebook.cells) if stored else notebook.cells
     shown, explorers, films = run(cells, preset, path, tmp_path, monkeypatch)
-    if own:
+    if stored:
         shown = stored_text(notebook.cells)
     events = {cell.id for cell in notebook.cells if "event" in cell.metadata.get("tags", [])}
     for name, text in shown.items():
@@ -280,6 +292,20 @@ def test_canary_notebook_fails(tmp_path, monkeypatch):
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
         with pytest.raises(AssertionError, match=message):
             test_notebook_under_preset(path, "gb-50hz", tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "source, takes",
+    [
+        ("region = presets.current()\nn_cars = 3", False),
+        ("region = presets.current()\nf0_hz = region.f0_hz", True),
+        ("def f0():\n    return region.f0_hz", True),
+        ("street = presets.load('gb-50hz').charger", True),
+        ("book = Workbook('01_frequency')", True),
+    ],
+)
+def test_what_takes_from_the_region(source, takes):
+    assert takes_from_region([nbformat.v4.new_code_cell(source)]) == takes
 
 
 @pytest.mark.parametrize("key", presets.names())

@@ -152,14 +152,19 @@ def alike(values, others, tol):
     """What `matches` would say if the others were stored; much quicker than by their digests."""
     if len(values) != len(others):
         return False
+    if any(_far(value, other, tol) for value, other in zip(values, others)):
+        return False
     return all(_next_to(value, other, tol) for value, other in zip(values, others))
+
+
+def _far(value, other, tol):
+    """Are two numbers too far apart for one bucket? This tells most of them apart, and quickly."""
+    size = max(abs(value), abs(other))
+    return abs(value - other) > 2 * tol * size > NOTHING
 
 
 def _next_to(value, other, tol):
     """Does the other number lie in one of the buckets around a value?"""
-    size = max(abs(value), abs(other))
-    if abs(value - other) > 2 * tol * size > NOTHING:
-        return False  # this tells most numbers apart, and quickly
     sign, places = _around(value, tol)
     other_sign, place = bucket(other, tol)
     return other_sign == sign and place in places

@@ -152,32 +152,38 @@ def apart(answers: Iterable[Any], share: float = 0.017, least: float = 0.0) -> b
     """
     known: list[list[float]] = []  # in ascending order: only neighbours have to be compared
     for answer in answers:
-        values = np.ravel(answer).tolist()
+        values = [answer] if isinstance(answer, float) else np.ravel(answer).tolist()
         place = bisect.bisect(known, values)
         if least and max(map(abs, values)) < least:
             return False
-        if _near(values, known[:place][::-1], share) or _near(values, known[place:], share):
+        lower, higher = range(place - 1, -1, -1), range(place, len(known))
+        if _near(values, known, lower, share) or _near(values, known, higher, share):
             return False
         known.insert(place, values)
     return True
 
 
-def _near(values, others, share):
-    """Is an answer like one of others, of which the nearest come first?"""
-    for other in others:
-        if not _like(values[:1], other[:1], share):
+def _near(values, known, places, share):
+    """Is an answer like one of those at some places, of which the nearest come first?"""
+    for place in places:
+        if _differ(values[0], known[place][0], share):
             return False
-        if _like(values, other, share):
+        if _like(values, known[place], share):
             return True
     return False
 
 
 def _like(values, others, share):
     """Are two answers nowhere further apart than a share?"""
-    for a, b in zip(values, others, strict=True):
-        if abs(a - b) > share * max(abs(a), abs(b)):
+    for value, other in zip(values, others, strict=True):
+        if _differ(value, other, share):
             return False
     return True
+
+
+def _differ(value, other, share):
+    """Do two numbers differ by more than a share of the larger one?"""
+    return abs(value - other) > share * max(abs(value), abs(other))
 
 
 @dataclass(frozen=True, kw_only=True)
