@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from .figures import COLOURS, figure
 
 MARK = {"color": "#222222", "dash": "dot", "width": 2.5}  # seen on a filled bar as well
+LETTER = 0.015  # width of a letter, as a share of the axis
 
 
 def waterfall(lines: Mapping[str, float], y: str, *, total: str = "left") -> go.Figure:
@@ -64,14 +65,17 @@ def waterfall(lines: Mapping[str, float], y: str, *, total: str = "left") -> go.
     return fig.update_yaxes(range=[min(levels) - room, max(levels) + room])
 
 
-def _name_ends(fig, name, row):
-    """Write the values of an input beside the ends of its bar, on top of what else is there."""
+def _name_ends(fig, name, row, marked, span):
+    """Write the values of an input beside the ends of its bar, on top of what else is there.
+
+    A text that would cover the marked result stands beyond it.
+    """
     ends = sorted([(row.at_low, row.low), (row.at_high, row.high)])
-    for (result, value), side in zip(ends, ("right", "left")):
+    for (result, value), side, way in zip(ends, ("right", "left"), (-1, 1)):
         text = f" {value:,.0f} " if abs(value) >= 1000 else f" {value:.3g} "
-        fig.add_annotation(
-            x=result, y=name, text=text, xanchor=side, showarrow=False, bgcolor="white"
-        )
+        covered = 0 < way * (marked - result) < LETTER * len(text) * span
+        x = marked if covered else result
+        fig.add_annotation(x=x, y=name, text=text, xanchor=side, showarrow=False, bgcolor="white")
 
 
 def tornado(
@@ -132,13 +136,13 @@ def tornado(
             marker_color=colour,
             hovertemplate="%{y}: %{x:,.5~g}",
         )
-    for name, row in table.iterrows():
-        _name_ends(fig, name, row)
-    marked, name = mark
-    height = [table.index[0], table.index[-1]]
-    fig.add_scatter(x=[marked, marked], y=height, mode="lines", name=name, line=MARK)
+    marked, words = mark
+    fig.add_vline(x=marked, line=MARK, name=words, showlegend=True)
     ends = [at, marked, *table.at_low, *table.at_high]
-    room = 0.15 * (max(ends) - min(ends))
+    span = max(ends) - min(ends)
+    for name, row in table.iterrows():
+        _name_ends(fig, name, row, marked, span)
+    room = 0.15 * span
     fig.update_xaxes(range=[min(ends) - room, max(ends) + room])
     fig.update_yaxes(autorange="reversed")
     return fig.update_layout(hovermode="closest")
