@@ -75,3 +75,12 @@ def test_both_values_of_an_input_stand_beside_its_bar(table):
     assert notes["saving", "350"] == "right"
     assert notes["saving", "450"] == "left"
     assert notes["premium", "5,000"] == "right"
+
+
+@pytest.mark.parametrize("at_high, place", [(-5.0, 0.0), (-600.0, -600.0), (300.0, 300.0)])
+def test_a_value_that_would_cover_the_marked_result_stands_beyond_it(at_high, place):
+    rows = {"low": [1.0], "high": [2.0], "at_low": [-900.0], "at_high": [at_high]}
+    fig = tornado(pd.DataFrame(rows, index=["wear [ct/kWh]"]), "left [USD]", at=-700.0)
+    ends = {note.text.strip(): note.x for note in fig.layout.annotations}
+    assert ends == {"1": -900.0, "2": place}
+    assert [line.x0 for line in fig.layout.shapes] == [0.0]

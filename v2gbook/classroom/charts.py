@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from .figures import COLOURS, figure
 
 MARK = {"color": "#222222", "dash": "dot", "width": 2.5}  # seen on a filled bar as well
-LETTER = 0.015  # width of a letter, as a share of the axis
+LETTER = 0.02  # width of a letter, as a share of the bars' range
 
 
 def waterfall(lines: Mapping[str, float], y: str, *, total: str = "left") -> go.Figure:
@@ -74,8 +74,8 @@ def _name_ends(fig, name, row, marked, span):
     for (result, value), side, way in zip(ends, ("right", "left"), (-1, 1)):
         text = f" {value:,.0f} " if abs(value) >= 1000 else f" {value:.3g} "
         covered = 0 < way * (marked - result) < LETTER * len(text) * span
-        x = marked if covered else result
-        fig.add_annotation(x=x, y=name, text=text, xanchor=side, showarrow=False, bgcolor="white")
+        place = {"x": marked} if covered else {"x": result, "bgcolor": "white"}
+        fig.add_annotation(y=name, text=text, xanchor=side, showarrow=False, **place)
 
 
 def tornado(
