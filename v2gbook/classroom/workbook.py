@@ -26,6 +26,7 @@ from ._student import attempt, quoted, quoted_error, quoted_repr, quoted_type, s
 
 VARIANTS = 64  # sets of numbers, and the book's own, variant 0
 NOTHING = "your function returns nothing yet"
+EXACT = 1e-6  # a tolerance below this asks for the number itself
 OF_THE_BOOK = (
     "this is right for the book's numbers, not for yours; "
     "run the cells again from the top, so that all of them use your name"
@@ -484,7 +485,8 @@ def _compared(label, values, asked, stored, sizes=()):
     trouble = trouble or _wrong_factor(label, values, stored["right"], asked["tol"])
     if not trouble:
         agreeing = list(_answers.agreeing(label, values, stored["right"], asked["tol"]))
-        trouble = f"not within {100 * asked['tol']:g} % yet{_some_right(agreeing, sizes)}."
+        near = f"within {100 * asked['tol']:g} %" if asked["tol"] > EXACT else "exactly right"
+        trouble = f"not {near} yet{_some_right(agreeing, sizes)}."
     return 0.0, trouble + unit
 
 
