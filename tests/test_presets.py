@@ -2,17 +2,18 @@
 
 In-process, in a fresh IPython shell each (no kernels). Under the preset that a notebook is stored
 with, nbval runs it: here only the cells that a chapter's explorer needs run again, and what the
-others show is read. So it is under every preset where a chapter's code takes nothing from the
-region. Otherwise all cells of chapters and solutions run under the other presets; an exercise has
-the cells of its solution. Films are drawn at a few moments, explorers at both ends of every
+others show is read. Under the other presets those cells of a chapter run, too, that the preset can
+reach, and what the others show is read. All cells of solutions run; an exercise has the cells of
+its solution. Films are drawn at a few moments, explorers at both ends of every
 control, and under the stored preset it is asked whether each control changes anything. Cells
 tagged `event` tell of real events and keep their own numbers; everything else may only speak of
 the preset it runs under, and fixed Markdown of none at all.
 """
 
-import ast
 import os
+import pickle
 import re
+import types
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import pytest
 import shelf
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from needed_cells import names_of, parsed, until_explorer
+from needed_cells import reached, until_explorer, with_needed
 from test_explorers import idle
 from tidy_notebooks import FIGURE
 
@@ -167,24 +168,60 @@ def runs():
                 yield pytest.param(path, preset, id=f"{path.parent.name}-{path.stem}-{preset}")
 
 
-def takes_from_region(cells):
-    """Does any code use the region, beyond asking which it is?"""
-    asked = ast.dump(ast.parse("region = presets.current()").body[0])
-    code = [parsed(cell.source) for cell in cells if cell.cell_type == "code"]
-    lines = [line for tree in code for line in tree.body if ast.dump(line) != asked]
-    used = [names_of(line)[1] for line in lines]
-    return not {"region", "presets", "Workbook"}.isdisjoint(set().union(*used))
+def to_run(notebook, path, preset, monkeypatch):
+    """The cells that run here: of a solution all of them.
+
+    Of a chapter those that its explorer needs, and those that the preset can reach.
+    """
+    if path.parent.name != "chapters":
+        return notebook.cells
+    needed = until_explorer(notebook.cells)
+    if preset != own_preset(notebook):
+        needed = needed + of_region(notebook.cells, preset, own_preset(notebook), monkeypatch)
+    ids = {cell.id for cell in needed}
+    return [cell for cell in notebook.cells if cell.id in ids]
+
+
+def of_region(cells, preset, own, monkeypatch):
+    """The code cells that a preset can reach, and what they need.
+
+    It reaches them by the parameters that have other values than under the stored preset.
+    """
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    first = [
+        cell for cell in code if {"imports", "parameters"} & set(cell.metadata.get("tags", []))
+    ]
+    here, there = (parameters(first, key, monkeypatch) for key in (preset, own))
+    names = {name for name in here if frozen(here[name]) != frozen(there[name])}
+    rest = [cell for cell in code if cell not in first]
+    asks = {cell.id for cell in rest if "presets.current" in cell.source}
+    return with_needed(code, reached(rest, names | {"region", "Workbook"}) | asks)
+
+
+def parameters(cells, preset, monkeypatch):
+    """What the first cells of a chapter set under a preset."""
+    monkeypatch.setenv("V2GBOOK_PRESET", preset)
+    names = {}
+    for cell in cells:
+        exec(cell.source, names)
+    return names
+
+
+def frozen(value):
+    """Bytes that are equal for equal values; for what has none, something that equals nothing."""
+    try:
+        return pickle.dumps(value)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return value if isinstance(value, types.ModuleType) else object()
 
 
 @pytest.mark.parametrize("path, preset", list(runs()))
 def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
     notebook = shelf.notebook(path)
     own = preset == own_preset(notebook)
-    stored = own or (path.parent.name == "chapters" and not takes_from_region(notebook.cells))
-    cells = until_explorer(notebook.cells) if stored else notebook.cells
-    shown, explorers, films = run(cells, preset, path, tmp_path, monkeypatch)
-    if stored:
-        shown = stored_text(notebook.cells)
+    cells = to_run(notebook, path, preset, monkeypatch)
+    ran, explorers, films = run(cells, preset, path, tmp_path, monkeypatch)
+    shown = stored_text(notebook.cells) | ({} if own else ran)
     events = {cell.id for cell in notebook.cells if "event" in cell.metadata.get("tags", [])}
     for name, text in shown.items():
         assert not re.search(r"(?<![\w.])(nan|inf)(?![\w.])", text, re.IGNORECASE), (
@@ -295,17 +332,31 @@ def test_canary_notebook_fails(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "source, takes",
+    "sources, ids",
     [
-        ("region = presets.current()\nn_cars = 3", False),
-        ("region = presets.current()\nf0_hz = region.f0_hz", True),
-        ("def f0():\n    return region.f0_hz", True),
-        ("street = presets.load('gb-50hz').charger", True),
-        ("book = Workbook('01_frequency')", True),
+        (["y = f0 + 1", "z = 2", "y"], [0, 2]),  # what was made with it
+        (["y = 1", "y = f0", "y = 3", "y"], [1]),  # and made anew without it
+        (["x = []", "x.append(f0)", "x"], [1, 2]),  # what was changed with it
+        (["x = {}", "x['a'] = f0", "x"], [1, 2]),
+        (["x = 1", "x += f0", "x"], [1, 2]),
+        (["def f():\n    return f0", "f()", "g = 1"], [0, 1]),  # by way of a function
+        (["def f(f0):\n    return f0", "f(1)"], []),  # a name of its own
+        (["a = 1\ndef f():\n    return a", "a = f0", "f()"], [1, 2]),  # read when it is called
+        (["for k in f0:\n    b = k", "b"], [0, 1]),
+        (["for f0 in range(3):\n    f0"], []),  # made before it is used
+        (["if n:\n    f0 = 1\nf0"], [0]),  # perhaps not made
+        (["rng = np.random.default_rng(1)", "rng.random(f0)", "rng.random()"], [1, 2]),
     ],
 )
-def test_what_takes_from_the_region(source, takes):
-    assert takes_from_region([nbformat.v4.new_code_cell(source)]) == takes
+def test_what_a_name_reaches(sources, ids):
+    cells = [nbformat.v4.new_code_cell(source, id=str(k)) for k, source in enumerate(sources)]
+    assert reached(cells, {"f0"}) == set(map(str, ids))
+
+
+def test_what_reached_cells_need():
+    sources = ["a = 1", "b = 2", "x = [a]", "x.append(b)", "c = 3", "y = f0 + x[0]"]
+    cells = [nbformat.v4.new_code_cell(source, id=str(k)) for k, source in enumerate(sources)]
+    assert [cell.id for cell in with_needed(cells, {"5"})] == ["0", "1", "2", "3", "5"]
 
 
 @pytest.mark.parametrize("key", presets.names())
