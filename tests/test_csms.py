@@ -84,7 +84,7 @@ def live(scenario):
     """Run a scenario, and insist that it leaves neither a task nor a connection behind."""
 
     async def run():
-        result = await asyncio.wait_for(scenario(), 8.0)
+        result = await asyncio.wait_for(scenario(), 30.0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return result
 

@@ -1,13 +1,13 @@
 """Every notebook runs under every preset, and no sentence belongs to another region.
 
 In-process, in a fresh IPython shell each (no kernels). Under the preset that a notebook is stored
-with, nbval runs it: here only the cells that a chapter's explorer needs run again, and what the
-others show is read. Under the other presets those cells of a chapter run, too, that the preset can
-reach, and what the others show is read. All cells of solutions run; an exercise has the cells of
-its solution. Films are drawn at a few moments, explorers at both ends of every
-control, and under the stored preset it is asked whether each control changes anything. Cells
-tagged `event` tell of real events and keep their own numbers; everything else may only speak of
-the preset it runs under, and fixed Markdown of none at all.
+with, nbval runs it: here only the cells that a chapter's explorer needs run again. Under the other
+presets those cells of a chapter run as well that the preset can reach. What the cells show that do
+not run is read as it is stored. All cells of solutions run; an exercise has the cells of its
+solution. Films are drawn at a few moments, explorers at both ends of every control, and under the
+stored preset it is asked whether each control changes anything. Cells tagged `event` tell of real
+events and keep their own numbers; everything else may only speak of the preset it runs under, and
+fixed Markdown of none at all.
 """
 
 import os
