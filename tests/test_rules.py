@@ -135,14 +135,13 @@ def test_a_clean_aggregation_may_sell(name):
         (
             "pjm",
             {"net_metered": True, "sub_metered": True},
-            "sells ancillary services only; its injections already earn the retail rate",
+            "sells ancillary services only; what it feeds in already earns the retail rate",
         ),
         (
             "pjm",
             {"net_metered": True, "sells": ("regulation",)},
             "with a meter of its own; here sub_metered is no.",
         ),
-        ("pjm", {"pricing_nodes": 3}, "stands at one pricing node"),
         ("caiso", {"telemetry_s": 60.0}, "every 4 seconds; here telemetry_s is 60 (from memory)."),
         ("gb_dc", {"telemetry_s": 1.0}, "20 times a second; here telemetry_s is 1."),
         ("nordic", {"power_kw": 60.0}, "0.1 MW"),
@@ -158,6 +157,7 @@ def test_each_broken_rule_is_one_sentence(name, change, says):
 
 
 def test_conditions_open_and_close_rules():
+    assert eligible(replace(FLEET, pricing_nodes=3), market("pjm")) == []
     assert eligible(replace(FLEET, small_utility=True, opted_in=True), market("ferc_2222")) == []
     assert (
         eligible(

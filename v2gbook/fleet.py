@@ -1303,7 +1303,8 @@ def hold(cars: Stays, t_h: ArrayLike, duration_h: ArrayLike, level: float = 0.5)
     r"""Return the power that the cars can hold for a duration, with every departure kept.
 
     .. math::
-        P = \sum_{i:\ d_i \ge t+T} \min\Big(P_{d,i},\ \frac{\eta_d\,(e_i - L_i(t+T))}{T}\Big),\qquad
+        P = \sum_{i:\ d_i \ge t+T}
+            \min\Big(P_{d,i},\ \frac{\eta_d\,\max(0,\ e_i - L_i(t+T))}{T}\Big),\qquad
         e_i = L_i(t) + \lambda\,\big(U_i(t) - L_i(t)\big)            (10.7)
 
     Parameters
