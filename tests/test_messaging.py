@@ -1388,12 +1388,16 @@ def test_a_prompt_fleet_follows_and_a_deaf_one_rests():
 
 
 def test_backoff():
+    """Each wait is twice the one before, its random part included, and a new random part."""
     plan = Backoff(wait_s=2.0, random_s=0.0, doublings=3)
-    assert [plan.delay_s(k, rng=rng()) for k in range(6)] == [2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
-    spread = replace(plan, random_s=5.0).delay_s(np.full(4000, 1), rng=rng())
-    assert spread.min() >= 4.0
-    assert spread.max() <= 9.0
-    assert spread.mean() == pytest.approx(6.5, abs=0.15)
+    assert plan.waits_s(2, rng=rng()).tolist() == [[2.0, 4.0, 8.0, 16.0]] * 2
+    assert replace(plan, doublings=0).waits_s(1, rng=rng()).tolist() == [[2.0]]
+    waits = replace(plan, random_s=5.0).waits_s(4000, rng=rng())
+    added = waits - np.column_stack([np.full(4000, 2.0), 2 * waits[:, :-1]])
+    assert added.min() >= 0.0
+    assert added.max() <= 5.0
+    assert added.mean(axis=0) == pytest.approx([2.5] * 4, abs=0.1)
+    assert np.abs(np.corrcoef(added.T) - np.eye(4)).max() < 0.06
 
 
 def test_a_storm():
@@ -1481,7 +1485,7 @@ def test_a_storm():
         (lambda: Backoff(wait_s=math.inf), "wait_s is infinite"),
         (lambda: Backoff(doublings=2.5), "doublings is 2.5; it must be a whole number"),
         (lambda: Backoff(doublings=1000), "doublings is 1000; it must be at most 60"),
-        (lambda: Backoff().delay_s(0.5, rng=rng()), "failures is 0.5; it must be a whole number"),
+        (lambda: Backoff().waits_s(1.5, rng=rng()), "n_cars is 1.5; it must be a whole number"),
         (lambda: storm(1.5, 1, Backoff(), rng=rng()), "n_cars is 1.5; it must be a whole number"),
         (lambda: storm(1e300, 1, Backoff(), rng=rng()), "n_cars is"),
         (lambda: storm(1, 1, Backoff(), rng=rng(), t_end_s=1e6), "t_end_s is 1000000 s"),
@@ -1502,7 +1506,7 @@ def test_a_storm():
         (lambda: Backoff(wait_s=0.0), "wait_s is 0"),
         (lambda: Backoff(random_s=-1.0), "random_s is -1"),
         (lambda: Backoff(doublings=-1), "doublings is -1"),
-        (lambda: Backoff().delay_s(-1, rng=rng()), "failures is -1"),
+        (lambda: Backoff().waits_s(-1, rng=rng()), "n_cars is -1"),
         (lambda: storm(0, 1, Backoff(), rng=rng()), "n_cars is 0"),
         (lambda: storm(1, 0, Backoff(), rng=rng()), "per_s is 0"),
         (lambda: storm(1, 1, Backoff(), rng=rng(), t_end_s=0), "t_end_s is 0"),
@@ -1540,7 +1544,7 @@ def test_bad_input(make, words):
         (lambda: latencies(latency_stages(), 1, rng=rng()), "link is a tuple"),
         (lambda: latencies(Link(way=()), 1, rng=7), "rng is 7; it must be a Generator"),
         (lambda: delivered([1.0], [[0.0]], dt_s=1.0, newest="yes"), "newest is 'yes'"),
-        (lambda: Backoff().delay_s(0, rng=7), "rng is 7"),
+        (lambda: Backoff().waits_s(1, rng=7), "rng is 7"),
         (lambda: storm(1, 1, 5.0, rng=rng()), "backoff is 5.0"),
         (lambda: wave_odds((10, 90), 0.1), "plan is a tuple"),
     ],

@@ -215,6 +215,16 @@ def frozen(value):
         return value if isinstance(value, types.ModuleType) else object()
 
 
+@pytest.mark.parametrize("preset", presets.names())
+def test_a_year_in_houston_is_counted_in_its_own_money(preset, monkeypatch):
+    """Chapter 8 puts no price of another region into its years in Texas, which are in USD."""
+    path = ROOT / "chapters" / "08_arbitrage.ipynb"
+    notebook = shelf.notebook(path)
+    monkeypatch.chdir(path.parent)
+    cells = of_region(notebook.cells, preset, own_preset(notebook), monkeypatch)
+    assert not [cell.id for cell in cells if "ercot" in cell.source]
+
+
 @pytest.mark.parametrize("path, preset", list(runs()))
 def test_notebook_under_preset(path, preset, tmp_path, monkeypatch):
     notebook = shelf.notebook(path)

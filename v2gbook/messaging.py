@@ -1891,22 +1891,22 @@ def _last_held(arrival):
 class Backoff:
     """How long to wait before connecting again.
 
-    The wait is doubled after each failure; a random part on top pulls a fleet apart.
+    The last wait is doubled after each failure; a random part on top pulls a fleet apart.
 
     Attributes
     ----------
     wait_s : float
-        First wait (RetryBackOffWaitMinimum), above 0 and at most 1e6 [s].
+        First wait without its random part (RetryBackOffWaitMinimum), above 0, at most 1e6 [s].
     random_s : float
-        Up to this is added each time (RetryBackOffRandomRange), 0 to 1e6 [s].
+        Up to this is added to each of these waits (RetryBackOffRandomRange), 0 to 1e6 [s].
     doublings : int
         The wait stays the same after so many (RetryBackOffRepeatTimes), 0 to 60 [-].
 
     Examples
     --------
-    >>> plan = Backoff(wait_s=10.0, random_s=0.0, doublings=3)
-    >>> plan.delay_s([0, 1, 2, 3, 4], rng=np.random.default_rng(6)).tolist()
-    [10.0, 20.0, 40.0, 80.0, 80.0]
+    >>> plan = Backoff(wait_s=10.0, random_s=20.0, doublings=1)
+    >>> plan.waits_s(3, rng=np.random.default_rng(6)).round(1).tolist()
+    [[20.8, 48.4], [17.4, 42.3], [29.7, 72.2]]
     """
 
     wait_s: float = 10.0
@@ -1921,49 +1921,51 @@ class Backoff:
             doublings=dict(whole=True, ge=0, le=60),
         )
 
-    def delay_s(self, failures: ArrayLike, *, rng: np.random.Generator) -> FloatOrArray:
-        r"""Wait before the next attempt.
+    def waits_s(self, n_cars: int, *, rng: np.random.Generator) -> np.ndarray:
+        r"""Draw how long each car waits before each attempt to connect.
 
-        .. math:: \tau_k = \tau_0\,2^{\min(k, k_{max})} + U(0, r)            (6.7)
+        .. math::
+            \tau_0 = \tau_{min} + U_0,\qquad \tau_k = 2\,\tau_{k-1} + U_k
+            \quad (1 \le k \le k_{max})            (6.7)
 
         Parameters
         ----------
-        failures : int or array of int
-            Attempts k that have failed since the last connection [-].
+        n_cars : int
+            Cars in the fleet, at most 1,000,000 [-].
         rng : numpy.random.Generator
-            Source of the random part.
+            Source of the random parts U, even from 0 to `random_s`.
 
         Returns
         -------
-        float or array
-            Wait [s].
+        array, shape (n_cars, doublings + 1)
+            Wait right after the cut, and after each failed attempt; the last one is kept for all
+            attempts that follow [s].
 
         Raises
         ------
         ValueError
-            If a number of failures is negative or not whole.
+            If n_cars is not whole, below 1 or too large.
         TypeError
             If rng is no generator.
 
-        Notes
-        -----
-        That the random part is added once to each wait is this model's assumption.
-
         References
         ----------
-        .. [1] OCPP 2.0.1 part 4, 5.3, and test case TC_B_57_CS of part 6 (the wait doubles).
+        .. [1] OCPP 2.0.1 part 4, 5.3, and test case TC_B_57_CS of part 6.
 
         Examples
         --------
-        >>> Backoff(wait_s=10.0, random_s=0.0).delay_s(2, rng=np.random.default_rng(6))
-        40.0
+        >>> plan = Backoff(wait_s=10.0, random_s=0.0, doublings=3)
+        >>> plan.waits_s(1, rng=np.random.default_rng(6)).tolist()
+        [[10.0, 20.0, 40.0, 80.0]]
         """
-        count = np.asarray(checked("failures", failures, ge=0))
-        if np.mod(count, 1).any():
-            raise ValueError(f"failures is {short(failures)}; it must be a whole number")
+        fleet_size = whole("n_cars", n_cars, le=1_000_000)
         instance("rng", rng, np.random.Generator)
-        doubled = self.wait_s * 2.0 ** np.minimum(count, self.doublings)
-        return plain(doubled + self.random_s * rng.random(count.shape))  # eq. (6.7)
+        refuse_large(n_cars=fleet_size, waits=self.doublings + 1)
+        waits = self.random_s * rng.random((fleet_size, self.doublings + 1))
+        waits[:, 0] += self.wait_s
+        for k in range(1, self.doublings + 1):
+            waits[:, k] += 2 * waits[:, k - 1]  # eq. (6.7)
+        return waits
 
 
 def storm(
@@ -2011,8 +2013,9 @@ def storm(
     seconds = whole("t_end_s", t_end_s, "s", le=86_400)
     instance("backoff", backoff, Backoff)
     instance("rng", rng, np.random.Generator)
-    failures = np.zeros(fleet_size)
-    due_s = np.broadcast_to(backoff.delay_s(failures, rng=rng), fleet_size).copy()
+    waits_s = backoff.waits_s(fleet_size, rng=rng)
+    due_s = waits_s[:, 0].copy()
+    failures = np.zeros(fleet_size, int)
     rows = []
     for t_s in range(seconds):
         at_door = np.flatnonzero(due_s < t_s + 1)
@@ -2020,8 +2023,8 @@ def storm(
         due_s[at_door[:room]] = math.inf
         turned_away = at_door[room:]
         if turned_away.size:
-            failures[turned_away] += 1
-            due_s[turned_away] = t_s + backoff.delay_s(failures[turned_away], rng=rng)
+            failures[turned_away] = np.minimum(failures[turned_away] + 1, backoff.doublings)
+            due_s[turned_away] = t_s + waits_s[turned_away, failures[turned_away]]
         rows.append((len(at_door), min(len(at_door), room)))
     frame = pd.DataFrame(rows, columns=["attempts", "accepted"]).rename_axis("t_s")
     return frame.assign(connected=frame.accepted.cumsum())
