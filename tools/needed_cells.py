@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+from functools import cache
 
 SCOPES = (
     ast.FunctionDef,
@@ -15,10 +16,12 @@ SCOPES = (
 # Methods that change the object to which they belong.
 CHANGING = {"add", "append", "clear", "extend", "insert", "pop", "remove", "setdefault", "sort"}
 CHANGING |= {"update", "drop", "fill", "shuffle"}
+BUILT_IN = frozenset(dir(builtins))
 
 
+@cache
 def parsed(source):
-    """The syntax tree of a cell, which may await something outside of a function."""
+    """The syntax tree of a cell, which may await something outside of a function; leave it be."""
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     return compile(source, "cell", "exec", flags)
 
@@ -73,6 +76,7 @@ def reached(code, names):
     return found
 
 
+@cache
 def names_of(tree):
     """Names that a piece of code makes, and names of others that it uses.
 
@@ -96,7 +100,7 @@ def names_of(tree):
         made.add(tree.arg)
     elif isinstance(tree, ast.alias):
         made.add(tree.asname or tree.name.split(".")[0])
-    return made, used - set(dir(builtins))
+    return frozenset(made), frozenset(used) - BUILT_IN
 
 
 def wanted_by(lines, made=()):

@@ -151,16 +151,40 @@ def apart(answers: Iterable[Any], share: float = 0.017, least: float = 0.0) -> b
     >>> apart([100.0, 98.0]), apart([100.0, 99.0]), apart([[1.0, 2.0], [1.0, 3.0]])
     (True, False, True)
     """
-    known: list[list[float]] = []  # in ascending order: only neighbours have to be compared
+    numbers: list[float] = []  # in ascending order: only neighbours have to be compared
+    arrays: list[list[float]] = []
     for answer in answers:
-        values = [answer] if isinstance(answer, float) else np.ravel(answer).tolist()
-        place = bisect.bisect(known, values)
-        if least and max(map(abs, values)) < least:
+        if isinstance(answer, float) or np.size(answer) == 1:
+            fits = _apart_from(numbers, float(answer), share, least)
+        else:
+            fits = _array_apart_from(arrays, np.ravel(answer).tolist(), share, least)
+        if not fits:
             return False
-        lower, higher = range(place - 1, -1, -1), range(place, len(known))
-        if _near(values, known, lower, share) or _near(values, known, higher, share):
-            return False
-        known.insert(place, values)
+    return True
+
+
+def _apart_from(known, value, share, least):
+    """Put a number among others, in order, unless it is too small or like one of them."""
+    place = bisect.bisect(known, value)
+    if abs(value) < least:
+        return False
+    if place and not _differ(value, known[place - 1], share):
+        return False
+    if place < len(known) and not _differ(value, known[place], share):
+        return False
+    known.insert(place, value)
+    return True
+
+
+def _array_apart_from(known, values, share, least):
+    """The same for an array, ordered by its first number."""
+    place = bisect.bisect(known, values)
+    if max(map(abs, values)) < least:
+        return False
+    lower, higher = range(place - 1, -1, -1), range(place, len(known))
+    if _near(values, known, lower, share) or _near(values, known, higher, share):
+        return False
+    known.insert(place, values)
     return True
 
 
