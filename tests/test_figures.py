@@ -196,6 +196,18 @@ def test_the_second_panel_has_its_own_unit():
     assert fig.data[0].hovertemplate.endswith("MWh")
 
 
+def test_hatched_bars_have_an_outline_and_plain_ones_need_none():
+    fig = figures.figure("x [-]", "y [-]")
+    for name in "ab":
+        fig.add_bar(x=["one", "two"], y=[1, 2], name=name)
+    figures.add_patterns(fig)
+    assert [trace.marker.line.width for trace in fig.data] == [0.8, 0.8]
+    alone = figures.figure("x [-]", "y [-]")
+    alone.add_bar(x=["one", "two"], y=[1, 2], name="a")
+    figures.add_patterns(alone)
+    assert alone.data[0].marker.line.width is None
+
+
 def test_several_areas_get_patterns_and_a_single_one_does_not():
     fig = figure("time [s]", "power [MW]")
     for name in ("a", "b", "c"):

@@ -26,6 +26,7 @@ GREY = "#6B6B6B"
 DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "solid"]
 MARKERS = ["circle", "square", "diamond", "cross", "triangle-up", "x"]
 PATTERNS = ["", "/", ".", "x", "-", "|"]
+EDGE = {"color": "#444444", "width": 0.8}  # of bars where some are hatched
 # A threshold: fig.add_scatter(..., line=LIMIT).
 LIMIT = {"color": GREY, "dash": "dot", "width": 1.5}
 # Measured points: fig.add_scatter(..., **MEASURED).
@@ -302,6 +303,10 @@ def add_patterns(fig):
             "shape": PATTERNS[kinds.index(trace.name) % len(PATTERNS)],
             "solidity": 0.25,
         }
+    hatched = [trace for trace in fig.data if trace.type == "bar" and trace.marker.pattern.shape]
+    for trace in fig.data if hatched else []:
+        if trace.type == "bar" and trace.marker.line.width is None:
+            trace.marker.line = EDGE
 
 
 def thin(trace, fig, pixels=0.05):
