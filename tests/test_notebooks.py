@@ -124,6 +124,16 @@ def test_stored_notebook_is_clean(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_no_number_was_left_in_braces(path):
+    """A string that lacks its f shows the code of a number in place of the number."""
+    for cell in shelf.notebook(path).cells:
+        for output in cell.get("outputs", []):
+            text = output.get("data", {}).get("text/markdown", "")
+            text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|`[^`]*`", "", text, flags=re.DOTALL)
+            assert not re.search(r"\{[^{}\n]+\}", text), cell.id
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_stored_preset_is_the_course_preset(path):
     wanted = presets.course()["preset"]
     stored_with = shelf.notebook(path).metadata["v2gbook"]["preset"]

@@ -74,7 +74,8 @@ def _name_ends(fig, name, row, marked, span):
     for (result, value), side, way in zip(ends, ("right", "left"), (-1, 1)):
         text = f" {value:,.0f} " if abs(value) >= 1000 else f" {value:.3g} "
         covered = 0 < way * (marked - result) < LETTER * len(text) * span
-        place = {"x": marked} if covered else {"x": result, "bgcolor": "white"}
+        beside = {"x": result, "xshift": 2 * way, "bgcolor": "white"}
+        place = {"x": marked} if covered else beside
         fig.add_annotation(y=name, text=text, xanchor=side, showarrow=False, **place)
 
 
