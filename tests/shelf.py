@@ -1,6 +1,10 @@
-"""Stored notebooks and modules, read once for all tests of a process: nobody may change them."""
+"""Stored notebooks and modules, read once for all tests of a process: nobody may change them.
+
+And how their text is read.
+"""
 
 import functools
+import re
 
 import nbformat
 from needed_cells import parsed
@@ -24,3 +28,8 @@ def code_of(path):
 def tree_of(path):
     """The syntax tree of the same."""
     return parsed(code_of(path))
+
+
+def without_formulas(text):
+    """Markdown without what stands between dollar signs."""
+    return re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL)

@@ -59,7 +59,7 @@ def strangers(text, own=None, but=()):
     None: to any preset); kinds in `but` are let through.
     """
     # A formula belongs to no region.
-    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL)
+    text = shelf.without_formulas(text)
     mine = owned(own) if own else {}
     found = []
     for key in presets.names():

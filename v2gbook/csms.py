@@ -577,7 +577,6 @@ class ChargePoint:
     async def run(self) -> None:
         """Connect, serve, and connect again after a cut, until cancelled."""
         failures = 0
-        waits_s = self.backoff.waits_s(1, rng=self.rng)[0]
         while True:
             connections = self.connections
             self._not_before_s = 0.0
@@ -587,6 +586,7 @@ class ChargePoint:
                 pass
             if self.connections > connections:
                 failures = 0
+            if failures == 0:
                 waits_s = self.backoff.waits_s(1, rng=self.rng)[0]
             wait_s = float(waits_s[min(failures, self.backoff.doublings)])
             await asyncio.sleep(max(wait_s, self._not_before_s))

@@ -292,20 +292,19 @@ def add_patterns(fig):
         for trace in areas
         if trace.name and trace.fillpattern.shape is None and trace.fillcolor is None
     ]
-    bars = [
-        trace for trace in fig.data if trace.type == "bar" and trace.marker.pattern.shape is None
-    ]
+    bars = [trace for trace in fig.data if trace.type == "bar"]
+    plain = [trace for trace in bars if trace.marker.pattern.shape is None]
     for number, trace in enumerate(named if len(named) > 1 else []):
         trace.fillpattern = {"shape": PATTERNS[number % len(PATTERNS)], "solidity": 0.25}
-    kinds = list(dict.fromkeys(trace.name for trace in bars))  # bars of one name are one kind
-    for trace in bars if len(kinds) > 1 else []:
+    kinds = list(dict.fromkeys(trace.name for trace in plain))  # bars of one name are one kind
+    for trace in plain if len(kinds) > 1 else []:
         trace.marker.pattern = {
             "shape": PATTERNS[kinds.index(trace.name) % len(PATTERNS)],
             "solidity": 0.25,
         }
-    hatched = [trace for trace in fig.data if trace.type == "bar" and trace.marker.pattern.shape]
-    for trace in fig.data if hatched else []:
-        if trace.type == "bar" and trace.marker.line.width is None:
+    hatched = any(trace.marker.pattern.shape for trace in bars)
+    for trace in bars if hatched else []:
+        if trace.marker.line.width is None:
             trace.marker.line = EDGE
 
 

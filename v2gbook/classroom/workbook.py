@@ -151,49 +151,24 @@ def apart(answers: Iterable[Any], share: float = 0.017, least: float = 0.0) -> b
     >>> apart([100.0, 98.0]), apart([100.0, 99.0]), apart([[1.0, 2.0], [1.0, 3.0]])
     (True, False, True)
     """
-    numbers: list[float] = []  # in ascending order: only neighbours have to be compared
-    arrays: list[list[float]] = []
+    known: list[list[float]] = []  # in ascending order
     for answer in answers:
-        if isinstance(answer, float) or np.size(answer) == 1:
-            fits = _apart_from(numbers, float(answer), share, least)
-        else:
-            fits = _array_apart_from(arrays, np.ravel(answer).tolist(), share, least)
-        if not fits:
+        values = [answer] if isinstance(answer, float) else np.ravel(answer).tolist()
+        if least and max(map(abs, values)) < least:
             return False
-    return True
-
-
-def _apart_from(known, value, share, least):
-    """Put a number among others, in order, unless it is too small or like one of them."""
-    place = bisect.bisect(known, value)
-    if abs(value) < least:
-        return False
-    if place and not _differ(value, known[place - 1], share):
-        return False
-    if place < len(known) and not _differ(value, known[place], share):
-        return False
-    known.insert(place, value)
-    return True
-
-
-def _array_apart_from(known, values, share, least):
-    """The same for an array, ordered by its first number."""
-    place = bisect.bisect(known, values)
-    if max(map(abs, values)) < least:
-        return False
-    lower, higher = range(place - 1, -1, -1), range(place, len(known))
-    if _near(values, known, lower, share) or _near(values, known, higher, share):
-        return False
-    known.insert(place, values)
-    return True
-
-
-def _near(values, known, places, share):
-    """Is an answer like one of those at some places, of which the nearest come first?"""
-    for place in places:
-        if _differ(values[0], known[place][0], share):
+        place = bisect.bisect(known, values)
+        if _near(values, reversed(known[:place]), share) or _near(values, known[place:], share):
             return False
-        if _like(values, known[place], share):
+        known.insert(place, values)
+    return True
+
+
+def _near(values, nearest_first, share):
+    """Is an answer like one of these? The first one that begins differently ends the search."""
+    for others in nearest_first:
+        if _differ(values[0], others[0], share):
+            return False
+        if _like(values, others, share):
             return True
     return False
 
