@@ -159,6 +159,18 @@ def test_explorer_in_a_narrow_column(chapter, explorer):
     explorer.cell.evaluate(browser.SETTLED)
 
 
+def test_explorer_moved_while_its_column_grows(chapter, explorer):
+    """An answer that comes before the page has told of the new width is drawn for that width."""
+    start = explorer.drawn()
+    chapter.page.set_viewport_size({"width": 800, "height": 768})
+    explorer.changed(start)
+    explorer.cell.evaluate(browser.SETTLED)
+    with browser.frames_held_back(chapter.page):
+        chapter.page.set_viewport_size({"width": 1366, "height": 768})
+        explorer.reset_unseen()
+        explorer.became(start)
+
+
 def test_explorer_by_keyboard(explorer, chapter, tmp_path):
     value = explorer.value()
     explorer.follow()

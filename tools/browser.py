@@ -190,6 +190,23 @@ def desk(folder, width=1280, height=900):
 
 
 @contextlib.contextmanager
+def frames_held_back(page):
+    """Give the page's scripts no frame for a while, as a busy browser does for moments."""
+    page.evaluate("""() => {
+        window.heldBack = [];
+        window.ownFrames = window.requestAnimationFrame;
+        window.requestAnimationFrame = work => window.heldBack.push(work);
+    }""")
+    try:
+        yield
+    finally:
+        page.evaluate("""() => {
+            window.requestAnimationFrame = window.ownFrames;
+            window.heldBack.forEach(work => window.requestAnimationFrame(work));
+        }""")
+
+
+@contextlib.contextmanager
 def slow_laptop(page, times=4, busy=True):
     """Make this machine a slow one for a while.
 
@@ -419,7 +436,7 @@ class Notebook:
             """([open, count]) => {
             const figures = '.jp-RenderedImage img, .jp-RenderedPlotly img, '
                 + '.jp-RenderedPlotly .main-svg:first-child';
-            const boxes = [...document.querySelector(open).querySelectorAll(figures)]
+            const boxes = [...(document.querySelector(open)?.querySelectorAll(figures) ?? [])]
                 .map(one => one.getBoundingClientRect());
             const seen = boxes.filter(box => box.width && box.height);
             return seen.length >= count && seen.map(box => [box.width, box.height]);
@@ -591,6 +608,10 @@ class Explorer:
     def reset(self):
         """Press the button that takes everything back to the start."""
         self.cell.locator(".v2g-buttons button", has_text="Reset").click()
+
+    def reset_unseen(self):
+        """Press that button by script: it asks at once, also where the page paints nothing."""
+        self.cell.locator(".v2g-buttons button", has_text="Reset").evaluate("one => one.click()")
 
     def key_to_paint_ms(self, presses=20):
         """Press arrow keys on the first slider; time each from the press to a new plot. [ms]

@@ -142,7 +142,7 @@ function explorer(place, spec, source) {
   root.append(stage, words, board.root, buttons, note);
   words.innerHTML = spec.words ?? "";
 
-  const state = { busy: false, wanted: true, shown: null, ghost: null, painted: 0, height: null, ended: false, turn: 0 };
+  const state = { busy: false, wanted: true, shown: null, ghost: null, painted: 0, width: null, height: null, ended: false, turn: 0 };
   let plotly = null;
 
   const tell = (text, retry) => {
@@ -196,8 +196,8 @@ function explorer(place, spec, source) {
       const { layout } = drawn.figure;
       const data = drawn.figure.data.map((trace, index) => ({ ...spec.trims[index], ...trace }));
       if (stage.hidden) reveal();
-      state.height ??= height(layout.height);
-      const size = { width: stage.clientWidth, height: state.height, autosize: false };
+      if (Math.abs(stage.clientWidth - state.width) > 2) measure(layout.height);
+      const size = { width: state.width, height: state.height, autosize: false };
       if (!state.ghost || performance.now() - state.painted > REST_MS) state.ghost = state.shown;
       await plotly.react(stage, data, { ...layout, ...size, template: spec.template }, { displayModeBar: false });
       if (spec.ghost) haunt(stage, state.ghost);
@@ -212,6 +212,14 @@ function explorer(place, spec, source) {
   function reveal() {
     stage.hidden = false;
     for (const twin of twins(place)) twin.classList.add("v2g-replaced");
+  }
+
+  // The height belongs to the width: in another column it is found anew, whoever asked for the picture.
+  function measure(wanted) {
+    tell("");
+    words.style.minHeight = "";
+    state.width = stage.clientWidth;
+    state.height = height(wanted);
   }
 
   // As high as wanted, unless the whole would not fit the screen then; in a narrow column it never does.
@@ -232,9 +240,7 @@ function explorer(place, spec, source) {
 
   place.replaceChildren(root);
   const sized = new ResizeObserver(later(() => {
-    if (!stage.clientWidth || Math.abs(stage.clientWidth - drawnWidth(stage)) <= 2) return;
-    words.style.minHeight = "";
-    state.height = null;
+    if (!stage.clientWidth || Math.abs(stage.clientWidth - state.width) <= 2) return;
     ask();
   }));
   sized.observe(place);
@@ -422,10 +428,6 @@ function outline({ x, y }, xaxis, yaxis, shape) {
     pen = "L";
   }
   return d;
-}
-
-function drawnWidth(stage) {
-  return stage._fullLayout?.width ?? stage.clientWidth;
 }
 
 // The output just above a placeholder, if it shows a figure.
