@@ -178,12 +178,12 @@ def fit(topic, owner, keys, variant, region, attempts=12):
 def _value_digests(topic, question, preset, variant, given, key):
     label = f"{topic}|{question}|{preset}|{variant}"
     right = _answers.summary(key.reference(given))
-    wrong = [_answers.summary(slip(given)) for slip in key.slips.values()]
     if not all(math.isfinite(value) and abs(value) > 1e-9 for value in right):
         raise Unfit(
             f"{label}: the right answer {right} holds a zero or is not finite; draw other numbers"
         )
-    _distinct(label, right, wrong, key)
+    slips = (_answers.summary(slip(given)) for slip in key.slips.values())
+    wrong = _distinct(label, right, slips, key)
     return _digests(label, right, wrong, key.tol)
 
 
@@ -209,19 +209,21 @@ def _probe_all(key):
 
 
 def _distinct(label, right, wrong, key):
-    """A slip must not be taken for the answer, nor for another slip.
+    """The typical wrong answers, none of which is taken for the right one or for another.
 
-    A check compares with the answer first, then with the slips in their order.
+    A check compares with the right answer first, then with the slips in their order. `wrong` may be
+    computed as it is read: what follows the first two that look alike is not.
     """
-    answers = {"the right answer": right, **dict(zip(key.slips, wrong))}
-    names = list(answers)
-    for i, one in enumerate(names):
-        for other in names[i + 1 :]:
-            if _answers.alike(answers[other], answers[one], key.tol):
+    answers = {"the right answer": right}
+    for slip, values in zip(key.slips, wrong):
+        for name, before in answers.items():
+            if _answers.alike(values, before, key.tol):
                 raise Unfit(
-                    f"{label}: {one!r} and {other!r} cannot be told apart "
-                    f"({answers[one]}); draw other numbers"
+                    f"{label}: {name!r} and {slip!r} cannot be told apart "
+                    f"({before}); draw other numbers"
                 )
+        answers[slip] = values
+    return list(answers.values())[1:]
 
 
 def exercise_of(topic, solution):
