@@ -696,6 +696,8 @@ class Xu:
     .. math:: L = 1 - \alpha\,e^{-\beta f} - (1 - \alpha)\,e^{-f}            (9.7)
 
     T in kelvin: the ratio T_ref / T is meaningless in degrees Celsius.
+    The second bar is over all steps; the paper takes both stresses at the mean charge and the mean
+    temperature, which is the same while these are constant.
 
     Attributes
     ----------
