@@ -315,6 +315,9 @@ class Desk:
         self.page.locator(".jp-MarkdownViewer h1").or_(
             self.page.locator(".jp-FileEditor")
         ).wait_for()
+        # Lab may have shown this page from its last layout already. It puts it in front once more,
+        # before what was opened meanwhile; only then its file browser is ready.
+        self.page.locator(".jp-FileBrowser:not(.jp-mod-restoring)").first.wait_for(state="attached")
 
     @contextlib.contextmanager
     def notebook(self, path, kernel=True):
