@@ -148,12 +148,17 @@ def test_explorer_fits_the_screen(explorer, chapter):
     assert explorer.tangled() == []
 
 
-def test_explorer_in_a_narrow_column(chapter, explorer):
-    """The plot takes the width that there is, and nothing of it is lost."""
+def narrow(chapter, explorer):
+    """Make the column narrow, until the plot has taken its width."""
     wide = explorer.drawn()
     chapter.page.set_viewport_size({"width": 800, "height": 768})
     explorer.changed(wide)
     explorer.cell.evaluate(browser.SETTLED)
+
+
+def test_explorer_in_a_narrow_column(chapter, explorer):
+    """The plot takes the width that there is, and nothing of it is lost."""
+    narrow(chapter, explorer)
     assert explorer.tangled() == []
     chapter.page.set_viewport_size({"width": 1366, "height": 768})
     explorer.cell.evaluate(browser.SETTLED)
@@ -162,9 +167,7 @@ def test_explorer_in_a_narrow_column(chapter, explorer):
 def test_explorer_moved_while_its_column_grows(chapter, explorer):
     """An answer that comes before the page has told of the new width is drawn for that width."""
     start = explorer.drawn()
-    chapter.page.set_viewport_size({"width": 800, "height": 768})
-    explorer.changed(start)
-    explorer.cell.evaluate(browser.SETTLED)
+    narrow(chapter, explorer)
     with browser.frames_held_back(chapter.page):
         chapter.page.set_viewport_size({"width": 1366, "height": 768})
         explorer.reset_unseen()

@@ -142,7 +142,7 @@ function explorer(place, spec, source) {
   root.append(stage, words, board.root, buttons, note);
   words.innerHTML = spec.words ?? "";
 
-  const state = { busy: false, wanted: true, shown: null, ghost: null, painted: 0, width: null, height: null, ended: false, turn: 0 };
+  const state = { busy: false, wanted: true, shown: null, ghost: null, painted: 0, width: 0, height: null, ended: false, turn: 0 };
   let plotly = null;
 
   const tell = (text, retry) => {
@@ -196,7 +196,7 @@ function explorer(place, spec, source) {
       const { layout } = drawn.figure;
       const data = drawn.figure.data.map((trace, index) => ({ ...spec.trims[index], ...trace }));
       if (stage.hidden) reveal();
-      if (Math.abs(stage.clientWidth - state.width) > 2) measure(layout.height);
+      if (resized()) measure(layout.height);
       const size = { width: state.width, height: state.height, autosize: false };
       if (!state.ghost || performance.now() - state.painted > REST_MS) state.ghost = state.shown;
       await plotly.react(stage, data, { ...layout, ...size, template: spec.template }, { displayModeBar: false });
@@ -213,6 +213,8 @@ function explorer(place, spec, source) {
     stage.hidden = false;
     for (const twin of twins(place)) twin.classList.add("v2g-replaced");
   }
+
+  const resized = () => Math.abs(stage.clientWidth - state.width) > 2;
 
   // The height belongs to the width: in another column it is found anew, whoever asked for the picture.
   function measure(wanted) {
@@ -240,8 +242,7 @@ function explorer(place, spec, source) {
 
   place.replaceChildren(root);
   const sized = new ResizeObserver(later(() => {
-    if (!stage.clientWidth || Math.abs(stage.clientWidth - state.width) <= 2) return;
-    ask();
+    if (stage.clientWidth && resized()) ask();
   }));
   sized.observe(place);
   ask();
